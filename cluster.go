@@ -1,0 +1,108 @@
+package coldstream
+
+import "context"
+
+// Cluster is what the brokers say of themselves and of their topics at one moment.
+type Cluster struct {
+	ID           string
+	ControllerID int32
+	Brokers      []Broker
+	Topics       []Topic // sorted by name
+}
+
+// Broker is one node of the cluster.
+type Broker struct {
+	ID   int32
+	Host string
+	Port int32
+	Rack string
+}
+
+// Topic is one incarnation of a topic with its configuration.
+type Topic struct {
+	Name string
+	ID   TopicID
+	// Internal is what the broker's Metadata answer says.
+	Internal   bool
+	Partitions []Partition // sorted by ID, without holes
+	// Configs are those the topic itself carries (source DYNAMIC_TOPIC_CONFIG), sorted
+	// by name; defaults are not among them.
+	Configs []Config
+	// Err is set when the broker refused to describe the topic: [ErrDenied],
+	// [ErrUnknownTopic] or what else it said. ConfigsErr likewise for its configs.
+	Err        error
+	ConfigsErr error
+}
+
+// Config returns the value of a config that the topic carries itself.
+func (t *Topic) Config(name string) (string, bool) {
+	for _, c := range t.Configs {
+		if c.Name == name {
+			return c.Value, true
+		}
+	}
+	return "", false
+}
+
+// Partition is one partition of a topic.
+type Partition struct {
+	ID          int32
+	Leader      int32 // -1 while there is none
+	LeaderEpoch int32 // -1 where the broker gives none
+	Replicas    []int32
+}
+
+// Config is one configuration entry.
+type Config struct {
+	Name  string
+	Value string
+	// Source is Kafka's name of where the value comes from, as DYNAMIC_TOPIC_CONFIG.
+	Source string
+	// Sensitive values are never returned by a broker; Value is then empty.
+	Sensitive bool
+}
+
+// Group is a consumer group with its committed offsets.
+type Group struct {
+	Name         string
+	Type         string // classic, consumer, share, streams; "" where the broker does not say
+	State        string // as Kafka names it: Empty, Stable, …
+	ProtocolType string
+	Offsets      []GroupOffset // sorted by topic and partition
+	// Err is set when the group's coordinator did not answer or refused: the group is
+	// then recorded as missing, never as a group without offsets.
+	Err error
+}
+
+// GroupOffset is the position a group committed in one partition: the offset of the
+// next record to read.
+type GroupOffset struct {
+	TopicPartition
+	Offset      int64
+	LeaderEpoch int32 // -1 where there is none
+	Metadata    string
+}
+
+// LogOffsets are the ends of one partition's log.
+type LogOffsets struct {
+	LogStartOffset int64
+	// HighWatermark is the offset after the last record that consumers may see.
+	HighWatermark int64
+	// Err is set when the partition has no answer for these offsets.
+	Err error
+}
+
+// ClusterReader answers questions about a cluster. All methods wait for brokers that
+// are away for as long as the implementation's patience says, and are safe for use by
+// several goroutines.
+type ClusterReader interface {
+	// Metadata describes the named topics, or all topics if names is nil. A topic that
+	// is not there is returned with Err wrapping [ErrUnknownTopic].
+	Metadata(ctx context.Context, names []string) (*Cluster, error)
+	// LogOffsets returns an entry for each partition asked for.
+	LogOffsets(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]LogOffsets, error)
+	// Groups lists all consumer groups with all their committed offsets, sorted by name.
+	Groups(ctx context.Context) ([]Group, error)
+	// Close ends all connections.
+	Close()
+}

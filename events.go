@@ -1,0 +1,43 @@
+package coldstream
+
+// Observer is told what an engine does. Observe returns at once and is safe for use by
+// several goroutines.
+type Observer interface{ Observe(Event) }
+
+// Event is one of the typed events of this package: [*Planned], [*Progress], [*Warning].
+type Event interface{ event() }
+
+// Planned says how much work lies ahead. Offsets are a count of offsets, not of records.
+type Planned struct {
+	Activity   string // backup, restore, verify
+	Topics     int
+	Partitions int
+	Offsets    int64
+	Bytes      int64 // 0 if unknown
+}
+
+// Progress says how much was done since the last Progress: its fields are increments.
+type Progress struct {
+	Activity   string
+	Offsets    int64
+	Records    int64
+	Bytes      int64
+	Stored     int64 // bytes of objects made
+	Partitions int   // partitions that ended
+}
+
+// Warning is something a person should read; Hint, if any, says what to do.
+type Warning struct {
+	Text string
+	Hint string
+}
+
+func (*Planned) event()  {}
+func (*Progress) event() {}
+func (*Warning) event()  {}
+
+// NoObserver takes events and forgets them.
+type NoObserver struct{}
+
+// Observe does nothing.
+func (NoObserver) Observe(Event) {}
