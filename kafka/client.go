@@ -1,0 +1,164 @@
+// Package kafka is a Source and a Target over franz-go: the only code that speaks to
+// brokers. It turns the protocol's errors, leaders that move and brokers that go away
+// into the promises of package coldstream.
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"coldstream"
+)
+
+const (
+	defaultPort           = "9092"
+	defaultConnectTimeout = 15 * time.Second
+	defaultPatience       = 10 * time.Minute
+	// fetchClients is the number of connections per broker that fetch: two answers of
+	// 16 MiB under way moved all that one machine could take, more gained nothing.
+	fetchClients  = 2
+	produceLanes  = 4
+	maxBrokerRead = 1 << 30 // the largest answer: a batch may be larger than what was asked for
+)
+
+// Config says how to reach a cluster.
+type Config struct {
+	// Bootstrap are host:port of brokers to ask first; without a port, 9092.
+	Bootstrap []string
+	// ConnectTimeout bounds the first contact; 15 s by default.
+	ConnectTimeout time.Duration
+	// Patience bounds how long a partition may stay unavailable; 10 minutes by default.
+	Patience time.Duration
+}
+
+// Client is a connected cluster: a [coldstream.Source] and a [coldstream.Target].
+type Client struct {
+	cfg     Config
+	seeds   []string
+	kgo     *kgo.Client
+	adm     *kadm.Client
+	lanes   *lanes
+	fetches []*kgo.Client
+}
+
+var (
+	_ coldstream.Source = (*Client)(nil)
+	_ coldstream.Target = (*Client)(nil)
+)
+
+// Connect reaches the cluster within the connect timeout, or fails with an error
+// wrapping [coldstream.ErrUnreachable]. The caller closes the client.
+func Connect(ctx context.Context, cfg Config) (*Client, error) {
+	if cfg.ConnectTimeout <= 0 {
+		cfg.ConnectTimeout = defaultConnectTimeout
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
+	c := &Client{cfg: cfg, lanes: newLanes(produceLanes)}
+	for _, address := range cfg.Bootstrap {
+		seed, err := hostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		c.seeds = append(c.seeds, seed)
+	}
+	var err error
+	if c.kgo, err = c.newKgo(); err != nil {
+		return nil, err
+	}
+	c.adm = kadm.NewClient(c.kgo)
+	if err := c.firstContact(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// hostPort completes an address, and refuses what is none before anything waits for it.
+func hostPort(address string) (string, error) {
+	address = strings.TrimSpace(address)
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		if host, port, err = net.SplitHostPort(address + ":" + defaultPort); err != nil {
+			return "", fmt.Errorf("broker address %q: not host:port: %w", address, coldstream.ErrUnreachable)
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
+		return "", fmt.Errorf("broker address %q: not host:port: %w", address, coldstream.ErrUnreachable)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// newKgo makes another client for the same cluster, with connections of its own.
+func (c *Client) newKgo() (*kgo.Client, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(c.seeds...),
+		kgo.ClientID("coldstream"),
+		kgo.DialTimeout(min(10*time.Second, c.cfg.ConnectTimeout)),
+		kgo.BrokerMaxReadBytes(maxBrokerRead),
+		kgo.BrokerMaxWriteBytes(maxBrokerRead),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RequestRetries(3),
+		kgo.RetryTimeout(tryTimeout),
+		kgo.RequestTimeoutOverhead(30*time.Second),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// firstContact asks for the cluster until it answers or the connect timeout is over.
+func (c *Client) firstContact(ctx context.Context) error {
+	deadline, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
+	defer cancel()
+	var last error
+	for {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{}
+		resp, err := req.RequestWith(deadline, c.kgo)
+		if err == nil && len(resp.Brokers) > 0 {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("the answer names no brokers")
+		}
+		if deadline.Err() == nil || last == nil {
+			last = err
+		}
+		if !errors.Is(requestError(err), errTemporary) || !pause(deadline, firstRetryWait) {
+			break
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return fmt.Errorf("connect to %s: %w: %w", strings.Join(c.seeds, ", "), coldstream.ErrUnreachable, last)
+}
+
+// Close ends all connections.
+func (c *Client) Close() {
+	c.kgo.Close()
+	c.lanes.close()
+	for _, client := range c.fetches {
+		client.Close()
+	}
+}
+
+func (c *Client) patience() time.Duration { return c.cfg.Patience }
+
+// Lanes is [coldstream.RecordWriter.Lanes].
+func (c *Client) Lanes() int { return produceLanes }
+
+// lane returns the connections of a produce lane.
+func (c *Client) lane(n int) (*leaderTable, error) { return c.lanes.get(n, c.newKgo) }
