@@ -1,0 +1,139 @@
+// Package backup moves a Source into a vault: it decides what to fetch and when to
+// commit. What has been saved is read from the vault's heads and kept nowhere else.
+package backup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"coldstream"
+	"coldstream/vault"
+)
+
+// Options say what a run backs up and how. The zero value of each field but Now is its
+// default.
+type Options struct {
+	// Topics chooses the topics; nil takes all but internal ones.
+	Topics *coldstream.Patterns
+	// Interval is the longest time that fetched data waits for its commit while the run
+	// goes on; 30 s by default.
+	Interval time.Duration
+	// BufferBytes bounds the fetched bytes that wait for a pack, and with it the size
+	// of packs; one pack may be in the making beside it. 32 MiB by default.
+	BufferBytes int
+	// Now is the clock.
+	Now func() time.Time
+	// Observer is told of progress.
+	Observer coldstream.Observer
+}
+
+// PartitionError is a partition, or with Partition -1 a whole topic, that could not be
+// saved, and why.
+type PartitionError struct {
+	coldstream.TopicPartition
+	Err error
+}
+
+// Fork reports that a log lost its end, which the vault holds, and went on differently:
+// offsets from FirstOffset on that were saved before are kept apart.
+type Fork struct {
+	coldstream.TopicPartition
+	Epoch       int32
+	FirstOffset int64
+	NextOffset  int64
+}
+
+// Result says what a run did. It is filled in as far as the run came, also when it
+// returned an error.
+type Result struct {
+	Snapshot  vault.SnapshotID // zero if none was made
+	VaultHash string
+
+	TopicCount, PartitionCount  int
+	Batches, Records, BytesRead int64
+	BytesStored, ObjectsStored  int64
+
+	Gaps   []coldstream.Gap
+	Forks  []Fork
+	Failed []PartitionError
+	Denied []PartitionError
+}
+
+// Incomplete says that something named in the result is not as asked.
+func (r *Result) Incomplete() bool {
+	return len(r.Gaps)+len(r.Forks)+len(r.Failed)+len(r.Denied) > 0
+}
+
+// Run backs up everything up to the end offsets that it sees at its start, and makes a
+// snapshot. When ctx is done it commits what was fetched, makes no snapshot, and
+// returns ctx's error with the result so far.
+func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*Result, error) {
+	r := &run{opts: opts.withDefaults(), source: source, result: &Result{}}
+	plan, err := makePlan(ctx, source, v, r.opts)
+	if err != nil {
+		return r.result, err
+	}
+	r.plan = plan
+	plan.describe(r.result)
+	err = r.execute(ctx)
+	return r.result, err
+}
+
+// DryRun finds out what Run would fetch, and stores nothing. Of the result, the counts
+// of topics and partitions, gaps and what was denied are set; BytesRead stays 0.
+// Offsets is the number of offsets that would be read.
+func DryRun(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (result *Result, offsets int64, err error) {
+	result = &Result{}
+	plan, err := makePlan(ctx, source, v, opts.withDefaults())
+	if err != nil {
+		return result, 0, err
+	}
+	plan.describe(result)
+	for _, p := range plan.partitions {
+		if gap, due := p.gapAhead(); due {
+			result.Gaps = append(result.Gaps, gap)
+		}
+		offsets += max(0, p.stopOffset-max(p.nextOffset, p.logStartOffset))
+	}
+	return result, offsets, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Interval <= 0 {
+		o.Interval = 30 * time.Second
+	}
+	if o.BufferBytes <= 0 {
+		o.BufferBytes = 32 << 20
+	}
+	if o.Observer == nil {
+		o.Observer = coldstream.NoObserver{}
+	}
+	return o
+}
+
+// run is one backup under way.
+type run struct {
+	opts   Options
+	source coldstream.Source
+	plan   *plan
+	result *Result
+}
+
+func (r *run) execute(ctx context.Context) error {
+	c := newCollector(r)
+	err := c.fetch(ctx)
+	if err == nil {
+		err = c.finish(ctx)
+	}
+	if err != nil && isInterrupt(ctx, err) {
+		err = c.keep(ctx, err)
+	}
+	c.report(r.result)
+	return err
+}
+
+// isInterrupt says that err is only ctx's end.
+func isInterrupt(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
+}

@@ -1,0 +1,341 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"coldstream"
+	"coldstream/vault"
+)
+
+// collector gathers what the source brings, and commits it when there is enough or when
+// it has waited long enough. While one commit is in the making the next is gathered; a
+// source that is faster waits.
+type collector struct {
+	run   *run
+	byTP  map[coldstream.TopicPartition]*partition
+	ready chan struct{} // one token: there may be something to commit
+
+	mu      sync.Mutex
+	room    *sync.Cond // signalled when waiting was taken, or the run ended
+	waiting gathered
+	stopped error // set once nothing more will be committed
+	outcome Result
+}
+
+// gathered is what waits for the next commit. Pieces belong to it.
+type gathered struct {
+	pieces map[coldstream.TopicPartition][]vault.Piece
+	order  []coldstream.TopicPartition
+	gaps   []vault.StreamGap
+	scans  []vault.ScanStart
+	bytes  int
+}
+
+func (g *gathered) empty() bool { return len(g.order)+len(g.gaps) == 0 }
+
+func newCollector(r *run) *collector {
+	c := &collector{run: r, byTP: map[coldstream.TopicPartition]*partition{}, ready: make(chan struct{}, 1)}
+	c.room = sync.NewCond(&c.mu)
+	for _, p := range r.plan.partitions {
+		c.byTP[p.stream.TopicPartition()] = p
+	}
+	return c
+}
+
+// fetch runs the source to its end, committing as it goes. What is left waiting at the
+// end is committed by finish or keep.
+func (c *collector) fetch(ctx context.Context) error {
+	c.waiting.scans = c.run.plan.scans(c.run.opts.Now())
+	for _, p := range c.run.plan.partitions {
+		if gap, due := p.gapAhead(); due {
+			c.addGap(p, gap)
+		}
+	}
+	c.announce()
+	return c.fetchAndCommit(ctx)
+}
+
+// finish commits what is left together with the snapshot.
+func (c *collector) finish(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	g := c.takeWaiting()
+	changes := c.changes(g)
+	changes.Snapshot = c.run.plan.snapshot(c.run.opts.Now())
+	receipt, err := c.run.plan.writer.Commit(ctx, changes)
+	if err != nil {
+		c.putBack(g)
+		return err
+	}
+	c.count(receipt)
+	return nil
+}
+
+// keep commits what an interrupted run has fetched, so that the next need not fetch it
+// again, and returns the interruption. The store's own time limits bound it.
+func (c *collector) keep(ctx context.Context, interruption error) error {
+	if err := c.commitWaiting(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("commit what was fetched before the interruption: %w", err)
+	}
+	return interruption
+}
+
+func (c *collector) fetchAndCommit(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	fetched := make(chan struct{})
+	group.Go(func() error {
+		defer close(fetched)
+		return c.run.source.Fetch(groupCtx, c.run.plan.positions(), c)
+	})
+	group.Go(func() error { return c.commitLoop(ctx, fetched) })
+	stop := context.AfterFunc(groupCtx, func() { c.stop(context.Cause(groupCtx)) })
+	defer stop()
+	return group.Wait()
+}
+
+// commitLoop commits when the buffer is full or the interval is over, until the fetch
+// has ended. It uses ctx, not the group's: a failed fetch must not tear a commit.
+func (c *collector) commitLoop(ctx context.Context, fetched <-chan struct{}) error {
+	ticker := time.NewTicker(c.run.opts.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-fetched:
+			return nil
+		case <-c.ready:
+		case <-ticker.C:
+		}
+		if err := c.commitWaiting(ctx); err != nil {
+			if isInterrupt(ctx, err) {
+				return ctx.Err()
+			}
+			c.stop(err)
+			return err
+		}
+	}
+}
+
+// stop lets go of everyone who waits for room.
+func (c *collector) stop(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped == nil {
+		c.stopped = err
+	}
+	c.room.Broadcast()
+}
+
+// commitWaiting commits what was gathered so far. On an error the data is put back in
+// front, so that it can be tried once more.
+func (c *collector) commitWaiting(ctx context.Context) error {
+	g := c.takeWaiting()
+	if g.empty() {
+		c.putBack(g)
+		return nil
+	}
+	receipt, err := c.run.plan.writer.Commit(ctx, c.changes(g))
+	if err != nil {
+		c.putBack(g)
+		return err
+	}
+	c.count(receipt)
+	return nil
+}
+
+func (c *collector) takeWaiting() gathered {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g := c.waiting
+	c.waiting = gathered{}
+	c.room.Broadcast()
+	return g
+}
+
+func (c *collector) putBack(g gathered) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tp := range c.waiting.order {
+		for _, piece := range c.waiting.pieces[tp] {
+			g.add(tp, piece)
+		}
+	}
+	g.gaps = append(g.gaps, c.waiting.gaps...)
+	g.scans = append(g.scans, c.waiting.scans...)
+	c.waiting = g
+}
+
+func (c *collector) changes(g gathered) vault.Changes {
+	changes := vault.Changes{Gaps: g.gaps, Scans: g.scans}
+	for _, tp := range g.order {
+		p := c.byTP[tp]
+		changes.Data = append(changes.Data, vault.StreamData{Stream: p.stream, Scan: p.scan, Pieces: g.pieces[tp]})
+	}
+	slices.SortFunc(changes.Data, func(a, b vault.StreamData) int { return a.Stream.Compare(b.Stream) })
+	return changes
+}
+
+// add keeps a piece, joined to the one before where it goes on from there.
+func (g *gathered) add(tp coldstream.TopicPartition, piece vault.Piece) {
+	if g.pieces == nil {
+		g.pieces = map[coldstream.TopicPartition][]vault.Piece{}
+	}
+	if _, known := g.pieces[tp]; !known {
+		g.order = append(g.order, tp)
+	}
+	g.pieces[tp] = append(g.pieces[tp], piece)
+	g.bytes += len(piece.Batches)
+}
+
+// Take is the [coldstream.FetchSink].
+func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error {
+	switch e := event.(type) {
+	case *coldstream.Fetched:
+		return c.takeData(ctx, e)
+	case *coldstream.FetchGap:
+		c.addGap(c.byTP[e.TopicPartition], e.Gap)
+	case *coldstream.Truncated:
+		c.takeTruncated(e)
+	case *coldstream.PartitionDone:
+		c.finishPartition(e.TopicPartition, e.LogOffsets)
+	case *coldstream.PartitionFailed:
+		c.fail(e)
+	}
+	return nil
+}
+
+func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// An empty buffer takes a piece of any size, so that the largest batch passes.
+	for c.waiting.bytes > 0 && c.waiting.bytes+len(f.Batches) > c.run.opts.BufferBytes && c.stopped == nil {
+		c.signal()
+		c.room.Wait()
+	}
+	if c.stopped != nil {
+		return c.stopped
+	}
+	p := c.byTP[f.TopicPartition]
+	c.waiting.add(f.TopicPartition, vault.Piece{FirstOffset: f.FirstOffset, NextOffset: f.NextOffset, Batches: f.Batches})
+	c.advance(p, f.NextOffset, f.LogOffsets)
+	if epoch, ok := vault.LastLeaderEpoch(f.Batches); ok {
+		p.lastEpoch = epoch
+	}
+	c.outcome.BytesRead += int64(len(f.Batches))
+	if c.waiting.bytes >= c.run.opts.BufferBytes {
+		c.signal()
+	}
+	c.run.opts.Observer.Observe(&coldstream.Progress{
+		Activity: activity, Offsets: f.NextOffset - f.FirstOffset, Bytes: int64(len(f.Batches)),
+	})
+	return ctx.Err()
+}
+
+// signal wakes the commit loop; one token is enough.
+func (c *collector) signal() {
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (c *collector) advance(p *partition, nextOffset int64, ends coldstream.LogOffsets) {
+	p.nextOffset = nextOffset
+	p.logStartOffset = max(p.logStartOffset, ends.LogStartOffset)
+}
+
+func (c *collector) addGap(p *partition, gap coldstream.Gap) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting.gaps = append(c.waiting.gaps, vault.StreamGap{
+		Stream: p.stream, Scan: p.scan,
+		FirstOffset: gap.FirstOffset, NextOffset: gap.NextOffset, Cause: gap.Cause,
+	})
+	c.outcome.Gaps = append(c.outcome.Gaps, gap)
+	p.nextOffset = max(p.nextOffset, gap.NextOffset)
+}
+
+func (c *collector) takeTruncated(e *coldstream.Truncated) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.byTP[e.TopicPartition]
+	c.outcome.Forks = append(c.outcome.Forks, Fork{
+		TopicPartition: e.TopicPartition, Epoch: e.Epoch, FirstOffset: e.NextOffset, NextOffset: e.WasOffset,
+	})
+	p.nextOffset, p.lastEpoch = e.NextOffset, e.Epoch
+}
+
+func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstream.LogOffsets) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.byTP[tp]
+	c.advance(p, p.nextOffset, ends)
+	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
+}
+
+func (c *collector) fail(e *coldstream.PartitionFailed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	failure := PartitionError{TopicPartition: e.TopicPartition, Err: e.Err}
+	if errors.Is(e.Err, coldstream.ErrDenied) {
+		c.outcome.Denied = append(c.outcome.Denied, failure)
+	} else {
+		c.outcome.Failed = append(c.outcome.Failed, failure)
+	}
+	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
+}
+
+func (c *collector) count(receipt vault.Receipt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outcome.Batches += receipt.Batches
+	c.outcome.Records += receipt.Records
+	c.outcome.ObjectsStored += receipt.Objects
+	c.outcome.BytesStored += receipt.BytesStored
+	c.outcome.VaultHash, c.outcome.Snapshot = receipt.VaultHash, receipt.Snapshot
+	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Records: receipt.Records, Stored: receipt.BytesStored})
+}
+
+// report adds what happened since the plan to a result.
+func (c *collector) report(result *Result) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o := &c.outcome
+	result.Batches, result.Records, result.BytesRead = o.Batches, o.Records, o.BytesRead
+	result.BytesStored, result.ObjectsStored = o.BytesStored, o.ObjectsStored
+	result.Snapshot, result.VaultHash = o.Snapshot, o.VaultHash
+	result.Gaps = append(result.Gaps, o.Gaps...)
+	result.Forks = append(result.Forks, o.Forks...)
+	result.Failed = append(result.Failed, o.Failed...)
+	result.Denied = append(result.Denied, o.Denied...)
+}
+
+const activity = "backup"
+
+func (c *collector) announce() {
+	var offsets int64
+	topics := map[string]bool{}
+	for _, p := range c.run.plan.partitions {
+		offsets += max(0, p.stopOffset-p.nextOffset)
+		topics[p.stream.Topic] = true
+	}
+	c.run.opts.Observer.Observe(&coldstream.Planned{
+		Activity: activity, Topics: len(topics), Partitions: len(c.run.plan.partitions), Offsets: offsets,
+	})
+}
+
+func splitList(s string) []string {
+	parts := strings.Split(s, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts
+}

@@ -1,0 +1,255 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"coldstream"
+	"coldstream/vault"
+)
+
+// plan is what a run has set out to do, and how far it has come.
+type plan struct {
+	writer     *vault.Writer
+	metadata   vault.Metadata
+	partitions []*partition // sorted by topic and partition
+	denied     []PartitionError
+	failed     []PartitionError
+}
+
+// partition is one stream of a run. Its position is that of the data handed over by the
+// source, whether committed or not: only the vault's head says what is saved.
+type partition struct {
+	stream         coldstream.Stream
+	scan           uint32
+	begins         bool // the vault has nothing of the stream: its scan begins here
+	logStartOffset int64
+	headOffset     int64 // next offset of the vault's head; of no meaning if begins
+	nextOffset     int64
+	stopOffset     int64
+	lastEpoch      int32
+	compacted      bool
+}
+
+// gapAhead is the range between the vault's head and the log start, which is gone.
+func (p *partition) gapAhead() (coldstream.Gap, bool) {
+	if p.begins || p.headOffset >= p.logStartOffset {
+		return coldstream.Gap{}, false
+	}
+	return coldstream.Gap{
+		TopicPartition: p.stream.TopicPartition(),
+		FirstOffset:    p.headOffset,
+		NextOffset:     p.logStartOffset,
+		Cause:          coldstream.GapLogStartAdvanced,
+	}, true
+}
+
+// makePlan reads, in this order: what the vault holds, the committed offsets of groups,
+// and then the ends of the logs. So no group of the snapshot points behind its data.
+func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*plan, error) {
+	writer, err := v.NewWriter(ctx, vault.WriterOptions{Now: opts.Now})
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{writer: writer}
+	cluster, err := source.Metadata(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read cluster metadata: %w", err)
+	}
+	topics, err := selectTopics(cluster.Topics, opts.Topics)
+	if err != nil {
+		return nil, err
+	}
+	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}}
+	p.metadata.Cluster.Topics = nil
+	p.takeTopics(cluster.ID, topics)
+	if err := p.readGroups(ctx, source); err != nil {
+		return nil, err
+	}
+	return p, p.readEnds(ctx, source)
+}
+
+func selectTopics(all []coldstream.Topic, patterns *coldstream.Patterns) ([]coldstream.Topic, error) {
+	if patterns == nil {
+		patterns = &coldstream.Patterns{}
+	}
+	return patterns.Select(all)
+}
+
+// takeTopics makes a partition for each partition that the cluster describes. What it
+// refuses to describe is kept as denied or failed.
+func (p *plan) takeTopics(clusterID string, topics []coldstream.Topic) {
+	for i := range topics {
+		t := &topics[i]
+		if t.Err != nil {
+			p.refuse(t.Name, t.Err)
+			continue
+		}
+		if t.ConfigsErr != nil {
+			p.refuse(t.Name, fmt.Errorf("read configs: %w", t.ConfigsErr))
+		}
+		p.metadata.Topics = append(p.metadata.Topics, *t)
+		policy, _ := t.Config("cleanup.policy")
+		for _, part := range t.Partitions {
+			s := coldstream.Stream{
+				Incarnation: coldstream.Incarnation{ClusterID: clusterID, Topic: t.Name, TopicID: t.ID},
+				Partition:   part.ID,
+			}
+			p.partitions = append(p.partitions, p.resume(s, isCompacted(policy, t)))
+		}
+	}
+}
+
+func (p *plan) refuse(topic string, err error) {
+	e := PartitionError{TopicPartition: coldstream.TopicPartition{Topic: topic, Partition: -1}, Err: err}
+	if errors.Is(err, coldstream.ErrDenied) {
+		p.denied = append(p.denied, e)
+		return
+	}
+	p.failed = append(p.failed, e)
+}
+
+// isCompacted says whether a cleaner may have removed a log's tail. Where the configs
+// are hidden, and for internal topics, which are compacted, it may.
+func isCompacted(policy string, t *coldstream.Topic) bool {
+	return t.Internal || t.ConfigsErr != nil || slices.Contains(splitList(policy), "compact")
+}
+
+// resume puts a stream where the vault's head is.
+func (p *plan) resume(s coldstream.Stream, compacted bool) *partition {
+	part := &partition{stream: s, compacted: compacted, lastEpoch: -1}
+	head, known := p.writer.Head(s)
+	if !known {
+		part.begins = true
+		return part
+	}
+	part.scan, part.headOffset, part.nextOffset, part.lastEpoch = head.Scan, head.NextOffset, head.NextOffset, head.LastEpoch
+	return part
+}
+
+// readGroups keeps a refusal as a missing section: it must not look like "no groups".
+func (p *plan) readGroups(ctx context.Context, source coldstream.Source) error {
+	groups, err := source.Groups(ctx)
+	switch {
+	case errors.Is(err, coldstream.ErrDenied):
+		p.metadata.Missing[vault.SectionGroups] = err.Error()
+		p.denied = append(p.denied, PartitionError{
+			TopicPartition: coldstream.TopicPartition{Partition: -1},
+			Err:            fmt.Errorf("read consumer groups: %w", err),
+		})
+	case err != nil:
+		return fmt.Errorf("read consumer groups: %w", err)
+	}
+	for _, g := range groups {
+		if g.Err != nil {
+			p.failed = append(p.failed, PartitionError{
+				TopicPartition: coldstream.TopicPartition{Partition: -1},
+				Err:            fmt.Errorf("read offsets of consumer group %q: %w", g.Name, g.Err),
+			})
+		}
+	}
+	p.metadata.Groups = groups
+	return nil
+}
+
+// readEnds asks where each log starts and ends. A partition that has no answer is
+// failed, and out of the run.
+func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
+	tps := make([]coldstream.TopicPartition, len(p.partitions))
+	for i, part := range p.partitions {
+		tps[i] = part.stream.TopicPartition()
+	}
+	ends, err := source.LogOffsets(ctx, tps)
+	if err != nil {
+		return fmt.Errorf("read log offsets: %w", err)
+	}
+	p.partitions = slices.DeleteFunc(p.partitions, func(part *partition) bool {
+		tp := part.stream.TopicPartition()
+		end, ok := ends[tp]
+		if !ok {
+			end.Err = errors.New("the cluster gave no log offsets")
+		}
+		if end.Err != nil {
+			e := PartitionError{TopicPartition: tp, Err: end.Err}
+			if errors.Is(end.Err, coldstream.ErrDenied) {
+				p.denied = append(p.denied, e)
+			} else {
+				p.failed = append(p.failed, e)
+			}
+			return true
+		}
+		part.setEnds(end)
+		return false
+	})
+	slices.SortFunc(p.partitions, func(a, b *partition) int {
+		return cmp.Or(a.stream.TopicPartition().Compare(b.stream.TopicPartition()), a.stream.Compare(b.stream))
+	})
+	return nil
+}
+
+func (p *partition) setEnds(end coldstream.LogOffsets) {
+	p.logStartOffset, p.stopOffset = end.LogStartOffset, end.HighWatermark
+	if p.begins || p.nextOffset < p.logStartOffset {
+		p.nextOffset = p.logStartOffset
+	}
+	if p.nextOffset > p.stopOffset {
+		// The log ends before what was saved. Asking for one offset more makes the broker
+		// say whether it lost its end or is only behind.
+		p.stopOffset = p.nextOffset + 1
+	}
+}
+
+func (p *plan) positions() []coldstream.FetchPosition {
+	out := make([]coldstream.FetchPosition, len(p.partitions))
+	for i, part := range p.partitions {
+		out[i] = coldstream.FetchPosition{
+			TopicPartition: part.stream.TopicPartition(),
+			TopicID:        part.stream.TopicID,
+			NextOffset:     part.nextOffset,
+			LastEpoch:      part.lastEpoch,
+			StopOffset:     part.stopOffset,
+			Compacted:      part.compacted,
+		}
+	}
+	return out
+}
+
+// scans are the facts that streams begin, which the vault has not heard of yet.
+func (p *plan) scans(now time.Time) []vault.ScanStart {
+	var out []vault.ScanStart
+	for _, part := range p.partitions {
+		if part.begins {
+			out = append(out, vault.ScanStart{Stream: part.stream, Scan: part.scan, FirstOffset: part.nextOffset, Started: now})
+		}
+	}
+	return out
+}
+
+func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
+	s := &vault.NewSnapshot{Time: now, ClusterID: p.metadata.Cluster.ID, Metadata: p.metadata}
+	for _, part := range p.partitions {
+		s.Views = append(s.Views, vault.View{
+			Stream:         part.stream,
+			Scan:           part.scan,
+			LogStartOffset: min(part.logStartOffset, part.nextOffset),
+			NextOffset:     part.nextOffset,
+			LastEpoch:      part.lastEpoch,
+		})
+	}
+	slices.SortFunc(s.Views, func(a, b vault.View) int { return a.Stream.Compare(b.Stream) })
+	return s
+}
+
+func (p *plan) describe(result *Result) {
+	topics := map[string]bool{}
+	for _, part := range p.partitions {
+		topics[part.stream.Topic] = true
+	}
+	result.TopicCount, result.PartitionCount = len(p.metadata.Topics), len(p.partitions)
+	result.Denied = append(result.Denied, p.denied...)
+	result.Failed = append(result.Failed, p.failed...)
+}

@@ -1,0 +1,98 @@
+// Package blob is what a vault asks of storage: objects that are created once, read,
+// listed and deleted, and never overwritten.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"regexp"
+	"strings"
+)
+
+// ErrTemporary is wrapped by errors after which the same call may succeed.
+var ErrTemporary = errors.New("temporary storage failure")
+
+// Store keeps objects under keys. All methods are safe for use by several goroutines
+// and processes. A key that [CheckKey] refuses is refused by every method.
+type Store interface {
+	// Create stores body under key, all of it or nothing. When Create returns nil the
+	// object is durable and every later call sees it. If the key is taken Create fails
+	// with an error wrapping fs.ErrExist and leaves the object alone; of several that
+	// create one key at once, in any process, one succeeds. After another error the
+	// object may be there, whole, or not. Create does not keep body.
+	Create(ctx context.Context, key string, body []byte) error
+	// Read returns exactly length bytes from offset on; they are the caller's. An object
+	// that ends before is an error wrapping io.ErrUnexpectedEOF, one that is not there
+	// an error wrapping fs.ErrNotExist.
+	Read(ctx context.Context, key string, offset, length int64) ([]byte, error)
+	// Open returns the whole object, to be read and closed by the caller, and its size.
+	// One that is not there is an error wrapping fs.ErrNotExist.
+	Open(ctx context.Context, key string) (io.ReadCloser, int64, error)
+	// List yields the objects whose keys begin with prefix and are greater than after,
+	// in ascending order of the keys' bytes. Every object that was there before the
+	// call, and is not deleted meanwhile, is among them. An error ends it.
+	List(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
+	// Delete removes an object. Deleting what is not there is not an error: not every
+	// storage can tell, and who deletes retries.
+	Delete(ctx context.Context, key string) error
+}
+
+// Entry is one object in a listing.
+type Entry struct {
+	Key       string
+	SizeBytes int64
+}
+
+const maxKeyLength = 512
+
+var keySegment = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
+
+// CheckKey accepts keys of segments of letters, digits, '_', '-' and inner '.', joined by
+// '/': what every storage can hold, and what cannot lead out of a folder.
+func CheckKey(key string) error {
+	if len(key) > maxKeyLength {
+		return fmt.Errorf("key of %d bytes: at most %d are allowed", len(key), maxKeyLength)
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if !keySegment.MatchString(segment) {
+			return fmt.Errorf("key %q: segment %q is not allowed", key, segment)
+		}
+	}
+	return nil
+}
+
+// ReadAll reads a whole object of at most maxBytes. One that ends before its own size is
+// an error wrapping io.ErrUnexpectedEOF; a larger one is an error.
+func ReadAll(ctx context.Context, s Store, key string, maxBytes int64) ([]byte, error) {
+	r, size, err := s.Open(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	body, err := readSized(r, size, maxBytes)
+	if closeErr := r.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return body, nil
+}
+
+func readSized(r io.Reader, size, maxBytes int64) ([]byte, error) {
+	if size > maxBytes {
+		return nil, fmt.Errorf("%w: %d bytes where at most %d are expected", errOversize, size, maxBytes)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, err
+	}
+	return body, nil
+}
+
+var errOversize = errors.New("object too large")

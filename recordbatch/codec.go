@@ -1,0 +1,194 @@
+package recordbatch
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+
+	"coldstream"
+)
+
+// errTooLarge means that decompressed records pass the limit that the caller set.
+var errTooLarge = errors.New("records are larger than allowed when decompressed")
+
+// maxZstdWindow is larger than any window that Kafka's producers use.
+const maxZstdWindow = 128 << 20
+
+// Decoder decodes batches; it keeps its decompressors for the next one. It is used by
+// one goroutine at a time.
+type Decoder struct {
+	zstd *zstd.Decoder
+	gzip *gzip.Reader
+	lz4  *lz4.Reader
+}
+
+// NewDecoder makes a decoder; its memory is taken when it is first used.
+func NewDecoder() *Decoder { return &Decoder{} }
+
+// decompress returns the decoded payload, of at most limit bytes. It aliases the input
+// if that is not compressed.
+func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, error) {
+	var from io.Reader
+	var err error
+	switch codec {
+	case CodecNone:
+		if int64(len(payload)) > limit {
+			return nil, errTooLarge
+		}
+		return payload, nil
+	case CodecSnappy:
+		return decodeSnappy(payload, limit)
+	case CodecGzip:
+		from, err = d.gzipReader(payload)
+	case CodecLZ4:
+		from = d.lz4Reader(payload)
+	case CodecZstd:
+		from, err = d.zstdReader(payload)
+	default:
+		return nil, fmt.Errorf("records compressed with %s: %w", codec, coldstream.ErrUnsupported)
+	}
+	if err != nil {
+		return nil, corruptf("decompress %s records: %v", codec, err)
+	}
+	var out bytes.Buffer
+	if _, err := io.Copy(&out, io.LimitReader(from, limit+1)); err != nil {
+		return nil, corruptf("decompress %s records: %v", codec, err)
+	}
+	if int64(out.Len()) > limit {
+		return nil, errTooLarge
+	}
+	return out.Bytes(), nil
+}
+
+func (d *Decoder) gzipReader(payload []byte) (io.Reader, error) {
+	if d.gzip == nil {
+		r, err := gzip.NewReader(bytes.NewReader(payload))
+		d.gzip = r
+		return r, err
+	}
+	return d.gzip, d.gzip.Reset(bytes.NewReader(payload))
+}
+
+func (d *Decoder) lz4Reader(payload []byte) io.Reader {
+	if d.lz4 == nil {
+		d.lz4 = lz4.NewReader(nil)
+	}
+	d.lz4.Reset(bytes.NewReader(payload))
+	return d.lz4
+}
+
+func (d *Decoder) zstdReader(payload []byte) (io.Reader, error) {
+	if d.zstd == nil {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return nil, err
+		}
+		d.zstd = r
+	}
+	return d.zstd, d.zstd.Reset(bytes.NewReader(payload))
+}
+
+// xerialMagic begins what Java's snappy streams write: a header, then blocks with their
+// lengths in front. Other clients write one plain block.
+var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0} //nolint:gochecknoglobals // a constant
+
+const (
+	xerialHeader = 16
+	xerialBlock  = 32 << 10
+)
+
+func decodeSnappy(payload []byte, limit int64) ([]byte, error) {
+	if !bytes.HasPrefix(payload, xerialMagic) {
+		return appendSnappyBlock(nil, payload, limit)
+	}
+	if len(payload) < xerialHeader {
+		return nil, corruptf("decompress snappy records: short header")
+	}
+	var out []byte
+	for rest := payload[xerialHeader:]; len(rest) > 0; {
+		if len(rest) < 4 {
+			return nil, corruptf("decompress snappy records: short block")
+		}
+		n := uint64(binary.BigEndian.Uint32(rest))
+		if n > uint64(len(rest)-4) {
+			return nil, corruptf("decompress snappy records: block of %d bytes where %d are left", n, len(rest)-4)
+		}
+		var err error
+		if out, err = appendSnappyBlock(out, rest[4:4+n], limit); err != nil {
+			return nil, err
+		}
+		rest = rest[4+n:]
+	}
+	return out, nil
+}
+
+func appendSnappyBlock(dst, block []byte, limit int64) ([]byte, error) {
+	n, err := s2.DecodedLen(block)
+	if err != nil {
+		return nil, corruptf("decompress snappy records: %v", err)
+	}
+	if int64(len(dst))+int64(n) > limit {
+		return nil, errTooLarge
+	}
+	// Snappy cannot expand a byte to more than 64: a length that lies costs nothing.
+	if n > 64*len(block) {
+		return nil, corruptf("decompress snappy records: %d bytes out of %d", n, len(block))
+	}
+	out, err := s2.Decode(make([]byte, n), block)
+	if err != nil {
+		return nil, corruptf("decompress snappy records: %v", err)
+	}
+	return append(dst, out...), nil
+}
+
+// compress writes records as Java's producer would.
+func compress(codec Codec, raw []byte) ([]byte, error) {
+	var out bytes.Buffer
+	var w io.WriteCloser
+	switch codec {
+	case CodecNone:
+		return raw, nil
+	case CodecSnappy:
+		return encodeSnappy(raw), nil
+	case CodecGzip:
+		w = gzip.NewWriter(&out)
+	case CodecLZ4:
+		z := lz4.NewWriter(&out)
+		if err := z.Apply(lz4.BlockSizeOption(lz4.Block64Kb), lz4.ChecksumOption(false), lz4.ConcurrencyOption(1)); err != nil {
+			return nil, fmt.Errorf("make lz4 writer: %w", err)
+		}
+		w = z
+	case CodecZstd:
+		z, err := zstd.NewWriter(&out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+		if err != nil {
+			return nil, fmt.Errorf("make zstd writer: %w", err)
+		}
+		w = z
+	default:
+		return nil, fmt.Errorf("compress records with %s: %w", codec, coldstream.ErrUnsupported)
+	}
+	_, err := w.Write(raw)
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, fmt.Errorf("compress records with %s: %w", codec, err)
+	}
+	return out.Bytes(), nil
+}
+
+func encodeSnappy(raw []byte) []byte {
+	out := append([]byte{}, xerialMagic...)
+	out = append(out, 0, 0, 0, 1, 0, 0, 0, 1)
+	for len(raw) > 0 {
+		n := min(len(raw), xerialBlock)
+		block := s2.EncodeSnappy(nil, raw[:n])
+		out = binary.BigEndian.AppendUint32(out, uint32(len(block)))
+		out, raw = append(out, block...), raw[n:]
+	}
+	return out
+}

@@ -1,0 +1,161 @@
+package recordbatch
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+)
+
+// Need says what a stored batch needs before a broker accepts it through Produce.
+type Need int
+
+// The needs of a batch.
+const (
+	// HeaderOnly: the header is patched, the records stay as they are.
+	HeaderOnly Need = iota
+	// Reencode: the broker would refuse the batch, or change what consumers see.
+	Reencode
+	// Skip: there is nothing to produce: a control batch, or one that compaction emptied.
+	Skip
+)
+
+// Need looks at the batch for producing the part of it that is in
+// [firstOffset, nextOffset). The cases are those that Kafka's LogValidator refuses.
+func (b Batch) Need(firstOffset, nextOffset int64) Need {
+	switch {
+	case b.legacy(): // Produce takes magic 2 only
+		return Reencode
+	case b.IsControl(), b.RecordCount() == 0:
+		return Skip
+	case b.RecordCount() != b.LastOffsetDelta()+1: // compaction left holes
+		return Reencode
+	case b.HasLogAppendTime(): // a producer cannot say this; records have other times inside
+		return Reencode
+	case b.BaseOffset() < firstOffset, b.NextOffset() > nextOffset:
+		return Reencode
+	}
+	return HeaderOnly
+}
+
+// Producer is what marks a batch as that of an idempotent producer.
+type Producer struct {
+	ID       int64
+	Epoch    int16
+	Sequence int32 // of the batch's first record
+}
+
+// NextSequence is the sequence after count records, which wraps to 0 as Kafka's does.
+func NextSequence(sequence int32, count int32) int32 {
+	return int32((int64(sequence) + int64(count)) & math.MaxInt32)
+}
+
+// AppendPatched appends a copy of the batch made ready for producing: base offset 0, no
+// leader epoch, the given producer, the bits of transactions, of LogAppendTime and of
+// delete horizons cleared, the checksum made anew. The batch itself is not changed. It
+// must be one that [Batch.Need] calls [HeaderOnly].
+func (b Batch) AppendPatched(dst []byte, p Producer) []byte {
+	start := len(dst)
+	dst = append(dst, b...)
+	out := Batch(dst[start:])
+	binary.BigEndian.PutUint64(out, 0)
+	binary.BigEndian.PutUint32(out[12:], math.MaxUint32)
+	attributes := out.attributes() &^ (bitTransactional | bitLogAppendTime | bitDeleteHorizon)
+	binary.BigEndian.PutUint16(out[21:], attributes)
+	out.setProducer(p)
+	out.seal()
+	return dst
+}
+
+func (b Batch) setProducer(p Producer) {
+	binary.BigEndian.PutUint64(b[43:], uint64(p.ID))
+	binary.BigEndian.PutUint16(b[51:], uint16(p.Epoch))
+	binary.BigEndian.PutUint32(b[53:], uint32(p.Sequence))
+}
+
+func (b Batch) seal() { binary.BigEndian.PutUint32(b[17:], b.checksum()) }
+
+// Build makes a batch for producing out of records with consecutive offsets: base offset
+// 0, CreateTime, the given codec and producer.
+func Build(records []Absolute, codec Codec, p Producer) (Batch, error) {
+	if len(records) == 0 || len(records) > math.MaxInt32 {
+		return nil, errors.New("a batch needs records")
+	}
+	base, maxMs := records[0].TimestampMs, records[0].TimestampMs
+	var raw []byte
+	for i := range records {
+		r := &records[i]
+		if r.Offset != records[0].Offset+int64(i) {
+			return nil, errors.New("the records of a batch to produce must have consecutive offsets")
+		}
+		maxMs = max(maxMs, r.TimestampMs)
+		raw = AppendRecord(raw, &Record{
+			TimestampDelta: r.TimestampMs - base, OffsetDelta: int32(i), Key: r.Key, Value: r.Value, Headers: r.Headers,
+		})
+	}
+	return assemble(header{codec: codec, count: int32(len(records)), baseMs: base, maxMs: maxMs}, raw, p)
+}
+
+type header struct {
+	codec         Codec
+	count         int32
+	baseMs, maxMs int64
+}
+
+func assemble(h header, raw []byte, p Producer) (Batch, error) {
+	payload, err := compress(h.codec, raw)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(payload)) > math.MaxInt32-HeaderSize {
+		return nil, errors.New("the batch would be larger than 2 GiB")
+	}
+	b := make(Batch, HeaderSize, HeaderSize+len(payload))
+	b = append(b, payload...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-logOverhead))
+	binary.BigEndian.PutUint32(b[12:], math.MaxUint32)
+	b[magicAt] = currentMagic
+	binary.BigEndian.PutUint16(b[21:], uint16(h.codec))
+	binary.BigEndian.PutUint32(b[23:], uint32(h.count-1))
+	binary.BigEndian.PutUint64(b[27:], uint64(h.baseMs))
+	binary.BigEndian.PutUint64(b[35:], uint64(h.maxMs))
+	binary.BigEndian.PutUint32(b[57:], uint32(h.count))
+	b.setProducer(p)
+	b.seal()
+	return b, nil
+}
+
+// MaxFiller is the largest number of records in one filler batch: a broker's validator
+// holds them all in memory.
+const MaxFiller = 100_000
+
+// Filler makes a batch of count records without key and value: what takes up offsets
+// that a log start will hide. Compressed it takes less than a byte for each.
+func Filler(count int32, timestampMs int64, p Producer) (Batch, error) {
+	if count <= 0 || count > MaxFiller {
+		return nil, errors.New("a filler batch has 1 to 100,000 records")
+	}
+	raw := make([]byte, 0, 9*int(count))
+	for i := range count {
+		raw = AppendRecord(raw, &Record{OffsetDelta: i})
+	}
+	return assemble(header{codec: CodecZstd, count: count, baseMs: timestampMs, maxMs: timestampMs}, raw, p)
+}
+
+// Runs cuts records, ascending by offset, into stretches of consecutive offsets, leaving
+// out what is not in [firstOffset, nextOffset).
+func Runs(records []Absolute, firstOffset, nextOffset int64) [][]Absolute {
+	var out [][]Absolute
+	start := 0
+	for start < len(records) && records[start].Offset < firstOffset {
+		start++
+	}
+	for start < len(records) && records[start].Offset < nextOffset {
+		n := start + 1
+		for n < len(records) && records[n].Offset == records[n-1].Offset+1 && records[n].Offset < nextOffset {
+			n++
+		}
+		out = append(out, records[start:n])
+		start = n
+	}
+	return out
+}

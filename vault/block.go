@@ -1,0 +1,177 @@
+package vault
+
+import (
+	"fmt"
+
+	"coldstream"
+	"coldstream/recordbatch"
+	"coldstream/vault/internal/format"
+)
+
+const (
+	// frameTarget is the decoded size at which a frame is closed: small enough to read
+	// one partition without much of the others, large enough to compress well.
+	frameTarget = 1 << 20
+	// mixLimit is how much of a block may be of the other kind before it is split there,
+	// so that a stream whose codec changes with every batch does not fall into dust.
+	mixLimit = 64 << 10
+)
+
+// block is consecutive batches of one stream, and the row that will describe them.
+type block struct {
+	stream coldstream.Stream
+	row    format.Row
+	// parts alias the pieces they came from; together they are the block's bytes.
+	parts      [][]byte
+	compressed int64 // bytes of batches that the producer compressed
+	open       map[producer]bool
+}
+
+type producer struct {
+	id    int64
+	epoch int16
+}
+
+// isCompressed says that compressing the block again would gain nothing.
+func (b *block) isCompressed() bool { return 2*b.compressed > b.row.Length }
+
+// blockBuilder cuts the pieces of one stream into blocks at batch boundaries.
+type blockBuilder struct {
+	stream coldstream.Stream
+	scan   uint32
+	blocks []*block
+	cur    *block
+}
+
+// buildBlocks cuts a stream's pieces. The row of a block reaches up to where the next
+// one begins, so that rows join over what compaction removed.
+func buildBlocks(data StreamData) ([]*block, error) {
+	b := &blockBuilder{stream: data.Stream, scan: data.Scan}
+	for i := range data.Pieces {
+		if err := b.addPiece(&data.Pieces[i]); err != nil {
+			return nil, fmt.Errorf("batches of %s offsets [%d, %d): %w", data.Stream.TopicPartition(),
+				data.Pieces[i].FirstOffset, data.Pieces[i].NextOffset, err)
+		}
+	}
+	return b.blocks, nil
+}
+
+func (b *blockBuilder) addPiece(p *Piece) error {
+	if p.NextOffset <= p.FirstOffset {
+		return fmt.Errorf("empty range: %w", coldstream.ErrCorrupt)
+	}
+	if b.cur == nil || b.cur.row.NextOffset != p.FirstOffset || len(p.Batches) == 0 || b.cur.row.Length == 0 {
+		b.start(p.FirstOffset)
+	}
+	rest, from := p.Batches, 0
+	for len(rest) > 0 {
+		batch, after, err := recordbatch.Next(rest)
+		if err != nil {
+			return err
+		}
+		if batch.NextOffset() <= b.cur.row.NextOffset || batch.NextOffset() > p.NextOffset {
+			return fmt.Errorf("batch [%d, %d) is out of order: %w", batch.BaseOffset(), batch.NextOffset(), coldstream.ErrCorrupt)
+		}
+		if b.cur.isFull(batch) {
+			b.cur.cut(p.Batches, from, len(p.Batches)-len(rest))
+			from = len(p.Batches) - len(rest)
+			b.start(b.cur.row.NextOffset)
+		}
+		if err := b.cur.add(batch); err != nil {
+			return err
+		}
+		rest = after
+	}
+	b.cur.cut(p.Batches, from, len(p.Batches))
+	b.cur.row.NextOffset = p.NextOffset
+	return nil
+}
+
+func (b *blockBuilder) start(firstOffset int64) {
+	b.cur = &block{stream: b.stream, open: map[producer]bool{}, row: format.Row{
+		Scan: b.scan, FirstOffset: firstOffset, NextOffset: firstOffset, BaseOffset: firstOffset, MaxTimestampMs: -1,
+	}}
+	b.blocks = append(b.blocks, b.cur)
+}
+
+// isFull says that batch should begin another block: this one has its size, or the
+// batch is of the other kind and mixing them would cost.
+func (b *block) isFull(batch recordbatch.Batch) bool {
+	if b.row.Length == 0 {
+		return false
+	}
+	if b.row.Length+int64(len(batch)) > frameTarget {
+		return true
+	}
+	return b.row.Length >= mixLimit && isCompressedBatch(batch) != b.isCompressed()
+}
+
+// cut appends piece[from:to] to the block's bytes.
+func (b *block) cut(piece []byte, from, to int) {
+	if to > from {
+		b.parts = append(b.parts, piece[from:to:to])
+	}
+}
+
+func (b *block) add(batch recordbatch.Batch) error {
+	r := &b.row
+	if r.Length == 0 {
+		r.BaseOffset = batch.BaseOffset()
+	}
+	r.Length += int64(len(batch))
+	r.Batches++
+	r.MaxBatchBytes = max(r.MaxBatchBytes, int64(len(batch)))
+	r.MaxTimestampMs = max(r.MaxTimestampMs, batch.MaxTimestampMs())
+	if isCompressedBatch(batch) {
+		b.compressed += int64(len(batch))
+	}
+	if e := batch.LeaderEpoch(); e >= 0 && (len(r.Epochs) == 0 || r.Epochs[len(r.Epochs)-1].Epoch < e) {
+		r.Epochs = append(r.Epochs, format.EpochStart{Epoch: e, FirstOffset: batch.BaseOffset()})
+	}
+	r.NextOffset = batch.NextOffset()
+	if batch.IsControl() {
+		return b.addControl(batch)
+	}
+	r.Records += int64(batch.RecordCount())
+	p := producer{batch.ProducerID(), batch.ProducerEpoch()}
+	if batch.IsTransactional() && !b.open[p] {
+		b.open[p] = true
+		r.Transactions = append(r.Transactions, format.TransactionStart{
+			ProducerID: p.id, ProducerEpoch: p.epoch, FirstOffset: batch.BaseOffset(),
+		})
+	}
+	return nil
+}
+
+// addControl keeps what ends a transaction, so that a restore needs no look ahead.
+func (b *block) addControl(batch recordbatch.Batch) error {
+	marker, ok, err := batch.ControlMarker()
+	if err != nil || !ok {
+		return err
+	}
+	b.row.Markers = append(b.row.Markers, format.Marker{
+		Offset: marker.Offset, ProducerID: marker.ProducerID, ProducerEpoch: marker.ProducerEpoch, Commit: marker.Commit,
+	})
+	for p := range b.open {
+		if p.id == marker.ProducerID {
+			delete(b.open, p)
+		}
+	}
+	return nil
+}
+
+// LastLeaderEpoch returns the leader epoch of the last of whole batches; false if there
+// is none.
+func LastLeaderEpoch(batches []byte) (int32, bool) {
+	epoch, ok := int32(-1), false
+	for len(batches) > 0 {
+		batch, rest, err := recordbatch.Next(batches)
+		if err != nil {
+			return epoch, ok
+		}
+		epoch, ok, batches = batch.LeaderEpoch(), true, rest
+	}
+	return epoch, ok
+}
+
+func isCompressedBatch(b recordbatch.Batch) bool { return b.Codec() != recordbatch.CodecNone }

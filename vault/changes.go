@@ -1,0 +1,72 @@
+package vault
+
+import (
+	"time"
+
+	"coldstream"
+)
+
+// Changes is what one commit adds to the vault. A commit with a snapshot holds what the
+// snapshot shows, or builds on what does.
+type Changes struct {
+	// Data has one entry per stream, in the order of [coldstream.Stream.Compare].
+	Data     []StreamData
+	Gaps     []StreamGap
+	Scans    []ScanStart
+	Snapshot *NewSnapshot
+}
+
+// StreamData is newly fetched data of a stream, in the order in which it was fetched.
+type StreamData struct {
+	Stream coldstream.Stream
+	Scan   uint32
+	Pieces []Piece
+}
+
+// Piece is all that the log held in [FirstOffset, NextOffset): whole, checked batches
+// one behind the other, or none where a compacted tail returned nothing. The first
+// batch may begin below FirstOffset. The writer keeps Batches until the commit is done
+// and does not change them.
+type Piece struct {
+	FirstOffset int64
+	NextOffset  int64
+	Batches     []byte
+}
+
+// StreamGap is a gap of one stream.
+type StreamGap struct {
+	Stream      coldstream.Stream
+	Scan        uint32
+	FirstOffset int64
+	NextOffset  int64
+	Cause       coldstream.GapCause
+}
+
+// ScanStart says that a complete reading of a stream begins at its log start.
+type ScanStart struct {
+	Stream      coldstream.Stream
+	Scan        uint32
+	FirstOffset int64
+	Started     time.Time
+}
+
+// NewSnapshot asks for a restore point.
+type NewSnapshot struct {
+	Time      time.Time
+	ClusterID string
+	// Views are sorted by stream; each lies within what the vault holds, this commit
+	// included.
+	Views    []View
+	Metadata Metadata
+}
+
+// Receipt says what a commit stored. It is given only for a commit that is durable.
+type Receipt struct {
+	Snapshot    SnapshotID // zero without a snapshot
+	Objects     int64
+	BytesStored int64
+	Batches     int64
+	Records     int64 // from batch headers, control batches not counted
+	// VaultHash is the hash of the whole catalog as this commit left it.
+	VaultHash string
+}

@@ -1,0 +1,113 @@
+package format
+
+import (
+	"cmp"
+	"encoding/binary"
+
+	"coldstream"
+)
+
+const baseMagic = "CSBS"
+
+// Head is how far the vault had got with a stream when the epoch began. It is kept also
+// when all data of the stream is gone.
+type Head struct {
+	Stream     int
+	Scan       uint32
+	NextOffset int64
+	Floor      int64 // end of what was released; -1 if nothing was
+	Epochs     []EpochStart
+}
+
+// TableRef names the row table of a topic.
+type TableRef struct {
+	Topic     string
+	Table     TableID
+	SizeBytes int64
+}
+
+// Base is the whole catalog at an epoch's start.
+type Base struct {
+	Epoch        uint32
+	TimeMs       int64
+	PreviousHash Hash        // the digest of the base before; zero in epoch 0
+	Commits      []CommitRef // the commits it took; sorted, no two equal
+	Incarnations []coldstream.Incarnation
+	Streams      []StreamRef
+	Heads        []Head     // sorted by stream, no two equal
+	Snapshots    []Snapshot // sorted by time and ID; views refer to Streams
+	Tables       []TableRef // sorted by topic, no two equal
+	// Removed says that it takes away what the base before, with its commits, held.
+	Removed      bool
+	SignatureKey [8]byte // the keeper's key; zero without a signature
+	Signature    []byte  // over all before it
+}
+
+// Append writes the payload of a base object.
+func (b *Base) Append(dst []byte) []byte {
+	dst = append(append(dst, baseMagic...), Version)
+	dst = binary.AppendUvarint(dst, uint64(b.Epoch))
+	dst = appendVarint(dst, b.TimeMs)
+	dst = append(dst, b.PreviousHash[:]...)
+	dst = appendCommitRefs(dst, b.Commits)
+	dst = appendStreams(dst, b.Incarnations, b.Streams)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Heads)))
+	for _, h := range b.Heads {
+		dst = binary.AppendUvarint(dst, uint64(h.Stream))
+		dst = binary.AppendUvarint(dst, uint64(h.Scan))
+		dst = binary.AppendUvarint(dst, uint64(h.NextOffset))
+		dst = appendVarint(dst, h.Floor)
+		dst = appendEpochs(dst, h.Epochs)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(b.Snapshots)))
+	for i := range b.Snapshots {
+		dst = b.Snapshots[i].append(dst)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(b.Tables)))
+	for _, t := range b.Tables {
+		dst = binary.AppendUvarint(appendString(dst, t.Topic), uint64(t.Table.Epoch))
+		dst = append(dst, t.Table.Hash[:]...)
+		dst = binary.AppendUvarint(dst, uint64(t.SizeBytes))
+	}
+	dst = appendBool(dst, b.Removed)
+	dst = append(dst, b.SignatureKey[:]...)
+	return appendString(dst, string(b.Signature))
+}
+
+// DecodeBase reads the payload of a base object.
+func DecodeBase(payload []byte) (*Base, error) {
+	r := &reader{b: payload}
+	r.magic(baseMagic)
+	b := &Base{Epoch: r.uint32(), TimeMs: r.varint()}
+	r.into(b.PreviousHash[:])
+	b.Commits = readCommitRefs(r)
+	b.Incarnations, b.Streams = readStreams(r)
+	b.Heads = readList(r, 5, func(r *reader) Head { return readHead(r, len(b.Streams)) })
+	b.Snapshots = readList(r, 12, func(r *reader) Snapshot { return readSnapshot(r, len(b.Streams)) })
+	b.Tables = readList(r, 35, func(r *reader) TableRef {
+		t := TableRef{Topic: r.string(), Table: TableID{Epoch: r.uint32()}}
+		r.into(t.Table.Hash[:])
+		t.SizeBytes = r.offset()
+		return t
+	})
+	b.Removed = r.bool()
+	r.into(b.SignatureKey[:])
+	if signature := r.take(r.count(1)); len(signature) > 0 {
+		b.Signature = signature
+	}
+	ordered(r, "heads", b.Heads, func(a, b Head) int { return cmp.Compare(a.Stream, b.Stream) })
+	ordered(r, "snapshots", b.Snapshots, compareSnapshots)
+	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func readHead(r *reader, streams int) Head {
+	h := Head{Stream: r.index(streams), Scan: r.uint32(), NextOffset: r.offset(), Floor: r.varint(), Epochs: readEpochs(r)}
+	if h.Floor < -1 || h.Floor > h.NextOffset {
+		r.fail("floor %d of a head at %d", h.Floor, h.NextOffset)
+	}
+	return h
+}

@@ -1,0 +1,217 @@
+package format
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+)
+
+const (
+	commitMagic = "CSCM"
+	tableMagic  = "CSTB"
+)
+
+// CommitRef names a commit with its exact content.
+type CommitRef struct {
+	ID   CommitID
+	Hash Hash // the digest of the object
+}
+
+// Commit is what one writer adds at a time.
+type Commit struct {
+	ID       CommitID
+	TimeMs   int64
+	BaseHash Hash // the digest of the epoch's base
+	// Parents are the commits of this epoch that the writer had seen and that no other
+	// commit it had seen named: sorted, no two equal. So the newest commit names,
+	// through others, all that went before.
+	Parents  []CommitRef
+	Facts    Facts
+	Snapshot *Snapshot
+}
+
+// SnapshotID names a snapshot.
+type SnapshotID [8]byte
+
+// String writes 16 hex digits.
+func (id SnapshotID) String() string { return hex.EncodeToString(id[:]) }
+
+// Snapshot is a restore point.
+type Snapshot struct {
+	ID        SnapshotID
+	TimeMs    int64
+	ClusterID string
+	Views     []View       // sorted by stream, no two equal
+	Sections  []SectionRef // sorted by name, no two equal
+}
+
+// View is what a snapshot shows of a stream.
+type View struct {
+	Stream                     int
+	Scan                       uint32
+	LogStartOffset, NextOffset int64
+	LastEpoch                  int32 // -1 if there is none
+}
+
+// SectionRef says where a part of the cluster's metadata is, or why it is missing.
+type SectionRef struct {
+	Name      string
+	Missing   string // if not empty, the rest is zero
+	Table     TableID
+	SizeBytes int64
+}
+
+// Append writes the payload of a commit object.
+func (c *Commit) Append(dst []byte) ([]byte, error) {
+	if len(c.Facts.Released) > 0 {
+		return nil, errors.New("a commit may not release anything")
+	}
+	dst = append(append(dst, commitMagic...), Version)
+	dst = appendCommitID(dst, c.ID)
+	dst = appendVarint(dst, c.TimeMs)
+	dst = append(dst, c.BaseHash[:]...)
+	dst = appendCommitRefs(dst, c.Parents)
+	dst = c.Facts.append(dst)
+	dst = appendBool(dst, c.Snapshot != nil)
+	if c.Snapshot != nil {
+		dst = c.Snapshot.append(dst)
+	}
+	if _, err := DecodeCommit(dst); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// DecodeCommit reads the payload of a commit object.
+func DecodeCommit(b []byte) (*Commit, error) {
+	r := &reader{b: b}
+	r.magic(commitMagic)
+	c := &Commit{ID: readCommitID(r), TimeMs: r.varint()}
+	r.into(c.BaseHash[:])
+	c.Parents = readCommitRefs(r)
+	c.Facts.read(r)
+	if len(c.Facts.Released) > 0 {
+		r.fail("a commit that releases something")
+	}
+	if r.bool() {
+		s := readSnapshot(r, len(c.Facts.Streams))
+		c.Snapshot = &s
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func appendCommitID(dst []byte, id CommitID) []byte {
+	dst = binary.AppendUvarint(dst, uint64(id.Epoch))
+	dst = append(dst, id.Writer[:]...)
+	return binary.AppendUvarint(dst, uint64(id.Seq))
+}
+
+func readCommitID(r *reader) CommitID {
+	id := CommitID{Epoch: r.uint32()}
+	r.into(id.Writer[:])
+	id.Seq = r.uint32()
+	return id
+}
+
+func appendCommitRefs(dst []byte, refs []CommitRef) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(refs)))
+	for _, ref := range refs {
+		dst = append(appendCommitID(dst, ref.ID), ref.Hash[:]...)
+	}
+	return dst
+}
+
+func readCommitRefs(r *reader) []CommitRef {
+	refs := readList(r, 46, func(r *reader) CommitRef {
+		ref := CommitRef{ID: readCommitID(r)}
+		r.into(ref.Hash[:])
+		return ref
+	})
+	ordered(r, "commits", refs, func(a, b CommitRef) int { return a.ID.Compare(b.ID) })
+	return refs
+}
+
+func (s *Snapshot) append(dst []byte) []byte {
+	dst = append(dst, s.ID[:]...)
+	dst = appendVarint(dst, s.TimeMs)
+	dst = appendString(dst, s.ClusterID)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Views)))
+	for _, v := range s.Views {
+		dst = binary.AppendUvarint(dst, uint64(v.Stream))
+		dst = binary.AppendUvarint(dst, uint64(v.Scan))
+		dst = binary.AppendUvarint(dst, uint64(v.LogStartOffset))
+		dst = binary.AppendUvarint(dst, uint64(v.NextOffset-v.LogStartOffset))
+		dst = appendVarint(dst, int64(v.LastEpoch))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Sections)))
+	for _, ref := range s.Sections {
+		dst = appendString(appendString(dst, ref.Name), ref.Missing)
+		if ref.Missing == "" {
+			dst = binary.AppendUvarint(dst, uint64(ref.Table.Epoch))
+			dst = append(dst, ref.Table.Hash[:]...)
+			dst = binary.AppendUvarint(dst, uint64(ref.SizeBytes))
+		}
+	}
+	return dst
+}
+
+func readSnapshot(r *reader, streams int) Snapshot {
+	var s Snapshot
+	r.into(s.ID[:])
+	s.TimeMs, s.ClusterID = r.varint(), r.string()
+	s.Views = readList(r, 5, func(r *reader) View { return readView(r, streams) })
+	s.Sections = readList(r, 2, readSectionRef)
+	ordered(r, "views", s.Views, func(a, b View) int { return cmp.Compare(a.Stream, b.Stream) })
+	ordered(r, "sections", s.Sections, func(a, b SectionRef) int { return cmp.Compare(a.Name, b.Name) })
+	return s
+}
+
+func readView(r *reader, streams int) View {
+	v := View{Stream: r.index(streams), Scan: r.uint32(), LogStartOffset: r.offset()}
+	v.NextOffset = v.LogStartOffset + r.offset()
+	if v.LastEpoch = r.int32(); v.NextOffset < 0 || v.LastEpoch < -1 {
+		r.fail("view [%d, %d) of epoch %d", v.LogStartOffset, v.NextOffset, v.LastEpoch)
+	}
+	return v
+}
+
+func readSectionRef(r *reader) SectionRef {
+	ref := SectionRef{Name: r.string(), Missing: r.string()}
+	if ref.Missing == "" {
+		ref.Table.Epoch = r.uint32()
+		r.into(ref.Table.Hash[:])
+		ref.SizeBytes = r.offset()
+	}
+	return ref
+}
+
+// Table is a row table: facts that bases share.
+type Table struct {
+	Facts Facts
+}
+
+// Append writes the payload of a table object.
+func (t *Table) Append(dst []byte) []byte {
+	return t.Facts.append(append(append(dst, tableMagic...), Version))
+}
+
+// DecodeTable reads the payload of a table object.
+func DecodeTable(b []byte) (*Table, error) {
+	r := &reader{b: b}
+	r.magic(tableMagic)
+	t := &Table{}
+	t.Facts.read(r)
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func compareSnapshots(a, b Snapshot) int {
+	return cmp.Or(cmp.Compare(a.TimeMs, b.TimeMs), bytes.Compare(a.ID[:], b.ID[:]))
+}

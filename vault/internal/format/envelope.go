@@ -1,0 +1,164 @@
+package format
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Kind says what an envelope holds.
+type Kind byte
+
+// The kinds of catalog objects.
+const (
+	KindCommit  Kind = 1
+	KindBase    Kind = 2
+	KindTable   Kind = 3
+	KindSection Kind = 4
+	KindRestore Kind = 5
+)
+
+const (
+	envelopeMagic = "CSTR"
+	// maxPayload bounds what an envelope may hold when decoded.
+	maxPayload = 1 << 30
+
+	sealingNone     = 0
+	compressionNone = 0
+	compressionZstd = 1
+)
+
+// Envelope says what an object is and where it belongs. It goes around every catalog
+// object.
+type Envelope struct {
+	Kind    Kind
+	VaultID VaultID
+	Key     string
+}
+
+// Expect is what a reader knows of an object before it opens it.
+type Expect = Envelope
+
+// Seal makes an object of a payload: compressed where that is smaller, decoded again and
+// compared, closed by the SHA-256 of all before.
+func Seal(e Envelope, payload []byte) ([]byte, error) {
+	if len(payload) > maxPayload {
+		return nil, errors.New("a catalog object may not be larger than 1 GiB")
+	}
+	stored, compression := payload, byte(compressionNone)
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer enc.Close()
+	if small := enc.EncodeAll(payload, nil); len(small) < len(payload) {
+		stored, compression = small, compressionZstd
+	}
+	dst := append([]byte(envelopeMagic), Version, byte(e.Kind), sealingNone, compression)
+	dst = append(dst, e.VaultID[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.Key)))
+	dst = append(dst, e.Key...)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(len(payload)))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(len(stored)))
+	dst = append(dst, stored...)
+	sum := sha256.Sum256(dst)
+	dst = append(dst, sum[:]...)
+	again, err := Open(dst, e)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(again, payload) {
+		return nil, errors.New("an object that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
+	}
+	return dst, nil
+}
+
+// Digest is the hash that closes an object, by which others name its exact content. It
+// is only of meaning for what [Open] accepted.
+func Digest(object []byte) Hash {
+	var h Hash
+	copy(h[:], object[max(0, len(object)-sha256.Size):])
+	return h
+}
+
+// Open proves that an object is whole and the one that was stored under its key, and
+// returns its payload.
+func Open(object []byte, want Expect) ([]byte, error) {
+	if len(object) < sha256.Size {
+		return nil, corruptf("%d bytes are no object", len(object))
+	}
+	body := object[:len(object)-sha256.Size]
+	if sum := sha256.Sum256(body); sum != Digest(object) {
+		return nil, corruptf("the object does not match its own hash")
+	}
+	r := &reader{b: body}
+	r.magic(envelopeMagic)
+	kind, sealing, compression := Kind(r.byte()), r.byte(), r.byte()
+	var vaultID VaultID
+	r.into(vaultID[:])
+	key := string(r.take(r.fixed16()))
+	decodedLength, storedLength := r.fixed64(), r.fixed64()
+	if r.err == nil && storedLength != uint64(len(r.b)) {
+		r.fail("payload of %d bytes where %d are said", len(r.b), storedLength)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	switch {
+	case sealing != sealingNone:
+		return nil, unsupportedf("object sealed with method %d", sealing)
+	case compression > compressionZstd:
+		return nil, unsupportedf("object compressed with method %d", compression)
+	case vaultID != want.VaultID:
+		return nil, corruptf("the object belongs to vault %s, not to %s", vaultID, want.VaultID)
+	case key != want.Key:
+		return nil, corruptf("the object was stored as %q, not as %q", key, want.Key)
+	case kind != want.Kind:
+		return nil, corruptf("the object is of kind %d, not %d", kind, want.Kind)
+	case decodedLength > maxPayload:
+		return nil, corruptf("payload of %d bytes", decodedLength)
+	}
+	return decodePayload(r.b, compression, int(decodedLength))
+}
+
+func decodePayload(stored []byte, compression byte, length int) ([]byte, error) {
+	if compression == compressionNone {
+		if len(stored) != length {
+			return nil, corruptf("payload of %d bytes where %d are said", len(stored), length)
+		}
+		return bytes.Clone(stored), nil
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(length)+1), zstd.WithDecoderMaxWindow(maxPayload))
+	if err != nil {
+		return nil, err
+	}
+	defer dec.Close()
+	// Grown by the decoder as content appears, so that a wrong length costs nothing.
+	payload, err := dec.DecodeAll(stored, nil)
+	if err != nil {
+		return nil, corruptf("decompress payload: %v", err)
+	}
+	if len(payload) != length {
+		return nil, corruptf("payload of %d bytes where %d are said", len(payload), length)
+	}
+	return payload, nil
+}
+
+func (r *reader) fixed16() int {
+	b := r.take(2)
+	if b == nil {
+		return 0
+	}
+	return int(binary.BigEndian.Uint16(b))
+}
+
+func (r *reader) fixed64() uint64 {
+	b := r.take(8)
+	if b == nil {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}

@@ -1,0 +1,106 @@
+package format
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+const infoFormat = "coldstream-vault"
+
+// VaultInfo is the content of vault.json.
+type VaultInfo struct {
+	ID        VaultID
+	CreatedMs int64
+	// The vault's public keys; empty in a vault without encryption.
+	DataRecipient, CatalogRecipient, KeeperKey string
+}
+
+// IsEncrypted says that the vault has keys.
+func (v *VaultInfo) IsEncrypted() bool {
+	return v.DataRecipient != "" || v.CatalogRecipient != "" || v.KeeperKey != ""
+}
+
+type infoJSON struct {
+	Format           string `json:"format"`
+	Version          int    `json:"version"`
+	VaultID          string `json:"vault_id"`
+	Created          string `json:"created"`
+	DataRecipient    string `json:"data_recipient,omitempty"`
+	CatalogRecipient string `json:"catalog_recipient,omitempty"`
+	KeeperKey        string `json:"keeper_key,omitempty"`
+}
+
+const timeFormat = "2006-01-02T15:04:05.000Z"
+
+// Append writes vault.json.
+func (v *VaultInfo) Append(dst []byte) []byte {
+	b, err := json.MarshalIndent(infoJSON{
+		Format: infoFormat, Version: Version, VaultID: v.ID.String(),
+		Created:       time.UnixMilli(v.CreatedMs).UTC().Format(timeFormat),
+		DataRecipient: v.DataRecipient, CatalogRecipient: v.CatalogRecipient, KeeperKey: v.KeeperKey,
+	}, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("format: encode vault.json: %v", err)) // strings and numbers always encode
+	}
+	return append(append(dst, b...), '\n')
+}
+
+// DecodeVaultInfo reads vault.json. The version is looked at first, so that a newer vault
+// is told from a damaged one.
+func DecodeVaultInfo(b []byte) (*VaultInfo, error) {
+	var probe struct {
+		Format  string `json:"format"`
+		Version int    `json:"version"`
+	}
+	if err := json.Unmarshal(b, &probe); err != nil {
+		return nil, corruptf("vault.json is not JSON: %v", err)
+	}
+	if probe.Format != infoFormat {
+		return nil, corruptf("vault.json is of format %q, not %q", probe.Format, infoFormat)
+	}
+	if probe.Version != Version {
+		return nil, unsupportedf("vault format version %d (this program knows version %d)", probe.Version, Version)
+	}
+	var j infoJSON
+	if err := strictJSON(b, &j); err != nil {
+		return nil, err
+	}
+	v := &VaultInfo{DataRecipient: j.DataRecipient, CatalogRecipient: j.CatalogRecipient, KeeperKey: j.KeeperKey}
+	id, err := hex.DecodeString(j.VaultID)
+	if err != nil || len(id) != len(v.ID) {
+		return nil, corruptf("vault.json: vault_id %q", j.VaultID)
+	}
+	copy(v.ID[:], id)
+	created, err := time.Parse(timeFormat, j.Created)
+	if err != nil {
+		return nil, corruptf("vault.json: created %q", j.Created)
+	}
+	v.CreatedMs = created.UnixMilli()
+	if !bytes.Equal(v.Append(nil), b) {
+		return nil, corruptf("vault.json is not in its one form")
+	}
+	return v, nil
+}
+
+// strictJSON decodes one document without unknown fields.
+func strictJSON(b []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		var syntax *json.SyntaxError
+		var kind *json.UnmarshalTypeError
+		if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return corruptf("decode JSON: %v", err)
+		}
+		return unsupportedf("decode JSON: %v", err) // an unknown field: a newer version wrote it
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return corruptf("decode JSON: bytes behind the document")
+	}
+	return nil
+}

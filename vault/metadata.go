@@ -1,0 +1,93 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"coldstream/vault/internal/format"
+)
+
+// The names of a snapshot's metadata sections, as they stand in Missing.
+const (
+	SectionCluster = "cluster"
+	SectionGroups  = "groups"
+	SectionTopics  = "topics"
+)
+
+type encodedSection struct {
+	name    string
+	payload []byte
+	missing string
+}
+
+// encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
+// that it is stored once.
+func encodeMetadata(m *Metadata) ([]encodedSection, error) {
+	out := []encodedSection{{name: SectionCluster}, {name: SectionGroups}, {name: SectionTopics}}
+	for i := range out {
+		s := &out[i]
+		if s.missing = m.Missing[s.name]; s.missing != "" {
+			continue
+		}
+		var err error
+		switch s.name {
+		case SectionCluster:
+			s.payload, err = format.EncodeCluster(&m.Cluster)
+		case SectionGroups:
+			s.payload, err = format.EncodeGroups(m.Groups)
+		case SectionTopics:
+			s.payload, err = format.EncodeTopics(m.Topics)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("encode metadata section %s: %w", s.name, err)
+		}
+	}
+	return out, nil
+}
+
+// Metadata reads what a snapshot recorded of its cluster.
+func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
+	m := &Metadata{Missing: map[string]string{}}
+	for _, ref := range s.sections {
+		if ref.Missing != "" {
+			m.Missing[ref.Name] = ref.Missing
+			continue
+		}
+		payload, err := v.loadSection(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		switch ref.Name {
+		case SectionCluster:
+			m.Cluster, err = format.DecodeCluster(payload)
+		case SectionGroups:
+			m.Groups, err = format.DecodeGroups(payload)
+		case SectionTopics:
+			m.Topics, err = format.DecodeTopics(payload)
+		default:
+			// A newer version saved more than this one can use.
+			m.Missing[ref.Name] = "not known to this version of coldstream"
+		}
+		if err != nil {
+			return nil, fmt.Errorf("metadata section %s of snapshot %s: %w", ref.Name, s.ID, err)
+		}
+	}
+	return m, nil
+}
+
+func (v *Vault) loadSection(ctx context.Context, ref section) ([]byte, error) {
+	key := ref.Table.Key()
+	payload, _, err := v.load(ctx, format.KindSection, key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &DamageError{Object: key, Kind: "missing", Cause: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if format.HashOf(payload) != ref.Table.Hash || int64(len(payload)) != ref.SizeBytes {
+		return nil, &DamageError{Object: key, Kind: "altered", Cause: errors.New("its content is not what its name says")}
+	}
+	return payload, nil
+}

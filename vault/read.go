@@ -1,0 +1,107 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"coldstream"
+	"coldstream/recordbatch"
+)
+
+// Batches yields the whole batches that overlap [firstOffset, View.NextOffset), in offset
+// order and checked against the catalog's hashes and their own checksums. The first may
+// begin below firstOffset. Batches alias buffers that are never written again; keeping
+// one keeps its frame of about 1 MiB. What is lost or damaged is yielded last, as a
+// [*DamageError].
+func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq2[recordbatch.Batch, error] {
+	return func(yield func(recordbatch.Batch, error) bool) {
+		i, _ := slices.BinarySearchFunc(s.Runs, firstOffset, func(r Run, at int64) int {
+			if r.NextOffset <= at {
+				return -1
+			}
+			return 1
+		})
+		for ; i < len(s.Runs); i++ {
+			run := &s.Runs[i]
+			from := max(firstOffset, run.FirstOffset)
+			if lost := s.lostBefore(firstOffset, run.FirstOffset); lost != nil {
+				yield(nil, lost)
+				return
+			}
+			more, err := s.readRun(ctx, run, from, yield)
+			if err != nil {
+				yield(nil, s.located(err, run))
+				return
+			}
+			if !more {
+				return
+			}
+		}
+		if lost := s.lostBefore(firstOffset, s.View.NextOffset); lost != nil {
+			yield(nil, lost)
+		}
+	}
+}
+
+// lostBefore finds a lost range that begins in [firstOffset, nextOffset).
+func (s *StreamHistory) lostBefore(firstOffset, nextOffset int64) *DamageError {
+	for _, l := range s.Lost {
+		if l.NextOffset > firstOffset && l.FirstOffset < nextOffset {
+			return l
+		}
+	}
+	return nil
+}
+
+// located adds to damage which offsets it costs.
+func (s *StreamHistory) located(err error, run *Run) error {
+	var damage *DamageError
+	if !errors.As(err, &damage) {
+		return fmt.Errorf("read %s offsets [%d, %d): %w", s.View.Stream.TopicPartition(), run.FirstOffset, run.NextOffset, err)
+	}
+	d := *damage
+	d.Stream, d.FirstOffset, d.NextOffset = s.View.Stream, run.FirstOffset, run.NextOffset
+	return &d
+}
+
+func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield func(recordbatch.Batch, error) bool) (bool, error) {
+	if run.ref.pack == nil {
+		return true, nil
+	}
+	decoded, err := s.history.frames.get(ctx, s.history.vault, run.ref.pack, run.ref.frame)
+	if err != nil {
+		return false, err
+	}
+	rest := decoded[run.ref.offset : run.ref.offset+run.ref.length]
+	for len(rest) > 0 {
+		var batch recordbatch.Batch
+		if batch, rest, err = nextChecked(rest); err != nil {
+			return false, packDamage(run.ref.pack.ID.Key(), err)
+		}
+		if batch.NextOffset() <= from {
+			continue
+		}
+		if batch.BaseOffset() >= run.NextOffset {
+			break
+		}
+		if !yield(batch, nil) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// nextChecked takes one whole batch; what is not one is corrupt.
+func nextChecked(buf []byte) (recordbatch.Batch, []byte, error) {
+	batch, rest, err := recordbatch.Next(buf)
+	if err == nil {
+		err = batch.Check()
+	}
+	if err != nil && !errors.Is(err, coldstream.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
+	}
+	return batch, rest, err
+}

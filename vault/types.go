@@ -1,0 +1,117 @@
+package vault
+
+import (
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"coldstream"
+)
+
+// SnapshotID names a snapshot: 16 hex digits in its text form.
+type SnapshotID [8]byte
+
+// String writes 16 lower-case hex digits.
+func (id SnapshotID) String() string { return hex.EncodeToString(id[:]) }
+
+// Snapshot is a restore point: what each stream held, and, by [Vault.Metadata], the
+// cluster's metadata and group offsets.
+type Snapshot struct {
+	ID        SnapshotID
+	Time      time.Time
+	ClusterID string
+	// Views are sorted by stream.
+	Views []View
+	// SizeBytes is the size of the batches stored for the views' streams by this
+	// vault, as far as they lie before the views' ends.
+	SizeBytes int64
+
+	sections []section
+}
+
+// View is the part of a stream's log that a snapshot shows: [LogStartOffset, NextOffset).
+type View struct {
+	Stream         coldstream.Stream
+	Scan           uint32
+	LogStartOffset int64
+	NextOffset     int64
+	LastEpoch      int32
+}
+
+// Metadata is what a snapshot recorded of its cluster. Missing names the sections that
+// the cluster did not give, with the reason.
+type Metadata struct {
+	Cluster coldstream.Cluster
+	Topics  []coldstream.Topic // only the topics the run selected, sorted by name
+	Groups  []coldstream.Group
+	Missing map[string]string
+}
+
+// Head is how far the vault has got with a stream.
+type Head struct {
+	Scan       uint32
+	NextOffset int64
+	LastEpoch  int32 // leader epoch of the last batch stored, -1 if none
+}
+
+// Marker is a transaction's end as it stands in a stream.
+type Marker struct {
+	Offset        int64
+	ProducerID    int64
+	ProducerEpoch int16
+	Commit        bool
+}
+
+// Transaction is the first transactional batch of a producer in a run since its last marker.
+type Transaction struct {
+	ProducerID    int64
+	ProducerEpoch int16
+	FirstOffset   int64
+}
+
+// Run is a stretch of a stream that lies together in the vault.
+type Run struct {
+	FirstOffset int64
+	NextOffset  int64
+	// Records counts those of data batches, from their headers; Batches counts control
+	// batches too. Both are of the whole stored run, also where only a part of it is
+	// in [FirstOffset, NextOffset) (Partial).
+	Records        int64
+	Batches        int64
+	SizeBytes      int64
+	MaxBatchBytes  int64
+	MaxTimestampMs int64
+	Markers        []Marker
+	Transactions   []Transaction
+	Partial        bool
+
+	ref rowRef
+}
+
+// Dense says that each offset of the run is a data record, so that producing the
+// records in order gives the same offsets.
+func (r *Run) Dense() bool {
+	return !r.Partial && len(r.Markers) == 0 && r.Records == r.NextOffset-r.FirstOffset
+}
+
+// DamageError says which object is missing or altered and what it costs. It wraps
+// [coldstream.ErrCorrupt].
+type DamageError struct {
+	Object      string
+	Kind        string // missing, truncated, altered, …
+	Stream      coldstream.Stream
+	FirstOffset int64
+	NextOffset  int64 // equal to FirstOffset where no offsets are known to be lost
+	Cause       error
+}
+
+func (e *DamageError) Error() string {
+	lost := ""
+	if e.NextOffset > e.FirstOffset {
+		lost = fmt.Sprintf(", which costs %s offsets [%d, %d)", e.Stream.TopicPartition(), e.FirstOffset, e.NextOffset)
+	}
+	return fmt.Sprintf("object %s is %s%s: %v", e.Object, e.Kind, lost, e.Cause)
+}
+
+// Unwrap gives the cause and [coldstream.ErrCorrupt].
+func (e *DamageError) Unwrap() []error { return []error{coldstream.ErrCorrupt, e.Cause} }

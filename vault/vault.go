@@ -1,0 +1,113 @@
+// Package vault turns batches into objects and objects into batches again: it is the
+// only code that knows the vault's layout, its order of writes, and what of it counts
+// as saved. docs/format.md describes the format.
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"coldstream"
+	"coldstream/blob"
+	"coldstream/vault/internal/format"
+)
+
+// maxCatalogObject bounds what is read of a catalog object, so that a hostile one
+// cannot exhaust memory.
+const maxCatalogObject = 1 << 30
+
+// Vault is an opened vault. It is safe for use by several goroutines and keeps nothing
+// but its identity: what it holds is read from the store each time.
+type Vault struct {
+	store blob.Store
+	info  format.VaultInfo
+}
+
+// InitOptions say what is not read from the surroundings.
+type InitOptions struct {
+	Now func() time.Time
+}
+
+// Init makes an empty vault. A store that has one already fails with an error wrapping
+// [fs.ErrExist], and nothing is changed.
+func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, error) {
+	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli()}}
+	if _, err := rand.Read(v.info.ID[:]); err != nil {
+		return nil, fmt.Errorf("make vault ID: %w", err)
+	}
+	if err := store.Create(ctx, format.VaultKey, v.info.Append(nil)); err != nil {
+		return nil, fmt.Errorf("create %s: %w", format.VaultKey, err)
+	}
+	if err := v.begin(ctx); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Open finds a vault. Where there is none the error wraps [fs.ErrNotExist]; a vault of
+// another version or with encryption wraps [coldstream.ErrUnsupported].
+func Open(ctx context.Context, store blob.Store) (*Vault, error) {
+	body, err := blob.ReadAll(ctx, store, format.VaultKey, maxCatalogObject)
+	if err != nil {
+		return nil, fmt.Errorf("open vault: read %s: %w", format.VaultKey, err)
+	}
+	info, err := format.DecodeVaultInfo(body)
+	if err != nil {
+		return nil, fmt.Errorf("open vault: %s: %w", format.VaultKey, err)
+	}
+	if info.IsEncrypted() {
+		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
+	}
+	return &Vault{store: store, info: *info}, nil
+}
+
+// ID is the vault's identity, 32 hex digits.
+func (v *Vault) ID() string { return v.info.ID.String() }
+
+// begin makes epoch 0 with an empty base. Several may do so at once, and a crash leaves
+// the rest to the next who opens.
+func (v *Vault) begin(ctx context.Context) error {
+	err := v.store.Create(ctx, format.BegunKey(0), nil)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("begin epoch 0: %w", err)
+	}
+	base := format.Base{TimeMs: v.info.CreatedMs}
+	key := format.BaseKey(0)
+	body, err := v.seal(format.KindBase, key, base.Append(nil))
+	if err != nil {
+		return err
+	}
+	if err := v.store.Create(ctx, key, body); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("create base of epoch 0: %w", err)
+	}
+	return nil
+}
+
+func (v *Vault) seal(kind format.Kind, key string, payload []byte) ([]byte, error) {
+	body, err := format.Seal(format.Envelope{Kind: kind, VaultID: v.info.ID, Key: key}, payload)
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", key, err)
+	}
+	return body, nil
+}
+
+// load reads a catalog object and proves that it is the one that was stored under key.
+// Damage is a [*DamageError]; absence wraps [fs.ErrNotExist] and is the caller's to judge.
+func (v *Vault) load(ctx context.Context, kind format.Kind, key string) (payload []byte, digest format.Hash, err error) {
+	body, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
+	if err != nil {
+		return nil, digest, fmt.Errorf("read %s: %w", key, err)
+	}
+	payload, err = format.Open(body, format.Expect{Kind: kind, VaultID: v.info.ID, Key: key})
+	if err != nil {
+		if errors.Is(err, coldstream.ErrCorrupt) {
+			err = &DamageError{Object: key, Kind: "altered", Cause: err}
+		}
+		return nil, digest, fmt.Errorf("open %s: %w", key, err)
+	}
+	return payload, format.Digest(body), nil
+}
