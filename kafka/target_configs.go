@@ -1,0 +1,120 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"coldstream"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sync/errgroup"
+)
+
+// configsPatience bounds the wait for brokers to show a change of configs. It is short:
+// a broker may write a value in other words than it was given.
+const configsPatience = 5 * time.Second
+
+// AlterTopicConfigs implements [coldstream.TopicAdmin]. It waits a few seconds for every
+// broker to show the change, so that what is produced next meets the new configs.
+func (c *Client) AlterTopicConfigs(ctx context.Context, topic string, change coldstream.ConfigChange) error {
+	if len(change.Set) == 0 && len(change.Remove) == 0 {
+		return nil
+	}
+	req := newAlterRequest(topic, change)
+	err := c.patiently(ctx, func(ctx context.Context) error {
+		resp, err := req.RequestWith(ctx, c.kgo)
+		if err != nil {
+			return requestError(err)
+		}
+		if len(resp.Resources) != 1 {
+			return fmt.Errorf("the answer is about %d topics", len(resp.Resources))
+		}
+		return brokerError(resp.Resources[0].ErrorCode, resp.Resources[0].ErrorMessage)
+	})
+	if err != nil {
+		return fmt.Errorf("alter configs of topic %s: %w", topic, err)
+	}
+	return c.awaitConfigs(ctx, topic, change)
+}
+
+func newAlterRequest(topic string, change coldstream.ConfigChange) *kmsg.IncrementalAlterConfigsRequest {
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	for _, name := range slices.Sorted(maps.Keys(change.Set)) {
+		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		config.Name, config.Value = name, kmsg.StringPtr(change.Set[name])
+		config.Op = kmsg.IncrementalAlterConfigOpSet
+		resource.Configs = append(resource.Configs, config)
+	}
+	for _, name := range change.Remove {
+		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		config.Name, config.Op = name, kmsg.IncrementalAlterConfigOpDelete
+		resource.Configs = append(resource.Configs, config)
+	}
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Resources = append(req.Resources, resource)
+	return req
+}
+
+// awaitConfigs returns once every broker shows the change, or cannot be asked, or after
+// configsPatience.
+func (c *Client) awaitConfigs(ctx context.Context, topic string, change coldstream.ConfigChange) error {
+	patient, cancel := context.WithTimeout(ctx, configsPatience)
+	defer cancel()
+	cluster, err := c.brokers(patient)
+	if err != nil {
+		return ctx.Err()
+	}
+	var waiting errgroup.Group
+	for _, broker := range cluster.Brokers {
+		waiting.Go(func() error {
+			for wait := firstRetryWait / 4; !c.showsConfigs(patient, broker.NodeID, topic, change); wait *= 2 {
+				if !pause(patient, wait) {
+					break
+				}
+			}
+			return nil
+		})
+	}
+	_ = waiting.Wait() // there are no errors
+	return ctx.Err()
+}
+
+// showsConfigs is true if the broker shows the change, and if it does not want to tell.
+func (c *Client) showsConfigs(ctx context.Context, broker int32, topic string, change coldstream.ConfigChange) bool {
+	answer, err := c.kgo.Broker(int(broker)).Request(ctx, newDescribeRequest(topic))
+	if err != nil {
+		return true
+	}
+	resp, ok := answer.(*kmsg.DescribeConfigsResponse)
+	if !ok || len(resp.Resources) != 1 || resp.Resources[0].ErrorCode != 0 {
+		return true
+	}
+	own := make(map[string]string)
+	for _, config := range resp.Resources[0].Configs {
+		if config.Source == kmsg.ConfigSourceDynamicTopicConfig && config.Value != nil {
+			own[config.Name] = *config.Value
+		}
+	}
+	for name, value := range change.Set {
+		if shown, ok := own[name]; !ok || shown != value {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(change.Remove, func(name string) bool {
+		_, ok := own[name]
+		return ok
+	})
+}
+
+func newDescribeRequest(topic string) *kmsg.DescribeConfigsRequest {
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Resources = append(req.Resources, resource)
+	req.IncludeSynonyms = true
+	return req
+}
