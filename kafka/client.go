@@ -10,6 +10,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -42,11 +43,13 @@ type Config struct {
 
 // Client is a connected cluster: a [coldstream.Source] and a [coldstream.Target].
 type Client struct {
-	cfg     Config
-	seeds   []string
-	kgo     *kgo.Client
-	adm     *kadm.Client
-	lanes   *lanes
+	cfg   Config
+	seeds []string
+	kgo   *kgo.Client
+	adm   *kadm.Client
+	lanes *lanes
+
+	fetchMu sync.Mutex
 	fetches []*kgo.Client
 }
 

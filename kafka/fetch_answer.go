@@ -1,0 +1,168 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"coldstream"
+	"coldstream/recordbatch"
+)
+
+// take handles what a broker answered for one partition. Its error ends the whole fetch.
+func (e *fetchEngine) take(ctx context.Context, p *fetchPartition, a *kmsg.FetchResponseTopicPartition, answer *fetchAnswer) error {
+	if code := kerr.ErrorForCode(a.ErrorCode); code != nil {
+		return e.takeError(ctx, p, a, code)
+	}
+	p.lastGood, p.lastErr, p.missing = time.Now(), nil, time.Time{}
+	p.log = coldstream.LogOffsets{LogStartOffset: max(a.LogStartOffset, 0), HighWatermark: a.HighWatermark}
+	if d := a.DivergingEpoch; d.Epoch >= 0 || d.EndOffset >= 0 {
+		return e.truncate(ctx, p, coldstream.EpochStart{Epoch: d.Epoch, FirstOffset: d.EndOffset})
+	}
+	p.noEpoch = false
+	return e.takeBatches(ctx, p, a, answer)
+}
+
+func (e *fetchEngine) takeError(ctx context.Context, p *fetchPartition, a *kmsg.FetchResponseTopicPartition, code error) error {
+	err := brokerError(a.ErrorCode, nil)
+	switch {
+	case errors.Is(code, kerr.OffsetOutOfRange):
+		return e.resolveRange(ctx, p)
+	case errors.Is(code, kerr.CorruptMessage):
+		return e.corrupt(ctx, p, err)
+	case errors.Is(err, coldstream.ErrDenied):
+		return e.fail(ctx, p, err)
+	case errors.Is(err, coldstream.ErrUnknownTopic), errors.Is(code, kerr.InconsistentTopicID):
+		p.retry(err) // the metadata will say whether it is gone
+	case isTemporary(err), errors.Is(code, kerr.UnknownServerError):
+		p.retry(err)
+		if l := a.CurrentLeader; l.LeaderID >= 0 && l.LeaderEpoch > p.leaderEpoch { // KIP-951
+			e.moveTo(p, l.LeaderID, l.LeaderEpoch)
+		}
+	default:
+		return e.fail(ctx, p, err)
+	}
+	return nil
+}
+
+// moveTo follows a broker's hint. A leader without a worker is left to the metadata.
+func (e *fetchEngine) moveTo(p *fetchPartition, leader, epoch int32) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.workers[fetchWorker{p.lane, leader}] {
+		p.leader, p.leaderEpoch, p.retryAt = leader, epoch, time.Time{}
+	}
+}
+
+// corrupt believes bad bytes only when they came several times: the next answer may come
+// from another replica, or over a better network.
+func (e *fetchEngine) corrupt(ctx context.Context, p *fetchPartition, err error) error {
+	if p.corrupted++; p.corrupted < badAnswers {
+		p.retry(err)
+		return nil
+	}
+	if !errors.Is(err, coldstream.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
+	}
+	return e.fail(ctx, p, fmt.Errorf("at offset %d: %w", p.NextOffset, err))
+}
+
+// batchRun is the whole batches at the front of an answer.
+type batchRun struct {
+	bytes      []byte
+	nextOffset int64
+	err        error // why it is not longer: partial, or corrupt
+	need       int   // bytes of the first batch that was cut
+}
+
+// split cuts off what the answer holds before and behind the batches wanted, and checks
+// those. Work is per batch.
+func (p *fetchPartition) split(buf []byte) batchRun {
+	run := batchRun{nextOffset: p.NextOffset}
+	start, end := 0, 0
+	for rest := buf; len(rest) > 0; {
+		batch, after, err := recordbatch.Next(rest)
+		if err == nil {
+			err = batch.Check()
+		}
+		if err == nil && end > start && batch.BaseOffset() < run.nextOffset {
+			err = fmt.Errorf("batch at %d behind one up to %d: %w", batch.BaseOffset(), run.nextOffset, coldstream.ErrCorrupt)
+		}
+		if err != nil {
+			run.err = err
+			break
+		}
+		at := len(buf) - len(after)
+		if batch.NextOffset() <= p.NextOffset { // the broker's index led to a batch before
+			start, end = at, at
+		} else {
+			p.noteEpoch(batch.LeaderEpoch(), batch.BaseOffset())
+			run.nextOffset, end = batch.NextOffset(), at
+		}
+		rest = after
+	}
+	run.bytes = buf[start:end:end]
+	return run
+}
+
+func (e *fetchEngine) takeBatches(ctx context.Context, p *fetchPartition, a *kmsg.FetchResponseTopicPartition, answer *fetchAnswer) error {
+	run := p.split(a.RecordBatches)
+	if len(run.bytes) == 0 {
+		return e.takeNothing(ctx, p, run.err, answer)
+	}
+	p.empty, p.corrupted, p.alone, p.maxBytes = 0, 0, false, fetchPartitionBytes
+	content := run.bytes
+	if 4*len(content) < answer.sizeBytes {
+		content = bytes.Clone(content) // a small part must not keep the whole answer alive
+	}
+	first := p.NextOffset
+	p.NextOffset = run.nextOffset
+	err := e.sink.Take(ctx, &coldstream.Fetched{
+		TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: run.nextOffset, Batches: content, LogOffsets: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	if p.NextOffset >= p.StopOffset {
+		return e.end(ctx, p)
+	}
+	return nil
+}
+
+// takeNothing handles an answer without a whole batch.
+func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, err error, answer *fetchAnswer) error {
+	switch {
+	case errors.Is(err, recordbatch.ErrPartial): // a batch larger than what was asked for
+		p.alone, p.maxBytes = true, int32(min(int64(p.maxBytes)*2, maxBrokerRead))
+		return nil
+	case err != nil:
+		return e.corrupt(ctx, p, err)
+	case answer.first != p && answer.sizeBytes >= fetchMaxBytes/2:
+		return nil // others filled the answer; the plan's order brings this one to the front
+	}
+	if p.empty++; p.empty < badAnswers {
+		p.again(fetchRetryWait)
+		return nil
+	}
+	switch {
+	case p.log.HighWatermark <= p.NextOffset:
+		// The log ends here by now: its end was taken back before we had read it.
+		p.StopOffset = p.NextOffset
+	case p.Compacted:
+		first := p.NextOffset
+		p.NextOffset = p.StopOffset
+		err := e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
+		if err != nil {
+			return err
+		}
+	default:
+		return e.fail(ctx, p, fmt.Errorf("the broker returned no data for offsets [%d, %d) though the high watermark is %d",
+			p.NextOffset, p.StopOffset, p.log.HighWatermark))
+	}
+	return e.end(ctx, p)
+}
