@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +33,7 @@ func onEach(t *testing.T, test func(t *testing.T, c *cluster)) {
 // startReal connects to the real broker that all tests of the package share.
 func startReal(t *testing.T) *cluster {
 	t.Helper()
-	addrs := []string{os.Getenv("REAL")}
+	addrs := realCluster(t).Addrs()
 	return &cluster{Client: connect(t, addrs, time.Minute), addrs: addrs}
 }
 
