@@ -12,13 +12,15 @@ import (
 
 // Patterns choose topics by name. Each pattern is a literal name, a glob (with *, ? or
 // […]) or a regular expression between slashes (RE2), and always matches the whole name.
-// Internal topics are chosen by their literal name only.
+// Internal topics are chosen by their literal name only. name@topicID is one incarnation.
 type Patterns struct {
 	include, exclude []pattern
 }
 
 type pattern struct {
 	text   string
+	name   string         // of a literal
+	id     string         // of a literal name@topicID
 	regexp *regexp.Regexp // of /…/
 	glob   bool
 }
@@ -107,21 +109,23 @@ func parsePattern(text string) (pattern, error) {
 			return p, &PatternError{Pattern: text, Reason: "bad glob"}
 		}
 		p.glob = true
+	default:
+		p.name, p.id, _ = strings.Cut(text, "@")
 	}
 	return p, nil
 }
 
 func (p *pattern) literal() bool { return p.regexp == nil && !p.glob }
 
-func (p *pattern) match(name string) bool {
+func (p *pattern) match(t *Topic) bool {
 	switch {
 	case p.regexp != nil:
-		return p.regexp.MatchString(name)
+		return p.regexp.MatchString(t.Name)
 	case p.glob:
-		ok, err := path.Match(p.text, name) // topic names have no slash, so * crosses nothing
+		ok, err := path.Match(p.text, t.Name) // topic names have no slash, so * crosses nothing
 		return ok && err == nil
 	}
-	return p.text == name
+	return p.name == t.Name && (p.id == "" || p.id == t.ID.String())
 }
 
 // IsInternalName says whether a topic belongs to Kafka itself by its name.
@@ -135,17 +139,18 @@ func (ps *Patterns) All() bool { return len(ps.include) == 0 }
 func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
 	used := make([]bool, len(ps.include))
 	var out []Topic
-	for _, t := range topics {
+	for i := range topics {
+		t := &topics[i]
 		internal := t.Internal || IsInternalName(t.Name)
 		chosen := ps.All() && !internal
-		for i := range ps.include {
-			p := &ps.include[i]
-			if (p.literal() || !internal) && p.match(t.Name) {
-				used[i], chosen = true, true
+		for j := range ps.include {
+			p := &ps.include[j]
+			if (p.literal() || !internal) && p.match(t) {
+				used[j], chosen = true, true
 			}
 		}
-		if chosen && !ps.excludes(t.Name) {
-			out = append(out, t)
+		if chosen && !ps.excludes(t) {
+			out = append(out, *t)
 		}
 	}
 	var errs []error
@@ -159,8 +164,8 @@ func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
 	return out, errors.Join(errs...)
 }
 
-func (ps *Patterns) excludes(name string) bool {
-	return slices.ContainsFunc(ps.exclude, func(p pattern) bool { return p.match(name) })
+func (ps *Patterns) excludes(t *Topic) bool {
+	return slices.ContainsFunc(ps.exclude, func(p pattern) bool { return p.match(t) })
 }
 
 func nearestTopics(text string, topics []Topic) []string {

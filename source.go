@@ -20,13 +20,20 @@ type FetchPosition struct {
 	TopicID TopicID // zero where the broker gives none
 	// NextOffset is the first offset wanted.
 	NextOffset int64
-	// LastEpoch is the leader epoch of the last batch that was saved before NextOffset,
-	// -1 if none was. The broker tells by it whether its log still has that history.
-	LastEpoch int32
+	// Epochs says where the leader epochs of what was saved before NextOffset begin,
+	// ascending. By the last one the broker tells whether its log still has that history,
+	// and by the others how far back it is common.
+	Epochs []EpochStart
 	// StopOffset ends the partition: it is done when its position is there or beyond.
 	StopOffset int64
 	// Compacted allows a tail that stays empty: the cleaner removed it.
 	Compacted bool
+}
+
+// EpochStart says at which offset a leader epoch begins in a stream.
+type EpochStart struct {
+	Epoch       int32
+	FirstOffset int64
 }
 
 // FetchSink takes what a fetch brings.
