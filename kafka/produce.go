@@ -56,6 +56,7 @@ type outcome struct {
 	baseOffset int64
 	err        error
 	done       bool
+	unknown    unknownTopic
 }
 
 var errRepeatedPartition = errors.New("a second batch for the same partition in one call")
@@ -82,10 +83,13 @@ func (p *production) fail(indexes []int, err error) {
 	}
 }
 
-// suspend notes why the batches have to be tried again.
+// suspend notes why the batches have to be tried again, unless their topic has been
+// unknown for too long.
 func (p *production) suspend(indexes []int, err error) {
 	for _, i := range indexes {
-		p.outcomes[i] = outcome{err: err}
+		out := &p.outcomes[i]
+		out.err = err
+		out.done = out.unknown.tooLong(err)
 	}
 }
 
@@ -111,15 +115,10 @@ func (p *production) run(ctx context.Context, pending []int) {
 	}
 	patient, cancel := context.WithTimeoutCause(ctx, p.patience, errPatience)
 	defer cancel()
-	topicPatient, cancelTopic := context.WithTimeout(patient, unknownTopicPatience)
-	defer cancelTopic()
 	for wait := firstRetryWait; len(pending) > 0; wait = min(2*wait, maxRetryWait) {
 		if !pause(patient, wait) {
 			p.giveUp(patient, pending)
 			return
-		}
-		if topicPatient.Err() != nil {
-			pending = p.giveUpUnknownTopics(pending)
 		}
 		p.lane.forget()
 		pending = p.try(patient, pending)
@@ -130,18 +129,6 @@ func (p *production) giveUp(ctx context.Context, pending []int) {
 	for _, i := range pending {
 		p.fail([]int{i}, gaveUp(ctx, p.patience, p.outcomes[i].err))
 	}
-}
-
-func (p *production) giveUpUnknownTopics(pending []int) []int {
-	var rest []int
-	for _, i := range pending {
-		if errors.Is(p.outcomes[i].err, coldstream.ErrUnknownTopic) {
-			p.outcomes[i].done = true
-			continue
-		}
-		rest = append(rest, i)
-	}
-	return rest
 }
 
 // try sends each pending batch once and returns those that have to be tried again.

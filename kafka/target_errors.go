@@ -86,7 +86,7 @@ const (
 	firstRetryWait = 100 * time.Millisecond
 	maxRetryWait   = 2 * time.Second
 	// unknownTopicPatience bounds the wait for a topic that the brokers do not know, or
-	// know under another ID.
+	// know under another ID: what one broker knows, all know within seconds.
 	unknownTopicPatience = 10 * time.Second
 	// tryTimeout ends a try that no broker answers; brokers have been seen to leave
 	// requests unanswered for ever.
@@ -97,20 +97,36 @@ const (
 func (c *Client) patiently(ctx context.Context, try func(context.Context) error) error {
 	patient, cancel := context.WithTimeoutCause(ctx, c.patience(), errPatience)
 	defer cancel()
-	topicPatient, cancelTopic := context.WithTimeout(patient, unknownTopicPatience)
-	defer cancelTopic()
+	var unknown unknownTopic
 	for wait := firstRetryWait; ; wait = min(2*wait, maxRetryWait) {
 		err := once(patient, try)
 		if err == nil || !errors.Is(err, errTemporary) {
 			return err
 		}
-		if errors.Is(err, coldstream.ErrUnknownTopic) && topicPatient.Err() != nil {
+		if unknown.tooLong(err) {
 			return err
 		}
 		if !pause(patient, wait) {
 			return gaveUp(patient, c.patience(), err)
 		}
 	}
+}
+
+// unknownTopic measures for how long the brokers have not known a topic. A broker that
+// restarts may say so for a moment after a long time of other errors, so that only an
+// unbroken row of such answers counts.
+type unknownTopic struct{ since time.Time }
+
+// tooLong takes what a try came to.
+func (u *unknownTopic) tooLong(err error) bool {
+	if !errors.Is(err, coldstream.ErrUnknownTopic) {
+		u.since = time.Time{}
+		return false
+	}
+	if u.since.IsZero() {
+		u.since = time.Now()
+	}
+	return time.Since(u.since) >= unknownTopicPatience
 }
 
 func once(ctx context.Context, try func(context.Context) error) error {
