@@ -220,3 +220,12 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Texts returns the patterns that include, as they were written.
+func (ps *Patterns) Texts() []string {
+	out := make([]string, len(ps.include))
+	for i := range ps.include {
+		out[i] = ps.include[i].text
+	}
+	return out
+}

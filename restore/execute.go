@@ -1,0 +1,249 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"coldstream"
+	"coldstream/recordbatch"
+)
+
+// The records of a restore in the vault.
+const (
+	recordHold   = 0
+	recordPlan   = 1
+	recordResult = 2
+)
+
+const topicsAtOnce = 8
+
+// execution is a plan being carried out.
+type execution struct {
+	plan     *Plan
+	producer coldstream.ProducerIdentity
+
+	mu         sync.Mutex
+	partitions map[*partitionPlan]*partitionProgress
+}
+
+// partitionProgress belongs to the lane that produces the partition.
+type partitionProgress struct {
+	topicID  coldstream.TopicID
+	next     int64 // the target's end as we made it
+	sequence int32
+	offsets  offsetMap
+	records  int64
+	aborted  int64
+	pending  int64 // undecided
+	err      error
+}
+
+// Execute carries the plan out. The result says how far it came, also with an error; an
+// error before the first write says that nothing was changed.
+func (p *Plan) Execute(ctx context.Context) (*Result, error) {
+	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
+	for _, t := range p.topics {
+		for _, part := range t.partitions {
+			x.partitions[part] = &partitionProgress{next: part.at}
+		}
+	}
+	if err := x.announce(ctx); err != nil {
+		return nil, err
+	}
+	err := x.run(ctx)
+	result := x.result()
+	if recordErr := x.record(context.WithoutCancel(ctx), recordResult, x.resultRecord(result)); err == nil && recordErr != nil {
+		err = recordErr
+	}
+	return result, err
+}
+
+// announce writes the hold, gets a producer ID, and writes the plan, before anything is
+// changed in the target.
+func (x *execution) announce(ctx context.Context) error {
+	if err := x.record(ctx, recordHold, x.holdRecord()); err != nil {
+		return err
+	}
+	var err error
+	if x.producer, err = x.plan.target.InitProducer(ctx); err != nil {
+		return fmt.Errorf("get a producer ID: %w", err)
+	}
+	return x.record(ctx, recordPlan, x.planRecord())
+}
+
+func (x *execution) record(ctx context.Context, n uint32, document any) error {
+	b, err := json.Marshal(document)
+	if err != nil {
+		return fmt.Errorf("encode the restore's record: %w", err)
+	}
+	if err := x.plan.vault.PutRestoreRecord(ctx, x.plan.ID, n, b); err != nil {
+		return fmt.Errorf("keep the restore's record in the vault: %w", err)
+	}
+	return nil
+}
+
+func (x *execution) run(ctx context.Context) error {
+	if err := x.prepareTopics(ctx); err != nil {
+		return err
+	}
+	if err := x.findTopicIDs(ctx); err != nil {
+		return err
+	}
+	if err := x.produceAll(ctx); err != nil {
+		return err
+	}
+	x.cutLeadingGaps(ctx)
+	x.proveEnds(ctx)
+	x.putBackConfigs(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	x.commitGroups(ctx)
+	return ctx.Err()
+}
+
+// prepareTopics makes the topics that are missing, and lifts the limits of those there.
+func (x *execution) prepareTopics(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(topicsAtOnce)
+	for _, t := range x.plan.topics {
+		group.Go(func() error {
+			if !t.create {
+				if err := x.plan.target.AlterTopicConfigs(ctx, t.target, coldstream.ConfigChange{Set: t.configs.during}); err != nil {
+					return fmt.Errorf("prepare topic %s: %w", t.target, err)
+				}
+				return nil
+			}
+			err := x.plan.target.CreateTopic(ctx, t.newTopic)
+			if errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("topic %s was made by somebody else meanwhile: %w", t.target, err)
+			}
+			if err != nil {
+				return fmt.Errorf("make topic %s: %w", t.target, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// findTopicIDs binds each partition to the incarnation that was planned for, so that
+// nothing is written into another.
+func (x *execution) findTopicIDs(ctx context.Context) error {
+	var names []string
+	for _, t := range x.plan.topics {
+		names = append(names, t.target)
+	}
+	cluster, err := x.plan.target.Metadata(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read the target's metadata: %w", err)
+	}
+	ids := map[string]coldstream.TopicID{}
+	for _, t := range cluster.Topics {
+		ids[t.Name] = t.ID
+	}
+	for _, t := range x.plan.topics {
+		if !t.create && ids[t.target] != t.existing.ID {
+			return fmt.Errorf("topic %s was deleted and made again since the plan", t.target)
+		}
+		for _, part := range t.partitions {
+			x.partitions[part].topicID = ids[t.target]
+		}
+	}
+	return nil
+}
+
+// cutLeadingGaps deletes the filler: the log starts where the source's did.
+func (x *execution) cutLeadingGaps(ctx context.Context) {
+	starts := map[coldstream.TopicPartition]int64{}
+	for part, progress := range x.partitions {
+		if part.filler > 0 && progress.err == nil {
+			starts[part.target] = part.stream.View.LogStartOffset
+		}
+	}
+	if len(starts) == 0 {
+		return
+	}
+	if err := x.plan.target.DeleteRecords(ctx, starts); err != nil {
+		for part, progress := range x.partitions {
+			if part.filler > 0 && progress.err == nil {
+				progress.err = fmt.Errorf("delete the filler below offset %d: %w", part.stream.View.LogStartOffset, err)
+			}
+		}
+	}
+}
+
+// proveEnds compares each log's ends with what was planned: nobody else wrote there.
+func (x *execution) proveEnds(ctx context.Context) {
+	var tps []coldstream.TopicPartition
+	for part, progress := range x.partitions {
+		if progress.err == nil {
+			tps = append(tps, part.target)
+		}
+	}
+	if len(tps) == 0 {
+		return
+	}
+	offsets, err := x.plan.target.LogOffsets(ctx, tps)
+	for part, progress := range x.partitions {
+		if progress.err != nil {
+			continue
+		}
+		log := offsets[part.target]
+		switch view := part.stream.View; {
+		case err != nil:
+			progress.err = fmt.Errorf("prove the log's end: %w", err)
+		case log.Err != nil:
+			progress.err = fmt.Errorf("prove the log's end: %w", log.Err)
+		case log.HighWatermark != progress.next:
+			progress.err = fmt.Errorf("the log ends at offset %d, expected %d: another producer writes to it", log.HighWatermark, progress.next)
+		case part.exact && (log.LogStartOffset != view.LogStartOffset || progress.next != view.NextOffset):
+			progress.err = fmt.Errorf("the log is [%d, %d), expected [%d, %d)", log.LogStartOffset, log.HighWatermark, view.LogStartOffset, view.NextOffset)
+		default:
+			progress.offsets.next = progress.next
+		}
+	}
+}
+
+// putBackConfigs ends the restore of each topic whose partitions all came through. The
+// others keep the configs under which nothing is removed.
+func (x *execution) putBackConfigs(ctx context.Context) {
+	for _, t := range x.plan.topics {
+		if x.topicFailed(t) {
+			x.plan.req.Observer.Observe(&coldstream.Warning{
+				Text: fmt.Sprintf("topic %s is incomplete, and keeps the configs of the restore (no retention, no compaction)", t.target),
+				Hint: "delete it and restore it again",
+			})
+			continue
+		}
+		change := t.configs.putBack()
+		if len(change.Set)+len(change.Remove) == 0 {
+			continue
+		}
+		if err := x.plan.target.AlterTopicConfigs(ctx, t.target, change); err != nil {
+			for _, part := range t.partitions {
+				x.partitions[part].err = fmt.Errorf("put back the configs of topic %s: %w", t.target, err)
+			}
+		}
+	}
+}
+
+func (x *execution) topicFailed(t *topicPlan) bool {
+	for _, part := range t.partitions {
+		if x.partitions[part].err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// patched makes a batch ready to send.
+func (x *execution) patched(dst []byte, o outgoing, sequence int32) []byte {
+	return recordbatch.Batch(o.batch).AppendPatched(dst, recordbatch.Producer{ID: x.producer.ID, Epoch: x.producer.Epoch, Sequence: sequence})
+}

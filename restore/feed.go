@@ -1,0 +1,112 @@
+package restore
+
+import (
+	"context"
+	"iter"
+
+	"coldstream/recordbatch"
+)
+
+// maxDecoded bounds what one batch may decompress to where it must be decoded.
+const maxDecoded = 2 << 30
+
+// outgoing is one batch on its way into the target.
+type outgoing struct {
+	batch   []byte // without a producer yet
+	count   int32
+	mapped  mapped // Target is filled in when it is sent
+	records int64  // data records; 0 for filler
+}
+
+// feed turns a partition's stored batches into batches to produce, in order.
+type feed struct {
+	part    *partitionPlan
+	fates   *transactions
+	decoder *recordbatch.Decoder
+
+	droppedAborted, droppedUndecided int64
+}
+
+func newFeed(part *partitionPlan) *feed {
+	return &feed{part: part, fates: newTransactions(part.stream.Runs), decoder: recordbatch.NewDecoder()}
+}
+
+// all yields filler for a leading gap, then the data.
+func (f *feed) all(ctx context.Context) iter.Seq2[outgoing, error] {
+	return func(yield func(outgoing, error) bool) {
+		for batch, err := range f.part.stream.Batches(ctx, f.part.stream.View.LogStartOffset) {
+			if err != nil {
+				yield(outgoing{}, err)
+				return
+			}
+			if !f.one(batch, yield) {
+				return
+			}
+		}
+	}
+}
+
+// one yields what is produced for a stored batch; it is false when the caller has enough.
+func (f *feed) one(b recordbatch.Batch, yield func(outgoing, error) bool) bool {
+	view := f.part.stream.View
+	need := b.Need(view.LogStartOffset, view.NextOffset)
+	if need == recordbatch.Skip {
+		return true
+	}
+	switch f.fates.of(b) {
+	case aborted:
+		f.droppedAborted += int64(b.RecordCount())
+		return true
+	case undecided:
+		f.droppedUndecided += int64(b.RecordCount())
+		return true
+	case committed:
+	}
+	if need == recordbatch.HeaderOnly {
+		count := b.RecordCount()
+		return yield(outgoing{batch: b, count: count, records: int64(count), mapped: mapped{Source: b.BaseOffset(), Count: int64(count)}}, nil)
+	}
+	records, err := f.decoder.Absolute(b, maxDecoded)
+	if err != nil {
+		yield(outgoing{}, err)
+		return false
+	}
+	for _, run := range recordbatch.Runs(records, view.LogStartOffset, view.NextOffset) {
+		batch, err := recordbatch.Build(run, b.Codec(), recordbatch.Producer{})
+		if err != nil {
+			yield(outgoing{}, err)
+			return false
+		}
+		n := int64(len(run))
+		if !yield(outgoing{batch: batch, count: int32(n), records: n, mapped: mapped{Source: run[0].Offset, Count: n}}, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// filler yields batches of empty records for the offsets below the source's log start.
+func (f *feed) filler(timestampMs int64) iter.Seq2[outgoing, error] {
+	return func(yield func(outgoing, error) bool) {
+		for left := f.part.filler; left > 0; {
+			n := int32(min(left, recordbatch.MaxFiller))
+			batch, err := recordbatch.Filler(n, timestampMs, recordbatch.Producer{})
+			if err != nil || !yield(outgoing{batch: batch, count: n}, nil) {
+				if err != nil {
+					yield(outgoing{}, err)
+				}
+				return
+			}
+			left -= int64(n)
+		}
+	}
+}
+
+// fillerTimestampMs is that of the first records, so that filler does not mislead
+// lookups by time.
+func (p *partitionPlan) fillerTimestampMs() int64 {
+	if len(p.stream.Runs) == 0 {
+		return 0
+	}
+	return max(0, p.stream.Runs[0].MaxTimestampMs)
+}

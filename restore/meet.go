@@ -1,0 +1,204 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"coldstream"
+)
+
+// meetTarget looks at what is in the target, and decides for each topic and partition
+// what will be done. What is against it is added to refused.
+func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
+	names := make([]string, len(p.topics))
+	for i, t := range p.topics {
+		names[i] = t.target
+	}
+	cluster, err := p.target.Metadata(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read the target's metadata: %w", err)
+	}
+	there := map[string]coldstream.Topic{}
+	for _, t := range cluster.Topics {
+		there[t.Name] = t
+	}
+	offsets, err := p.targetOffsets(ctx, there)
+	if err != nil {
+		return err
+	}
+	var known map[string]string
+	for _, t := range p.topics {
+		found, ok := there[t.target]
+		switch {
+		case !ok || errors.Is(found.Err, coldstream.ErrUnknownTopic):
+			t.create = true
+		case found.Err != nil:
+			refused.Reasons = append(refused.Reasons, fmt.Sprintf("topic %s: %v", t.target, found.Err))
+			continue
+		case found.Internal:
+			refused.Reasons = append(refused.Reasons, fmt.Sprintf("topic %s is internal in the target", t.target))
+			continue
+		default:
+			t.existing = found
+		}
+		if known == nil || !t.create {
+			probe := ""
+			if !t.create {
+				probe = t.target
+			}
+			if known, err = p.target.TopicConfigNames(ctx, probe); err != nil {
+				return fmt.Errorf("read the target's topic configs: %w", err)
+			}
+		}
+		t.known = known
+		if err := p.meetTopic(ctx, t, cluster, offsets, refused); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targetOffsets reads the ends of the partitions of topics that are there.
+func (p *Plan) targetOffsets(ctx context.Context, there map[string]coldstream.Topic) (map[coldstream.TopicPartition]coldstream.LogOffsets, error) {
+	var tps []coldstream.TopicPartition
+	for _, t := range p.topics {
+		for _, part := range t.partitions {
+			if int(part.target.Partition) < len(there[t.target].Partitions) {
+				tps = append(tps, part.target)
+			}
+		}
+	}
+	if len(tps) == 0 {
+		return nil, nil
+	}
+	offsets, err := p.target.LogOffsets(ctx, tps)
+	if err != nil {
+		return nil, fmt.Errorf("read the target's log offsets: %w", err)
+	}
+	return offsets, nil
+}
+
+func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.Cluster, offsets map[coldstream.TopicPartition]coldstream.LogOffsets, refused *RefusedError) error {
+	refuse := func(format string, args ...any) {
+		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
+	}
+	var maxBatch int64
+	for _, part := range t.partitions {
+		for i := range part.stream.Runs {
+			maxBatch = max(maxBatch, part.stream.Runs[i].MaxBatchBytes)
+		}
+	}
+	own := t.source.Configs
+	if !t.create {
+		own = t.existing.Configs
+	}
+	t.configs = planConfigs(own, t.known, maxBatch)
+	if t.create {
+		t.newTopic = p.newTopic(t, len(cluster.Brokers))
+		if err := p.target.CheckTopic(ctx, t.newTopic); err != nil {
+			refuse("topic %s cannot be made: %v", t.target, err)
+		}
+	} else if err := p.meetExisting(t, offsets, refused); err != nil {
+		return err
+	}
+	for _, part := range t.partitions {
+		p.decideOffsets(part)
+		if p.req.Offsets == OffsetsExact && !part.exact {
+			refuse("%s cannot keep its offsets: %s", part.target, part.why)
+			refused.Next = "restore with --offsets auto or translate"
+		}
+		for _, gap := range part.stream.Gaps {
+			p.warn("%s: offsets [%d, %d) were never saved (%s)", part.stream.View.Stream.TopicPartition(), gap.FirstOffset, gap.NextOffset, gap.Cause)
+		}
+	}
+	if !p.req.PutBackRetention {
+		t.configs.hold(t.retained(), t.known, p.req.Now())
+	}
+	return nil
+}
+
+// newTopic has the snapshot's partitions, all of them, and its replication factor as far
+// as there are brokers.
+func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
+	n := coldstream.NewTopic{Name: t.target, Partitions: int32(len(t.source.Partitions)), ReplicationFactor: 1, Configs: t.configs.create()}
+	for _, view := range p.Snapshot.Views {
+		if view.Stream.Topic == t.source.Name && view.Stream.TopicID == t.source.ID {
+			n.Partitions = max(n.Partitions, view.Stream.Partition+1)
+		}
+	}
+	if len(t.source.Partitions) > 0 {
+		n.ReplicationFactor = int16(max(1, len(t.source.Partitions[0].Replicas)))
+	}
+	if int(n.ReplicationFactor) > brokers {
+		p.warn("topic %s: replication factor %d instead of %d, for there are no more brokers", t.target, brokers, n.ReplicationFactor)
+		n.ReplicationFactor = int16(brokers)
+	}
+	return n
+}
+
+func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]coldstream.LogOffsets, refused *RefusedError) error {
+	refuse := func(next, format string, args ...any) {
+		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
+		refused.Next = next
+	}
+	if t.existing.ConfigsErr != nil {
+		refuse("", "topic %s: its configs cannot be read, and could not be put back: %v", t.target, t.existing.ConfigsErr)
+	}
+	if more := len(t.existing.Partitions) - len(t.source.Partitions); more > 0 {
+		p.warn("topic %s has %d partitions, %d more than in the snapshot: producers will spread keys differently", t.target, len(t.existing.Partitions), more)
+	}
+	for _, part := range t.partitions {
+		if int(part.target.Partition) >= len(t.existing.Partitions) {
+			refuse("add partitions, or restore into another topic with --map", "topic %s has %d partitions, %s is needed",
+				t.target, len(t.existing.Partitions), part.target)
+			continue
+		}
+		log := offsets[part.target]
+		if log.Err != nil {
+			return fmt.Errorf("read log offsets of %s: %w", part.target, log.Err)
+		}
+		part.at = log.HighWatermark
+		if log.LogStartOffset < log.HighWatermark && !p.req.Append {
+			refuse("restore into another topic with --map, or behind the records with --append",
+				"%s holds records (offsets [%d, %d))", part.target, log.LogStartOffset, log.HighWatermark)
+		}
+	}
+	return nil
+}
+
+// decideOffsets says whether a partition's offsets can be those of the source.
+func (p *Plan) decideOffsets(part *partitionPlan) {
+	view := part.stream.View
+	part.why = whyNotDense(part.stream)
+	switch {
+	case p.req.Offsets == OffsetsTranslate:
+		part.why = "asked for"
+	case p.req.Append:
+		part.why = "the records are appended"
+	case part.why != "":
+	case part.at > view.LogStartOffset:
+		part.why = fmt.Sprintf("the target's log ends at %d already, the source's began at %d", part.at, view.LogStartOffset)
+	case view.LogStartOffset-part.at > maxLeadingGap:
+		part.why = fmt.Sprintf("the log began at %d, more than %d offsets from the target's end", view.LogStartOffset, maxLeadingGap)
+	default:
+		part.exact, part.filler = true, view.LogStartOffset-part.at
+	}
+}
+
+// retained is what retention would see of a topic once it is restored.
+func (t *topicPlan) retained() retained {
+	r := retained{oldestMs: -1}
+	for _, part := range t.partitions {
+		var size int64
+		for i := range part.stream.Runs {
+			run := &part.stream.Runs[i]
+			size += run.SizeBytes
+			if run.Records > 0 && run.MaxTimestampMs >= 0 && (r.oldestMs < 0 || run.MaxTimestampMs < r.oldestMs) {
+				r.oldestMs = run.MaxTimestampMs
+			}
+		}
+		r.sizeBytes = max(r.sizeBytes, size)
+	}
+	return r
+}

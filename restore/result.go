@@ -1,0 +1,202 @@
+package restore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"coldstream"
+)
+
+// Result is what a restore did, or, of a dry run, what it would do. Its JSON fields are
+// promised.
+type Result struct {
+	Restore        string            `json:"restore"`
+	Snapshot       string            `json:"snapshot"`
+	Partitions     []PartitionResult `json:"partitions"`
+	Groups         []GroupResult     `json:"groups"`
+	RetentionHeld  []HeldConfig      `json:"retention_held"`
+	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
+}
+
+// PartitionResult is one partition.
+type PartitionResult struct {
+	Topic            string `json:"topic"`
+	Partition        int32  `json:"partition"`
+	TargetTopic      string `json:"target_topic"`
+	TargetPartition  int32  `json:"target_partition"`
+	Offsets          string `json:"offsets"` // exact or translated
+	Why              string `json:"why,omitempty"`
+	Records          int64  `json:"records"`
+	DroppedAborted   int64  `json:"dropped_aborted"`
+	DroppedUndecided int64  `json:"dropped_undecided"`
+	Error            string `json:"error,omitempty"`
+
+	err error
+}
+
+// GroupResult is one consumer group.
+type GroupResult struct {
+	Group   string              `json:"group"`
+	Status  string              `json:"status"`
+	Error   string              `json:"error,omitempty"`
+	Offsets []GroupOffsetResult `json:"offsets"`
+}
+
+// GroupOffsetResult is one offset of a group; topic and partition are the target's.
+type GroupOffsetResult struct {
+	Topic        string `json:"topic"`
+	Partition    int32  `json:"partition"`
+	SourceOffset int64  `json:"source_offset"`
+	TargetOffset int64  `json:"target_offset"`
+	Metadata     string `json:"metadata"`
+}
+
+// HeldConfig is a retention that was not put back, because it would delete what was
+// restored.
+type HeldConfig struct {
+	Topic   string `json:"topic"`
+	Config  string `json:"config"`
+	Value   string `json:"value"`
+	Command string `json:"command"` // puts it back
+}
+
+// LeftOutConfig is a config that the target does not know.
+type LeftOutConfig struct {
+	Topic  string `json:"topic"`
+	Config string `json:"config"`
+}
+
+// Damaged says that stored data was missing or altered.
+func (r *Result) Damaged() bool {
+	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return errors.Is(p.err, coldstream.ErrCorrupt) })
+}
+
+// Incomplete says that something named in the result is not as asked.
+func (r *Result) Incomplete() bool {
+	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.err != nil }) ||
+		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != groupCommitted })
+}
+
+// DryRun is the result that Execute would have if all goes well: of transactions it does
+// not know yet how many records are dropped.
+func (p *Plan) DryRun() *Result {
+	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
+	for _, t := range p.topics {
+		for _, part := range t.partitions {
+			progress := &partitionProgress{next: part.at + part.filler}
+			progress.offsets.start = progress.next
+			for i := range part.stream.Runs {
+				run := &part.stream.Runs[i]
+				progress.records += run.Records
+				progress.offsets.add(mapped{Source: run.FirstOffset, Target: progress.next, Count: run.Records})
+				progress.next += run.Records
+			}
+			progress.offsets.next = progress.next
+			x.partitions[part] = progress
+		}
+	}
+	for _, g := range p.groups {
+		for i := range g.offsets {
+			o := &g.offsets[i]
+			o.target = x.partitions[o.part].offsets.translate(o.recorded.Offset)
+		}
+	}
+	return x.result()
+}
+
+func (x *execution) result() *Result {
+	r := &Result{
+		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
+		Partitions: []PartitionResult{}, Groups: []GroupResult{}, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
+	}
+	for _, t := range x.plan.topics {
+		for _, part := range t.partitions {
+			r.Partitions = append(r.Partitions, x.partitionResult(t, part))
+		}
+		for _, h := range t.configs.held {
+			r.RetentionHeld = append(r.RetentionHeld, HeldConfig{t.target, h.name, h.value, h.command(t.target)})
+		}
+		for _, name := range t.configs.leftOut {
+			r.ConfigsLeftOut = append(r.ConfigsLeftOut, LeftOutConfig{t.target, name})
+		}
+	}
+	for _, g := range x.plan.groups {
+		r.Groups = append(r.Groups, g.result())
+	}
+	slices.SortStableFunc(r.Partitions, func(a, b PartitionResult) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	return r
+}
+
+func (x *execution) partitionResult(t *topicPlan, part *partitionPlan) PartitionResult {
+	progress := x.partitions[part]
+	out := PartitionResult{
+		Topic: t.source.Name, Partition: part.stream.View.Stream.Partition,
+		TargetTopic: part.target.Topic, TargetPartition: part.target.Partition,
+		Offsets: "translated", Why: part.why, Records: progress.records,
+		DroppedAborted: progress.aborted, DroppedUndecided: progress.pending, err: progress.err,
+	}
+	if part.exact {
+		out.Offsets, out.Why = "exact", ""
+	}
+	if progress.err != nil {
+		out.Error = progress.err.Error()
+	}
+	return out
+}
+
+func (g *groupPlan) result() GroupResult {
+	out := GroupResult{Group: g.recorded.Name, Status: g.status, Offsets: []GroupOffsetResult{}}
+	if g.err != nil {
+		out.Error = g.err.Error()
+	}
+	for _, o := range g.offsets {
+		out.Offsets = append(out.Offsets, GroupOffsetResult{
+			Topic: o.part.target.Topic, Partition: o.part.target.Partition,
+			SourceOffset: o.recorded.Offset, TargetOffset: o.target, Metadata: o.recorded.Metadata,
+		})
+	}
+	return out
+}
+
+// The restore's records in the vault: what it holds, what it set out to do, what became
+// of it.
+
+func (x *execution) holdRecord() any {
+	topics := []string{}
+	for _, t := range x.plan.topics {
+		topics = append(topics, t.source.Name)
+	}
+	return map[string]any{
+		"restore": x.plan.ID.String(), "snapshot": x.plan.Snapshot.ID.String(), "topics": topics,
+		"started": x.plan.req.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
+	}
+}
+
+func (x *execution) planRecord() any {
+	return map[string]any{
+		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun(),
+	}
+}
+
+func (x *execution) resultRecord(result *Result) any {
+	maps := map[string][]mapped{}
+	for part, progress := range x.partitions {
+		maps[fmt.Sprint(part.target)] = progress.offsets.runs
+	}
+	before := map[string][]GroupOffsetResult{}
+	for _, g := range x.plan.groups {
+		for _, o := range g.before {
+			before[g.recorded.Name] = append(before[g.recorded.Name], GroupOffsetResult{
+				Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, TargetOffset: o.Offset, Metadata: o.Metadata,
+			})
+		}
+	}
+	return map[string]any{
+		"finished": x.plan.req.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "result": result,
+		"offset_maps": maps, "group_offsets_before": before,
+	}
+}

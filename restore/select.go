@@ -1,0 +1,135 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"coldstream"
+	"coldstream/vault"
+)
+
+const minPrefix = 4
+
+// SelectSnapshot finds the snapshot that a command means: the one with the given ID or
+// unique prefix, or else the newest that holds all topics asked for, of the one cluster
+// in the vault. Snapshots are oldest first. Topics are those chosen, in order of name.
+func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, []coldstream.Topic, error) {
+	candidates, err := ofCluster(snapshots, req.ClusterID)
+	if err != nil {
+		return nil, nil, err
+	}
+	if req.Snapshot != "" {
+		if candidates, err = withID(candidates, req.Snapshot); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, nil, &UsageError{Text: "the vault holds no snapshot", Next: "make one with: coldstream backup"}
+	}
+	patterns := req.Topics
+	if patterns == nil {
+		patterns = &coldstream.Patterns{}
+	}
+	var newest error
+	for _, s := range slices.Backward(candidates) {
+		topics := topicsOf(s)
+		if req.Topics == nil {
+			return s, topics, nil
+		}
+		chosen, err := patterns.Select(topics)
+		if err == nil {
+			return s, chosen, nil
+		}
+		if newest == nil {
+			newest = err
+		}
+	}
+	return nil, nil, noneHoldsAll(candidates, patterns, newest)
+}
+
+// noneHoldsAll says which snapshot holds which topic, where some do.
+func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, newest error) error {
+	var holds []string
+	for _, text := range patterns.Texts() {
+		one, err := coldstream.ParsePatterns([]string{text}, nil)
+		if err != nil {
+			return err
+		}
+		for _, s := range slices.Backward(candidates) {
+			if _, err := one.Select(topicsOf(s)); err == nil {
+				holds = append(holds, fmt.Sprintf("%s is in %s", text, s.ID))
+				break
+			}
+		}
+	}
+	usage := &UsageError{Text: newest.Error()}
+	if len(candidates) > 1 {
+		usage.Text = "no snapshot holds all topics asked for: " + newest.Error()
+	}
+	var near interface{ UsageHint() string }
+	if errors.As(newest, &near) {
+		usage.Next = near.UsageHint()
+	}
+	if len(holds) > 0 {
+		usage.Next = strings.Join(holds, ", ") + "; restore them one by one with --snapshot"
+	}
+	return usage
+}
+
+func ofCluster(snapshots []vault.Snapshot, clusterID string) ([]*vault.Snapshot, error) {
+	var out []*vault.Snapshot
+	var ids []string
+	for i := range snapshots {
+		s := &snapshots[i]
+		if !slices.Contains(ids, s.ClusterID) {
+			ids = append(ids, s.ClusterID)
+		}
+		if clusterID == "" || s.ClusterID == clusterID {
+			out = append(out, s)
+		}
+	}
+	if clusterID == "" && len(ids) > 1 {
+		return nil, &UsageError{
+			Text: "the vault holds snapshots of several clusters: " + strings.Join(ids, ", "), Next: "choose one with --cluster-id",
+		}
+	}
+	if clusterID != "" && len(out) == 0 {
+		return nil, &UsageError{
+			Text: fmt.Sprintf("the vault holds no snapshot of cluster %q", clusterID), Next: "it holds: " + strings.Join(ids, ", "),
+		}
+	}
+	return out, nil
+}
+
+func withID(snapshots []*vault.Snapshot, prefix string) ([]*vault.Snapshot, error) {
+	prefix = strings.ToLower(prefix)
+	if len(prefix) < minPrefix {
+		return nil, &UsageError{Text: fmt.Sprintf("snapshot %q: an ID or at least %d digits of one", prefix, minPrefix), Next: "see: coldstream snapshots"}
+	}
+	var out []*vault.Snapshot
+	for _, s := range snapshots {
+		if strings.HasPrefix(s.ID.String(), prefix) {
+			out = append(out, s)
+		}
+	}
+	switch len(out) {
+	case 1:
+		return out, nil
+	case 0:
+		return nil, &UsageError{Text: fmt.Sprintf("no snapshot %q", prefix), Next: "see: coldstream snapshots"}
+	}
+	return nil, &UsageError{Text: fmt.Sprintf("%d snapshots begin with %q", len(out), prefix), Next: "give more digits; see: coldstream snapshots"}
+}
+
+// topicsOf gives the topics of a snapshot, as far as its views know them.
+func topicsOf(s *vault.Snapshot) []coldstream.Topic {
+	var out []coldstream.Topic
+	for _, v := range s.Views {
+		if n := len(out); n == 0 || out[n-1].Name != v.Stream.Topic || out[n-1].ID != v.Stream.TopicID {
+			out = append(out, coldstream.Topic{Name: v.Stream.Topic, ID: v.Stream.TopicID})
+		}
+	}
+	return out
+}
