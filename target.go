@@ -58,6 +58,8 @@ type ProduceBatch struct {
 // ProduceResult tells where a batch was appended.
 type ProduceResult struct {
 	TopicPartition
+	// BaseOffset is -1, without an error, where the broker recognized a repetition but
+	// no longer knew where it had put the batch: the high watermark tells.
 	BaseOffset int64
 	Err        error
 }

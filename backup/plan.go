@@ -31,6 +31,7 @@ type partition struct {
 	headOffset     int64 // next offset of the vault's head; of no meaning if begins
 	nextOffset     int64
 	stopOffset     int64
+	epochs         []coldstream.EpochStart // of the vault's head
 	lastEpoch      int32
 	compacted      bool
 }
@@ -127,7 +128,10 @@ func (p *plan) resume(s coldstream.Stream, compacted bool) *partition {
 		part.begins = true
 		return part
 	}
-	part.scan, part.headOffset, part.nextOffset, part.lastEpoch = head.Scan, head.NextOffset, head.NextOffset, head.LastEpoch
+	part.scan, part.headOffset, part.nextOffset, part.epochs = head.Scan, head.NextOffset, head.NextOffset, head.Epochs
+	if n := len(head.Epochs); n > 0 {
+		part.lastEpoch = head.Epochs[n-1].Epoch
+	}
 	return part
 }
 
@@ -210,7 +214,7 @@ func (p *plan) positions() []coldstream.FetchPosition {
 			TopicPartition: part.stream.TopicPartition(),
 			TopicID:        part.stream.TopicID,
 			NextOffset:     part.nextOffset,
-			LastEpoch:      part.lastEpoch,
+			Epochs:         part.epochs,
 			StopOffset:     part.stopOffset,
 			Compacted:      part.compacted,
 		}

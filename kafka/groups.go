@@ -19,15 +19,6 @@ func isTemporary(err error) bool { return errors.Is(err, errTemporary) }
 
 func isUnknownTopic(err error) bool { return errors.Is(err, coldstream.ErrUnknownTopic) }
 
-// expectedLeader makes an answer of a broker that does not know a partition temporary:
-// its metadata, which named that broker, was newer or older than its own.
-func expectedLeader(err error) error {
-	if errors.Is(err, coldstream.ErrUnknownTopic) {
-		return temporary(err)
-	}
-	return err
-}
-
 // kerrError gives an error that a library made of a code its meaning in this package.
 func kerrError(err error) error {
 	var e *kerr.Error

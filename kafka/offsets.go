@@ -95,7 +95,7 @@ func (c *Client) listOffsets(ctx context.Context, broker int32, req *kmsg.ListOf
 	for _, t := range kresp.(*kmsg.ListOffsetsResponse).Topics {
 		for _, p := range t.Partitions {
 			tp := coldstream.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			out[tp] = offsetOrError{p.Offset, expectedLeader(brokerError(p.ErrorCode, nil))}
+			out[tp] = offsetOrError{p.Offset, expected(brokerError(p.ErrorCode, nil))}
 		}
 	}
 	return out, nil

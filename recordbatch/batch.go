@@ -17,17 +17,17 @@ import (
 const HeaderSize = 61
 
 const (
-	logOverhead     = 12 // base offset and length, in front of every batch
-	magicAt         = 16
-	crcFrom         = 21 // a magic 2 checksum covers all from here
-	legacyCRCFrom   = 16 // a magic 0 or 1 checksum covers all from here
-	minLegacySize   = 26 // magic 0 with null key and value
-	maxLegacyMagic  = 1
-	currentMagic    = 2
-	legacyTimeAt    = 18
-	legacyAttrAt    = 17
-	noTimestamp     = -1
-	noProducer      = -1
+	logOverhead    = 12 // base offset and length, in front of every batch
+	magicAt        = 16
+	crcFrom        = 21 // a magic 2 checksum covers all from here
+	legacyCRCFrom  = 16 // a magic 0 or 1 checksum covers all from here
+	minLegacySize  = 26 // magic 0 with null key and value
+	maxLegacyMagic = 1
+	currentMagic   = 2
+	legacyTimeAt   = 18
+	legacyAttrAt   = 17
+	noTimestamp    = -1
+	noProducer     = -1
 )
 
 // Codec is a compression type, by its number in a batch's attributes.

@@ -217,5 +217,9 @@ func (c *Catalog) head(s coldstream.Stream) (Head, bool) {
 	if !ok {
 		return Head{}, false
 	}
-	return Head{Scan: h.scan, NextOffset: h.nextOffset, LastEpoch: h.lastEpoch()}, true
+	head := Head{Scan: h.scan, NextOffset: h.nextOffset}
+	for _, e := range h.epochs {
+		head.Epochs = append(head.Epochs, coldstream.EpochStart(e))
+	}
+	return head, true
 }

@@ -51,7 +51,8 @@ type Metadata struct {
 type Head struct {
 	Scan       uint32
 	NextOffset int64
-	LastEpoch  int32 // leader epoch of the last batch stored, -1 if none
+	// Epochs says where the leader epochs of the stream begin, ascending.
+	Epochs []coldstream.EpochStart
 }
 
 // Marker is a transaction's end as it stands in a stream.
