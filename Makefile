@@ -1,0 +1,54 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+# Where tools and the jars of Kafka are kept between runs (docs/testing.md).
+CACHE := $(or $(COLDSTREAM_TEST_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/coldstream-test)
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := $(CACHE)/bin/golangci-lint-$(GOLANGCI_VERSION)
+
+# Where goroutines are, and -short leaves real brokers out.
+RACE_PACKAGES := . ./backup/... ./blob/... ./recordbatch/... ./restore/... ./vault/... ./kafka ./kafka/embedded
+
+FUZZ_TIME := 30s
+
+.PHONY: build lint test race long fuzz
+
+build: ## bin/coldstream
+	go build -trimpath -o bin/coldstream ./cmd/coldstream
+
+lint: $(GOLANGCI) ## the linter, and vet for the systems that are not this one
+	$(GOLANGCI) run ./...
+	GOOS=darwin go vet ./cmd/... ./blob/...
+	GOOS=windows go vet ./blob/...
+	GOOS=windows go build -o /dev/null ./cmd/coldstream
+
+test: race ## everything that guards a change
+	go test -count=1 -timeout 20m -p 2 ./...
+
+race: ## without brokers (-short), under the race detector
+	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then \
+		set -x; go test -race -short -count=1 -timeout 10m $(RACE_PACKAGES); \
+	else echo "make race: LEFT OUT: the race detector needs cgo and a C compiler" >&2; fi
+
+long: fuzz ## hours of what `make test` does in minutes: sweeps, version ranges, fuzzing
+	@mkdir -p bin
+	go test -v -tags long -count=1 -timeout 90m -p 2 ./... >bin/long.log 2>&1 || failed=1; \
+	grep -E '^(ok|FAIL|panic:|[[:space:]]*--- (FAIL|SKIP))' bin/long.log || true; \
+	for what in PASS FAIL SKIP; do printf '%s %s\n' "$$(grep -cE -- "--- $$what" bin/long.log || true)" "$$what"; done; \
+	if [ -n "$${failed:-}" ]; then echo "see bin/long.log" >&2; exit 1; fi
+
+fuzz: ## every fuzz target, FUZZ_TIME each
+	@count=0; \
+	while IFS=: read -r file target; do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) "./$$(dirname "$$file")"; \
+		count=$$((count + 1)); \
+	done < <(grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); \
+	echo "$$count fuzz targets"; test "$$count" -gt 0
+
+$(GOLANGCI):
+	@mkdir -p $(CACHE)/bin
+	dir=$$(mktemp -d $(CACHE)/bin/install.XXXXXX); trap 'rm -rf "$$dir"' EXIT; \
+	GOBIN="$$dir" GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION); \
+	mv "$$dir/golangci-lint" "$@"
