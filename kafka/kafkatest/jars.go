@@ -7,22 +7,22 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-//go:embed poms/*.xml
+//go:embed poms
 var poms embed.FS
 
-// copyPlugin is pinned, so that the same jars come whatever Maven's own defaults are.
-const copyPlugin = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-
-// CacheDir is where what tests download is kept between runs: COLDSTREAM_TEST_CACHE, or
-// a folder among the user's caches.
+// CacheDir is where what tests download is kept between runs, outside the tree:
+// COLDSTREAM_TEST_CACHE, else a folder among the user's caches, else (without a home) a
+// folder among the temporary ones.
 func CacheDir() (string, error) {
 	if dir := os.Getenv("COLDSTREAM_TEST_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -34,69 +34,126 @@ func CacheDir() (string, error) {
 	return filepath.Join(dir, "coldstream-test"), nil
 }
 
+// Versions are the versions of Apache Kafka that Config can name.
+func Versions() []string {
+	entries, err := poms.ReadDir("poms")
+	if err != nil {
+		panic(err) // it is part of this program
+	}
+	var out []string
+	for _, entry := range entries {
+		out = append(out, entry.Name())
+	}
+	return out
+}
+
 // jars returns the folder with the jars of a Kafka version, and fetches them first if
 // they are not there. Several processes may do so at once; one of them fetches.
 func jars(ctx context.Context, version string) (string, error) {
-	pom, err := poms.ReadFile("poms/" + version + ".xml")
+	pom, err := poms.ReadFile("poms/" + version + "/pom.xml")
 	if err != nil {
-		return "", fmt.Errorf("kafka version %q: no pom for it in kafka/kafkatest/poms", version)
+		return "", fmt.Errorf("kafka version %q: there is a pom.xml for %s only", version, strings.Join(Versions(), ", "))
 	}
-	for _, tool := range []string{"java", "mvn"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return "", fmt.Errorf("tests with a real Kafka need %s: install Java 17 and Maven (%w)", tool, err)
-		}
+	if err := need("java"); err != nil {
+		return "", err
 	}
 	cache, err := CacheDir()
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("find the cache for Kafka's jars: %w", err)
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("make the cache for Kafka's jars: %w", err)
 	}
 	sum := sha256.Sum256(pom)
 	dir := filepath.Join(cache, "kafka-"+version+"-"+hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", err
+	if there, err := exists(dir); there || err != nil { // it came by a rename, so it is whole
+		return dir, err
 	}
-	unlock, err := lock(dir + ".lock")
+	unlock, err := lock(ctx, dir+".lock")
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
+	if there, err := exists(dir); there || err != nil { // perhaps we waited for who fetched it
+		return dir, err
 	}
-	return dir, fetchJars(ctx, pom, dir)
+	if err := fetchJars(ctx, pom, dir); err != nil {
+		return "", fmt.Errorf("fetch the jars of Kafka %s: %w", version, err)
+	}
+	return dir, nil
 }
 
-// fetchJars fills a folder beside dir, and renames it when it is complete.
+// need says what to install if a program is missing.
+func need(program string) error {
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("tests with a real Kafka need Java 17 and Maven, install them"+
+			" (Debian, Ubuntu: apt-get install openjdk-17-jre-headless maven): %w", err)
+	}
+	return nil
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// fetchJars fills a folder beside dir and renames it when it is complete. Who holds the
+// lock is alone, but for a Maven whose test was killed: so each try has a folder of its
+// own, and removes those of others.
 func fetchJars(ctx context.Context, pom []byte, dir string) error {
-	temp := dir + ".fetching"
-	if err := os.RemoveAll(temp); err != nil {
+	if err := need("mvn"); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(temp, 0o755); err != nil {
+	left, err := filepath.Glob(dir + ".fetching-*")
+	if err != nil {
 		return err
 	}
-	pomFile := filepath.Join(temp, "pom.xml")
+	for _, old := range left {
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
+	}
+	temp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".fetching-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp) //nolint:errcheck // the next try does it, else
+	pomFile, jarDir := filepath.Join(temp, "pom.xml"), filepath.Join(temp, "jars")
 	if err := os.WriteFile(pomFile, pom, 0o644); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", pomFile, copyPlugin,
-		"-DincludeScope=runtime", "-DoutputDirectory="+temp)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("fetch Kafka's jars with Maven: %w\n%s", err, tail(string(out)))
+	mvn := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", pomFile, "dependency:copy-dependencies", "-DoutputDirectory="+jarDir)
+	if _, err := output(mvn); err != nil {
+		return fmt.Errorf("mvn dependency:copy-dependencies: %w", err)
 	}
-	return os.Rename(temp, dir)
+	return os.Rename(jarDir, dir)
 }
 
 // lock takes a lock between processes, which ends with the process at the latest.
-func lock(path string) (unlock func(), err error) {
+func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("wait for the lock %s: %w", path, ctx.Err()), f.Close())
+		}
 	}
-	return func() { _ = f.Close() }, nil
 }
 
 const tailLines = 40

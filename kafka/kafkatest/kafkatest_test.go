@@ -1,110 +1,133 @@
 package kafkatest
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func produce(t *testing.T, c *Cluster, records ...*kgo.Record) {
+// real is for tests that end no node.
+var real = NewShared(Config{Listeners: map[string]string{"EXTRA": "PLAINTEXT"}})
+
+func TestMain(m *testing.M) {
+	if how := os.Getenv(childVariable); how != "" {
+		dieAsToldBy(how)
+	}
+	os.Exit(real.Main(m))
+}
+
+// connect returns a client that sends records to the partitions that they name.
+func connect(t *testing.T, addrs []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	opts = append([]kgo.Opt{kgo.SeedBrokers(addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner())}, opts...)
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(client.Close)
+	return client
+}
+
+func produce(t *testing.T, client *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
 	if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func createTopic(t *testing.T, c *Cluster, name string) {
+func createTopic(t *testing.T, client *kgo.Client, name string, partitions, replicas int) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.Addrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, name); err != nil {
-		t.Fatal(err)
+	resp, err := kadm.NewClient(client).CreateTopic(t.Context(), int32(partitions), int16(replicas), nil, name)
+	if err := errors.Join(err, resp.Err); err != nil {
+		t.Fatalf("create topic %s: %v", name, err)
 	}
 }
 
-func TestARealBrokerSurvivesKillAndStop(t *testing.T) {
-	c := Start(t, Config{Listeners: map[string]string{"EXTRA": "PLAINTEXT"}})
-	createTopic(t, c, "t")
-	produce(t, c, &kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte{}}, &kgo.Record{Topic: "t", Key: []byte{}})
-	before, err := ReadAll(t.Context(), c.Addrs(), "t", kgo.ReadUncommitted())
+func readAll(t *testing.T, addrs []string, topic string, isolation kgo.IsolationLevel) []Record {
+	t.Helper()
+	records, err := ReadAll(t.Context(), addrs, topic, isolation)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(before) != 2 || before[0].Value == nil || before[1].Value != nil || before[1].Key == nil {
-		t.Fatalf("null and empty are not told apart: %+v", before)
-	}
-	for name, end := range map[string]func(int) error{"kill": c.Kill, "stop": c.Stop} {
-		pid := c.PID(1)
-		if err := end(1); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-			t.Fatalf("after %s the process is there: %v", name, err)
-		}
-		if err := c.StartNode(1); err != nil {
-			t.Fatal(err)
-		}
-		after, err := ReadAll(t.Context(), c.ListenerAddrs("EXTRA"), "t", kgo.ReadUncommitted())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("after %s (-before +after):\n%s", name, diff)
-		}
-	}
-	out, err := c.DumpLog(t.Context(), c.LogDir(1)+"/t-0/00000000000000000000.log")
-	if err != nil || !strings.Contains(string(out), "isvalid: true") {
-		t.Errorf("dump: %v\n%s", err, out)
-	}
-	dir := c.dir
-	c.Close()
-	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the folder is still there: %v", err)
-	}
+	return records
 }
 
-// TestNothingIsLeftBehind runs itself in a process that dies without any clean-up.
-func TestNothingIsLeftBehind(t *testing.T) {
-	const dirVariable = "COLDSTREAM_WATCHDOG_DIR"
-	if dir := os.Getenv(dirVariable); dir != "" {
-		if _, err := startWatchdog(dir); err != nil {
-			t.Fatal(err)
-		}
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	}
-	dir, err := os.MkdirTemp("", "coldstream-watchdog-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sleeper := startSleeper(t, dir)
-	runSelf(t, "TestNothingIsLeftBehind", dirVariable+"="+dir)
-	deadline, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for tick := time.NewTicker(pollInterval); ; {
-		_, err := os.Stat(dir)
-		if errors.Is(err, os.ErrNotExist) && !sleeper.running() {
-			return
-		}
+// await waits until something outside this process is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for !so() {
 		select {
 		case <-tick.C:
-		case <-deadline.Done():
-			t.Fatal("the watchdog left a process or a folder behind")
+		case <-deadline.C:
+			t.Fatalf("gave up waiting until %s", what)
 		}
+	}
+}
+
+func TestSharedStartsOnce(t *testing.T) {
+	first, second := real.Cluster(t), real.Cluster(t)
+	if first != second || first.PID(1) == 0 {
+		t.Errorf("got clusters %p and %p with process %d, want one that runs", first, second, first.PID(1))
+	}
+}
+
+func TestSharedFailsEveryTestThatAsks(t *testing.T) {
+	s := NewShared(Config{Version: "0.8"})
+	for range 2 {
+		tb := &failing{}
+		if s.Cluster(tb); tb.failures != 1 {
+			t.Errorf("got %d failures, want 1", tb.failures)
+		}
+	}
+	if got := s.Main(result(3)); got != 3 {
+		t.Errorf("Main returned %d, want the tests' result 3", got)
+	}
+}
+
+// failing is a test that notes its failures and goes on.
+type failing struct {
+	failures int
+}
+
+func (*failing) Helper()                 {}
+func (*failing) Cleanup(func())          {}
+func (*failing) Logf(string, ...any)     {}
+func (f *failing) Failed() bool          { return f.failures > 0 }
+func (f *failing) Fatalf(string, ...any) { f.failures++ }
+
+// result stands for a *testing.M.
+type result int
+
+func (r result) Run() int { return int(r) }
+
+func TestFakeAnswersUntilTheTestEnds(t *testing.T) {
+	var addrs []string
+	t.Run("inner", func(t *testing.T) {
+		addrs = StartFake(t, kfake.NumBrokers(1)).ListenAddrs()
+		createTopic(t, connect(t, addrs), "t", 1, 1)
+	})
+	client := connect(t, addrs, kgo.RequestRetries(0))
+	if err := client.Ping(t.Context()); err == nil {
+		t.Error("the fake still answers after its test")
+	}
+}
+
+func TestUnknownVersionIsAFailureThatNamesTheKnown(t *testing.T) {
+	tb := &failing{}
+	if Start(tb, Config{Version: "../x"}); tb.failures != 1 {
+		t.Errorf("got %d failures, want 1", tb.failures)
+	}
+	if _, err := StartShared(Config{Version: "0.8"}); err == nil || !strings.Contains(err.Error(), DefaultVersion) {
+		t.Errorf("got %v, want the versions there are", err)
 	}
 }
