@@ -33,12 +33,12 @@ func TestEveryVersionStartsAndKeepsItsData(t *testing.T) {
 func TestStartErrorsOfEveryVersionHoldTheLog(t *testing.T) {
 	for _, version := range Versions() {
 		t.Run(version, func(t *testing.T) {
-			c, err := StartShared(Config{Version: version, Properties: map[string]string{"authorizer.class.name": "no.such.Authorizer"}})
+			c, err := StartShared(Config{Version: version, Properties: map[string]string{"metric.reporters": "no.such.Reporter"}})
 			if err == nil {
 				c.Close()
 				t.Fatal("the cluster started")
 			}
-			if !strings.Contains(err.Error(), "no.such.Authorizer") {
+			if !strings.Contains(err.Error(), "no.such.Reporter") || !strings.Contains(err.Error(), "--- node 1") {
 				t.Errorf("got %v, want the broker's own words", err)
 			}
 		})
