@@ -58,7 +58,12 @@ type Result struct {
 	Forks  []Fork
 	Failed []PartitionError
 	Denied []PartitionError
+	// Damage is what of the vault's catalog could not be read.
+	Damage []*vault.DamageError
 }
+
+// HasSnapshot says that the run made its snapshot.
+func (r *Result) HasSnapshot() bool { return r.Snapshot != vault.SnapshotID{} }
 
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {

@@ -249,10 +249,7 @@ func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 }
 
 func (p *plan) describe(result *Result) {
-	topics := map[string]bool{}
-	for _, part := range p.partitions {
-		topics[part.stream.Topic] = true
-	}
+	result.Damage = p.writer.Damage()
 	result.TopicCount, result.PartitionCount = len(p.metadata.Topics), len(p.partitions)
 	result.Denied = append(result.Denied, p.denied...)
 	result.Failed = append(result.Failed, p.failed...)

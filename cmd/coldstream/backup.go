@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coldstream"
+	"coldstream/backup"
+)
+
+type backupOptions struct {
+	global   *globalOptions
+	cluster  clusterOptions
+	vault    vaultOptions
+	topics   topicOptions
+	interval time.Duration
+	dryRun   bool
+}
+
+func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
+	o := &backupOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "backup",
+		Short: "Save what is new in a cluster, make a snapshot, and end",
+		Long: `Save what is new in a cluster since the last backup into the same vault, up to the
+end offsets seen at the start, with topic configs and the offsets of all consumer groups, and make
+a snapshot: a restore point. Nothing is stored twice. An interrupted backup loses
+nothing: the next one goes on where the vault ends.
+
+Exit codes: 0 done; 2 wrong usage or unknown topic; 3 done, but something named in the result
+could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable; 130 interrupted.`,
+		Example: `  coldstream backup -b localhost:9092 --vault /srv/kafka-vault
+  coldstream backup -b localhost:9092 --vault /srv/kafka-vault -t orders,'payments-*' --exclude '/.*-test/'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), o, e) },
+	}
+	o.cluster.addFlags(cmd, e)
+	o.vault.addFlags(cmd, e)
+	o.topics.addFlags(cmd)
+	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "commit fetched data at least this often")
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be saved, and save nothing")
+	return cmd
+}
+
+// topicOptions choose topics.
+type topicOptions struct {
+	include, exclude []string
+}
+
+func (o *topicOptions) addFlags(cmd *cobra.Command) {
+	const syntax = "name, glob or /regex/, repeatable, with commas between several"
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.include, "topic", "t", nil, "topics to take: "+syntax+"; internal topics by name only")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out: "+syntax)
+}
+
+func (o *topicOptions) patterns() (*coldstream.Patterns, error) {
+	return coldstream.ParsePatterns(o.include, o.exclude)
+}
+
+func runBackup(ctx context.Context, o *backupOptions, e *env) error {
+	patterns, err := o.topics.patterns()
+	if err != nil {
+		return err
+	}
+	if o.interval <= 0 {
+		return usagef("", errors.New("--interval must be longer than 0"))
+	}
+	if err := o.cluster.validate(); err != nil {
+		return err
+	}
+	v, err := o.vault.open(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := o.cluster.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	p := newProgress(e, o.global)
+	options := backup.Options{Topics: patterns, Interval: o.interval, Now: e.now, Observer: p}
+	if o.dryRun {
+		result, offsets, err := backup.DryRun(ctx, client, v, options)
+		if err != nil {
+			return err
+		}
+		return o.report(e, result, offsets)
+	}
+	started := e.now()
+	result, err := backup.Run(ctx, client, v, options)
+	p.finish()
+	if err != nil {
+		return o.failed(e, result, err)
+	}
+	if !o.global.quiet && !isMachineFormat(o.global.output) {
+		defer e.note("took %s", formatDuration(e.now().Sub(started)))
+	}
+	return o.report(e, result, 0)
+}
+
+// failed says what an interrupted or failed backup saved nevertheless.
+func (o *backupOptions) failed(e *env, result *backup.Result, err error) error {
+	if result.Batches > 0 {
+		e.note("%s were saved before; the next backup goes on from there", plural(result.Records, "record"))
+	}
+	return err
+}
+
+type backupDocument struct {
+	header
+	Snapshot       string              `json:"snapshot"`
+	VaultHash      string              `json:"vault_hash"`
+	TopicCount     int                 `json:"topic_count"`
+	PartitionCount int                 `json:"partition_count"`
+	Batches        int64               `json:"batches"`
+	Records        int64               `json:"records"`
+	BytesRead      int64               `json:"bytes_read"`
+	BytesStored    int64               `json:"bytes_stored"`
+	ObjectsStored  int64               `json:"objects_stored"`
+	OffsetsToRead  *int64              `json:"offsets_to_read,omitempty"`
+	Gaps           []gapDocument       `json:"gaps"`
+	Forks          []forkDocument      `json:"forks"`
+	Rescanned      []partitionDocument `json:"rescanned"`
+	Failed         []partitionDocument `json:"failed"`
+	Denied         []partitionDocument `json:"denied"`
+	Damage         []string            `json:"damage,omitempty"`
+}
+
+type gapDocument struct {
+	Topic       string `json:"topic"`
+	Partition   int32  `json:"partition"`
+	FirstOffset int64  `json:"first_offset"`
+	NextOffset  int64  `json:"next_offset"`
+	Cause       string `json:"cause"`
+}
+
+type forkDocument struct {
+	Topic       string `json:"topic"`
+	Partition   int32  `json:"partition"`
+	FirstOffset int64  `json:"first_offset"`
+	NextOffset  int64  `json:"next_offset"`
+	LeaderEpoch int32  `json:"leader_epoch"`
+}
+
+type partitionDocument struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Error     string `json:"error"`
+}
+
+func newBackupDocument(r *backup.Result, dryRun bool, offsets int64) backupDocument {
+	d := backupDocument{
+		header:     header{SchemaVersion: schemaVersion, DryRun: dryRun},
+		VaultHash:  r.VaultHash,
+		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
+		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
+		Gaps: []gapDocument{}, Forks: []forkDocument{}, Rescanned: []partitionDocument{},
+		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied),
+	}
+	if r.HasSnapshot() {
+		d.Snapshot = r.Snapshot.String()
+	}
+	if dryRun {
+		d.OffsetsToRead = &offsets
+	}
+	for _, g := range r.Gaps {
+		d.Gaps = append(d.Gaps, gapDocument{g.Topic, g.Partition, g.FirstOffset, g.NextOffset, string(g.Cause)})
+	}
+	for _, f := range r.Forks {
+		d.Forks = append(d.Forks, forkDocument{f.Topic, f.Partition, f.FirstOffset, f.NextOffset, f.Epoch})
+	}
+	for _, damage := range r.Damage {
+		d.Damage = append(d.Damage, damage.Error())
+	}
+	return d
+}
+
+func partitionDocuments(errs []backup.PartitionError) []partitionDocument {
+	out := []partitionDocument{}
+	for _, e := range errs {
+		out = append(out, partitionDocument{e.Topic, e.Partition, e.Err.Error()})
+	}
+	return out
+}
+
+func (o *backupOptions) report(e *env, r *backup.Result, offsets int64) error {
+	var err error
+	if isMachineFormat(o.global.output) {
+		err = writeDocument(e.stdout, o.global.output, newBackupDocument(r, o.dryRun, offsets))
+	} else {
+		err = table(e.stdout, o.lines(r, offsets))
+	}
+	o.warn(e, r)
+	switch {
+	case err != nil:
+		return err
+	case len(r.Damage) > 0:
+		return &incomplete{exitDamage}
+	case r.Incomplete():
+		return &incomplete{exitIncomplete}
+	}
+	return nil
+}
+
+// lines are the result for people.
+func (o *backupOptions) lines(r *backup.Result, offsets int64) []string {
+	where := fmt.Sprintf("%s of %s", plural(int64(r.PartitionCount), "partition"), plural(int64(r.TopicCount), "topic"))
+	if o.dryRun {
+		return []string{fmt.Sprintf("would read %s in %s", plural(offsets, "offset"), where)}
+	}
+	saved := "nothing new in " + where
+	if r.BytesRead > 0 {
+		saved = fmt.Sprintf("saved %s (%s) of %s", plural(r.Records, "record"), formatBytes(r.BytesRead), where)
+	}
+	return []string{
+		saved,
+		fmt.Sprintf("stored %s in %s", formatBytes(r.BytesStored), plural(r.ObjectsStored, "object")),
+		"snapshot " + r.Snapshot.String(),
+	}
+}
+
+// warn names everything that is not as asked.
+func (o *backupOptions) warn(e *env, r *backup.Result) {
+	for _, g := range r.Gaps {
+		e.note("gap: %s offsets [%d, %d) were gone before they could be saved (%s)", g.TopicPartition, g.FirstOffset, g.NextOffset, g.Cause)
+	}
+	for _, f := range r.Forks {
+		e.note("fork: %s lost offsets [%d, %d), which the vault keeps apart", f.TopicPartition, f.FirstOffset, f.NextOffset)
+	}
+	for _, f := range append(r.Failed, r.Denied...) {
+		switch {
+		case f.Topic == "":
+			e.note("not saved: %v", f.Err)
+		case f.Partition < 0:
+			e.note("not saved: topic %s: %v", f.Topic, f.Err)
+		default:
+			e.note("not saved: %s: %v", f.TopicPartition, f.Err)
+		}
+	}
+	for _, d := range r.Damage {
+		e.note("damage in the vault: %v", d)
+	}
+	if len(r.Damage) > 0 {
+		e.hint("what only damaged objects told was fetched again where the cluster still had it; see: coldstream verify --deep")
+	}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"coldstream"
+)
+
+// The exit codes, as the documentation promises them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitIncomplete  = 3
+	exitDamage      = 5
+	exitNoVault     = 10
+	exitUnreachable = 13
+	exitInterrupted = 130
+)
+
+// failure is an error with the exit code it stands for and what to do about it.
+type failure struct {
+	code int
+	err  error
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func usagef(hint string, err error) error { return &failure{code: exitUsage, err: err, hint: hint} }
+
+var errNoVault = errors.New("no vault there")
+
+// classify gives an error its exit code and hint.
+func classify(ctx context.Context, err error) *failure {
+	var f *failure
+	var usage interface{ UsageHint() string }
+	var refused interface{ Hint() string }
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return &failure{exitInterrupted, errors.New("interrupted"), ""}
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &usage):
+		return &failure{exitUsage, err, usage.UsageHint()}
+	case errors.As(err, &refused):
+		return &failure{exitFailed, err, refused.Hint()}
+	case errors.Is(err, errNoVault):
+		return &failure{exitNoVault, err, "make one with: coldstream init --vault …"}
+	case errors.Is(err, coldstream.ErrUnreachable):
+		return &failure{exitUnreachable, err, "check --bootstrap-server, and that the brokers' advertised listeners can be reached from here"}
+	case errors.Is(err, coldstream.ErrDenied):
+		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; see README, \"Rights\""}
+	case errors.Is(err, coldstream.ErrCorrupt):
+		return &failure{exitDamage, err, "see what it costs with: coldstream verify --deep"}
+	case errors.Is(err, fs.ErrPermission):
+		return &failure{exitFailed, err, "check the permissions of the vault's folder"}
+	}
+	return &failure{exitFailed, err, ""}
+}
+
+// incomplete is the exit code of a run that is done, but where something named in its
+// result is not as asked; it prints nothing.
+type incomplete struct{ code int }
+
+func (i *incomplete) Error() string { return "done, but not all is as asked" }

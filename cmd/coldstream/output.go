@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// schemaVersion is that of all JSON documents.
+const schemaVersion = 1
+
+func isMachineFormat(output string) bool { return output == "json" || output == "yaml" }
+
+// header stands first in each document.
+type header struct {
+	SchemaVersion int  `json:"schema_version"`
+	DryRun        bool `json:"dry_run,omitempty"`
+}
+
+type errorDocument struct {
+	header
+	Error errorBody `json:"error"`
+}
+
+type errorBody struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint"`
+}
+
+func newErrorDocument(f *failure) errorDocument {
+	return errorDocument{header{SchemaVersion: schemaVersion}, errorBody{f.code, f.Error(), f.hint}}
+}
+
+// writeDocument writes one document as JSON, or as YAML with the same fields in the same
+// order.
+func writeDocument(w io.Writer, output string, document any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(document); err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	if output == "yaml" {
+		if err := toYAML(&buf); err != nil {
+			return err
+		}
+	}
+	if _, err := w.Write(buf.Bytes()); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// toYAML turns JSON into YAML of the same content: JSON is YAML in flow style.
+func toYAML(buf *bytes.Buffer) error {
+	var node yaml.Node
+	if err := yaml.Unmarshal(buf.Bytes(), &node); err != nil {
+		return fmt.Errorf("encode result as yaml: %w", err)
+	}
+	blockStyle(&node)
+	out, err := yaml.Marshal(&node)
+	if err != nil {
+		return fmt.Errorf("encode result as yaml: %w", err)
+	}
+	buf.Reset()
+	buf.Write(out)
+	return nil
+}
+
+func blockStyle(n *yaml.Node) {
+	if len(n.Content) > 0 {
+		n.Style &^= yaml.FlowStyle
+	}
+	for _, c := range n.Content {
+		blockStyle(c)
+	}
+}
+
+// timestamp is a time in a document: RFC 3339, UTC, milliseconds.
+func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// table writes aligned columns; cells of a row are separated by tabs.
+func table(w io.Writer, rows []string) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, row := range rows {
+		if _, err := fmt.Fprintln(tw, row); err != nil {
+			return fmt.Errorf("write result: %w", err)
+		}
+	}
+	if err := tw.Flush(); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// formatBytes writes a size for people.
+func formatBytes(n int64) string {
+	const unit = 1000
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, prefix := float64(n), ""
+	for _, p := range []string{"k", "M", "G", "T", "P"} {
+		if value < unit {
+			break
+		}
+		value, prefix = value/unit, p
+	}
+	return fmt.Sprintf("%.1f %sB", value, prefix)
+}
+
+// formatCount writes a number with thin groups of three, as 1,234,567.
+func formatCount(n int64) string {
+	s := fmt.Sprintf("%d", n)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// plural writes a count with its noun.
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return formatCount(n) + " " + noun + "s"
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"coldstream"
+)
+
+const (
+	terminalInterval = 200 * time.Millisecond
+	plainInterval    = 10 * time.Second
+	lineWidth        = 100
+)
+
+// progress is the observer for people: one line that is written over on a terminal, a
+// plain line now and then elsewhere. Warnings are printed in either case.
+type progress struct {
+	env      *env
+	quiet    bool // no progress, only warnings
+	terminal bool
+
+	mu      sync.Mutex
+	started time.Time
+	last    time.Time
+	drawn   bool
+	planned coldstream.Planned
+	done    coldstream.Progress
+}
+
+func newProgress(e *env, global *globalOptions) *progress {
+	now := e.now()
+	return &progress{env: e, quiet: global.quiet || global.noProgress, terminal: e.stderrTerminal, started: now, last: now}
+}
+
+// Observe is the [coldstream.Observer].
+func (p *progress) Observe(event coldstream.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch ev := event.(type) {
+	case *coldstream.Planned:
+		p.planned, p.done = *ev, coldstream.Progress{}
+		p.started = p.env.now()
+	case *coldstream.Progress:
+		p.done.Activity = ev.Activity
+		p.done.Offsets += ev.Offsets
+		p.done.Records += ev.Records
+		p.done.Bytes += ev.Bytes
+		p.done.Stored += ev.Stored
+		p.done.Partitions += ev.Partitions
+		p.draw()
+	case *coldstream.Warning:
+		p.clear()
+		p.env.note("warning: %s", ev.Text)
+		p.env.hint(ev.Hint)
+	}
+}
+
+func (p *progress) draw() {
+	now, interval := p.env.now(), plainInterval
+	if p.terminal {
+		interval = terminalInterval
+	}
+	if p.quiet || now.Sub(p.last) < interval {
+		return
+	}
+	p.last = now
+	line := p.line(now)
+	if p.terminal {
+		fmt.Fprintf(p.env.stderr, "\r%-*.*s", lineWidth, lineWidth, line)
+		p.drawn = true
+		return
+	}
+	p.env.note("%s", line)
+}
+
+// line says how far, how fast and how long still.
+func (p *progress) line(now time.Time) string {
+	elapsed := now.Sub(p.started)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s", p.done.Activity, formatBytes(p.done.Bytes))
+	if elapsed > 0 {
+		fmt.Fprintf(&b, ", %s/s", formatBytes(int64(float64(p.done.Bytes)/elapsed.Seconds())))
+	}
+	done, total := p.done.Offsets, p.planned.Offsets
+	if p.planned.Bytes > 0 {
+		done, total = p.done.Bytes, p.planned.Bytes
+	}
+	if total > 0 && done > 0 {
+		share := min(1, float64(done)/float64(total))
+		fmt.Fprintf(&b, ", %.0f%%", 100*share)
+		if left := time.Duration(float64(elapsed) * (1 - share) / share); left > 0 {
+			fmt.Fprintf(&b, ", ETA %s", formatDuration(left))
+		}
+	}
+	if p.planned.Partitions > 0 {
+		fmt.Fprintf(&b, ", %s of %s", formatCount(int64(p.done.Partitions)), plural(int64(p.planned.Partitions), "partition"))
+	}
+	return b.String()
+}
+
+// finish wipes the line off a terminal.
+func (p *progress) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clear()
+}
+
+func (p *progress) clear() {
+	if p.drawn {
+		_, _ = io.WriteString(p.env.stderr, "\r"+strings.Repeat(" ", lineWidth)+"\r") // nothing to do if the terminal is gone
+		p.drawn = false
+	}
+}
+
+func formatDuration(d time.Duration) string {
+	if d < time.Minute {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"coldstream"
+	"coldstream/restore"
+)
+
+type restoreOptions struct {
+	global  *globalOptions
+	cluster clusterOptions
+	vault   vaultOptions
+
+	topics           []string
+	exclude          []string
+	allTopics        bool
+	maps             []string
+	partitions       string
+	snapshot         string
+	clusterID        string
+	offsets          string
+	groups           bool
+	groupNames       []string
+	appendRecords    bool
+	putBackRetention bool
+	dryRun           bool
+	yes              bool
+}
+
+func newRestoreCommand(global *globalOptions, e *env) *cobra.Command {
+	o := &restoreOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Bring topics of a snapshot back into a cluster",
+		Long: `Bring topics of a snapshot back into a cluster: same partitions, same order, same
+offsets where that can be had, else an exact translation, which consumer groups follow. The whole
+plan is checked before anything is written. A topic that is missing is made, with the
+snapshot's partitions and configs; one that holds records is refused.
+
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage, unknown topic or snapshot; 3 done, but a
+partition failed or a group has members; 5 stored data is damaged; 10 no vault; 13 cluster
+unreachable; 130 interrupted.`,
+		Example: `  coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --dry-run
+  coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored --groups
+  coldstream restore -b localhost:9092 --vault /srv/kafka-vault --all-topics --groups --yes`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), o, e) },
+	}
+	o.addFlags(cmd, e)
+	return cmd
+}
+
+func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
+	o.cluster.addFlags(cmd, e)
+	o.vault.addFlags(cmd, e)
+	f := cmd.Flags()
+	f.StringArrayVarP(&o.topics, "topic", "t", nil, "topics to restore: name, glob or /regex/, repeatable, with commas between several")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out, written likewise")
+	f.BoolVar(&o.allTopics, "all-topics", false, "restore all topics of the snapshot")
+	f.StringArrayVar(&o.maps, "map", nil, "restore topic OLD under the name NEW: OLD=NEW or /REGEX/=NEW with $1, repeatable")
+	f.StringVar(&o.partitions, "partitions", "", "restore these partitions only, as 0-3,7")
+	f.StringVar(&o.snapshot, "snapshot", "", "snapshot ID or unique prefix (default: the newest that holds all topics)")
+	f.StringVar(&o.clusterID, "cluster-id", "", "source cluster, where the vault holds several")
+	f.StringVar(&o.offsets, "offsets", "auto", "offsets of restored records: auto, exact or translate")
+	f.BoolVar(&o.groups, "groups", false, "restore the offsets of all consumer groups")
+	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of this consumer group, repeatable")
+	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
+	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it deletes restored records")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
+	f.BoolVar(&o.yes, "yes", false, "do not ask (needed where there is no terminal)")
+}
+
+// request checks the command line.
+func (o *restoreOptions) request(e *env) (restore.Request, error) {
+	req := restore.Request{
+		Snapshot: o.snapshot, ClusterID: o.clusterID, Offsets: restore.OffsetsMode(o.offsets),
+		Groups: o.groups, GroupNames: o.groupNames, Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now,
+	}
+	switch {
+	case len(o.topics) == 0 && !o.allTopics:
+		return req, usagef("name them with -t, or say --all-topics", errors.New("no topics to restore"))
+	case len(o.topics) > 0 && o.allTopics:
+		return req, usagef("", errors.New("-t and --all-topics exclude each other"))
+	case o.offsets != "auto" && o.offsets != "exact" && o.offsets != "translate":
+		return req, usagef("use auto, exact or translate", fmt.Errorf("unknown --offsets %q", o.offsets))
+	}
+	var err error
+	if req.Topics, err = o.patterns(); err != nil {
+		return req, err
+	}
+	for _, text := range o.maps {
+		m, err := restore.ParseMap(text)
+		if err != nil {
+			return req, err
+		}
+		req.Maps = append(req.Maps, m)
+	}
+	if o.partitions != "" {
+		req.Partitions, err = restore.ParsePartitions(o.partitions)
+	}
+	return req, err
+}
+
+// patterns takes everything that a snapshot holds for --all-topics: internal topics are
+// in it only if a backup named them, and are refused by the plan unless mapped.
+func (o *restoreOptions) patterns() (*coldstream.Patterns, error) {
+	if o.allTopics && len(o.exclude) == 0 {
+		return nil, nil //nolint:nilnil // nil takes all topics of the snapshot
+	}
+	return coldstream.ParsePatterns(o.topics, o.exclude)
+}
+
+func runRestore(ctx context.Context, o *restoreOptions, e *env) error {
+	req, err := o.request(e)
+	if err != nil {
+		return err
+	}
+	if err := o.cluster.validate(); err != nil {
+		return err
+	}
+	if !o.dryRun && !o.yes && !e.stdinTerminal {
+		return usagef("add --yes, or look first with --dry-run", errors.New("restore asks before it writes, and there is no terminal to ask on"))
+	}
+	v, err := o.vault.open(ctx)
+	if err != nil {
+		return err
+	}
+	client, err := o.cluster.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	p := newProgress(e, o.global)
+	req.Observer = p
+	plan, err := restore.MakePlan(ctx, v, client, req)
+	if err != nil {
+		return err
+	}
+	for _, w := range plan.Warnings {
+		e.note("warning: %s", w)
+	}
+	if o.dryRun {
+		return o.report(e, plan.DryRun())
+	}
+	if !o.yes {
+		if err := o.ask(e, plan); err != nil {
+			return err
+		}
+	}
+	result, err := plan.Execute(ctx)
+	p.finish()
+	if err != nil {
+		return o.failed(ctx, e, result, err)
+	}
+	return o.report(e, result)
+}
+
+// ask shows the plan and waits for a yes.
+func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
+	var b strings.Builder
+	if err := table(&b, planLines(plan.DryRun(), true)); err != nil {
+		return err
+	}
+	fmt.Fprint(e.stderr, b.String())
+	fmt.Fprint(e.stderr, "coldstream: restore this? [y/N] ")
+	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
+	if err != nil && answer == "" {
+		return &failure{exitFailed, errors.New("no answer: nothing was restored"), ""}
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return &failure{exitFailed, errors.New("nothing was restored"), ""}
+	}
+	return nil
+}
+
+// failed says what a restore that broke off left behind.
+func (o *restoreOptions) failed(ctx context.Context, e *env, result *restore.Result, err error) error {
+	if result == nil {
+		return err
+	}
+	var records int64
+	for _, p := range result.Partitions {
+		records += p.Records
+	}
+	if records > 0 {
+		e.note("%s were restored before; topics are incomplete and keep the configs of the restore (no retention, no compaction)", plural(records, "record"))
+		if ctx.Err() != nil {
+			e.hint("delete the target topics and restore again")
+		}
+	}
+	return err
+}
+
+type restoreDocument struct {
+	header
+	*restore.Result
+}
+
+func (o *restoreOptions) report(e *env, r *restore.Result) error {
+	var err error
+	if isMachineFormat(o.global.output) {
+		err = writeDocument(e.stdout, o.global.output, restoreDocument{header{SchemaVersion: schemaVersion, DryRun: o.dryRun}, r})
+	} else {
+		err = table(e.stdout, planLines(r, o.dryRun))
+	}
+	o.warn(e, r)
+	switch {
+	case err != nil:
+		return err
+	case r.Damaged():
+		return &incomplete{exitDamage}
+	case !o.dryRun && r.Incomplete():
+		return &incomplete{exitIncomplete}
+	}
+	return nil
+}
+
+func (o *restoreOptions) warn(e *env, r *restore.Result) {
+	for _, p := range r.Partitions {
+		if p.Error != "" {
+			e.note("not restored in full: %s-%d: %s", p.TargetTopic, p.TargetPartition, p.Error)
+		}
+	}
+	if !o.dryRun {
+		for _, g := range r.Groups {
+			if g.Error != "" {
+				e.note("consumer group %s: %s: %s", g.Group, g.Status, g.Error)
+			}
+		}
+	}
+	for _, h := range r.RetentionHeld {
+		e.note("topic %s: %s=%s is not put back, for it would delete restored records", h.Topic, h.Config, h.Value)
+		e.hint("put it back later with: " + h.Command)
+	}
+	for _, c := range r.ConfigsLeftOut {
+		e.note("topic %s: the cluster does not know config %s; it was left out", c.Topic, c.Config)
+	}
+}
+
+// planLines are a result, or with dryRun what it would be, for people: a line per topic,
+// then the groups.
+func planLines(r *restore.Result, dryRun bool) []string {
+	verb := "restored"
+	if dryRun {
+		verb = "would restore"
+	}
+	lines := []string{"topic\tinto\tpartitions\trecords\toffsets"}
+	var total int64
+	for i := 0; i < len(r.Partitions); {
+		first := r.Partitions[i]
+		var records int64
+		exact, n := 0, 0
+		for ; i < len(r.Partitions) && r.Partitions[i].Topic == first.Topic && r.Partitions[i].TargetTopic == first.TargetTopic; i++ {
+			records += r.Partitions[i].Records
+			if r.Partitions[i].Offsets == "exact" {
+				exact++
+			}
+			n++
+		}
+		offsets := "exact"
+		if exact < n {
+			offsets = fmt.Sprintf("%d of %d partitions translated: %s", n-exact, n, firstWhy(r, first.TargetTopic))
+		}
+		lines = append(lines, fmt.Sprintf("%s\t%s\t%d\t%s\t%s", first.Topic, first.TargetTopic, n, formatCount(records), offsets))
+		total += records
+	}
+	for _, g := range r.Groups {
+		lines = append(lines, fmt.Sprintf("group %s\t%s\t%d\t\t", g.Group, g.Status, len(g.Offsets)))
+	}
+	return append(lines, fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore))
+}
+
+func firstWhy(r *restore.Result, topic string) string {
+	for _, p := range r.Partitions {
+		if p.TargetTopic == topic && p.Why != "" {
+			return p.Why
+		}
+	}
+	return ""
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker for releases.
+var version = "development" //nolint:gochecknoglobals // the linker can only set a variable
+
+// globalOptions are the flags that every command has.
+type globalOptions struct {
+	output     string
+	quiet      bool
+	verbose    bool
+	noProgress bool
+}
+
+func (o *globalOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVarP(&o.output, "output", "o", "table", "format of the result on stdout: table, json or yaml")
+	f.BoolVar(&o.quiet, "quiet", false, "print only the result, warnings and errors")
+	f.BoolVar(&o.verbose, "verbose", false, "print details")
+	f.BoolVar(&o.noProgress, "no-progress", false, "print no progress")
+}
+
+func (o *globalOptions) validate() error {
+	if formats := []string{"table", "json", "yaml"}; !slices.Contains(formats, o.output) {
+		return usagef("use one of: "+strings.Join(formats, ", "), fmt.Errorf("unknown output format %q", o.output))
+	}
+	if o.quiet && o.verbose {
+		return usagef("", errors.New("--quiet and --verbose exclude each other"))
+	}
+	return nil
+}
+
+// run is the whole program but for the process around it. It returns the exit code.
+func run(ctx context.Context, args []string, e *env) int {
+	global := &globalOptions{}
+	root := newRootCommand(global, e)
+	root.SetArgs(args)
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	err := root.ExecuteContext(ctx)
+	var inc *incomplete
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &inc):
+		return inc.code
+	}
+	f := classify(ctx, err)
+	if isMachineFormat(global.output) {
+		// The error document is the result; if stdout is gone there is nobody to tell.
+		_ = writeDocument(e.stdout, global.output, newErrorDocument(f))
+	}
+	e.note("%s", f.Error())
+	e.hint(f.hint)
+	return f.code
+}
+
+func newRootCommand(global *globalOptions, e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "coldstream",
+		Short: "Back up Apache Kafka to cold storage, and bring it back",
+		Long: `Coldstream backs up Apache Kafka to cold storage and brings it back: byte for byte,
+incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			return global.validate()
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usagef("see: "+cmd.CommandPath()+" --help", err)
+	})
+	global.addFlags(root)
+	root.AddCommand(
+		newInitCommand(global, e),
+		newBackupCommand(global, e),
+		newRestoreCommand(global, e),
+		newSnapshotsCommand(global, e),
+		newLsCommand(global, e),
+		newVerifyCommand(global, e),
+		newDemoCommand(global, e),
+		newVersionCommand(global, e),
+	)
+	return root
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	hint := "see: coldstream --help"
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		hint = "did you mean: coldstream " + near[0]
+	}
+	return usagef(hint, fmt.Errorf("unknown command %q", name))
+}
+
+// noArgs and atMostOneArg refuse arguments with exit code 2.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("see: "+cmd.CommandPath()+" --help", fmt.Errorf("unexpected argument %q", args[0]))
+	}
+	return nil
+}
+
+func atMostOneArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("see: "+cmd.CommandPath()+" --help", fmt.Errorf("unexpected argument %q", args[1]))
+	}
+	return nil
+}

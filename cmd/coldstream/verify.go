@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"coldstream/vault"
+)
+
+type verifyOptions struct {
+	global *globalOptions
+	vault  vaultOptions
+	deep   bool
+}
+
+func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
+	o := &verifyOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that a vault is whole",
+		Long: `Prove that every object that the vault's catalog names is there at its size, that all
+metadata is what was stored, and that the offsets of each partition join. With --deep every byte
+of every pack is read and checked as well.
+
+Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
+		Example: "  coldstream verify --vault /srv/kafka-vault --deep",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), o, e) },
+	}
+	o.vault.addFlags(cmd, e)
+	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
+	return cmd
+}
+
+type verifyDocument struct {
+	header
+	Problems     []problemDocument `json:"problems"`
+	BytesChecked int64             `json:"bytes_checked"`
+}
+
+type problemDocument struct {
+	Object      string `json:"object"`
+	Kind        string `json:"kind"`
+	Topic       string `json:"topic"`
+	Partition   int32  `json:"partition"`
+	FirstOffset int64  `json:"first_offset"`
+	NextOffset  int64  `json:"next_offset"`
+	Message     string `json:"message"`
+}
+
+func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
+	v, err := o.vault.open(ctx)
+	if err != nil {
+		return err
+	}
+	p := newProgress(e, o.global)
+	report, err := v.Verify(ctx, vault.VerifyOptions{Deep: o.deep, Observer: p})
+	p.finish()
+	if err != nil {
+		return err
+	}
+	if isMachineFormat(o.global.output) {
+		err = writeDocument(e.stdout, o.global.output, newVerifyDocument(report))
+	} else {
+		err = table(e.stdout, verifyLines(report, o.deep))
+	}
+	if err == nil && len(report.Problems) > 0 {
+		return &incomplete{exitDamage}
+	}
+	return err
+}
+
+func newVerifyDocument(r *vault.VerifyReport) verifyDocument {
+	d := verifyDocument{header{SchemaVersion: schemaVersion}, []problemDocument{}, r.BytesChecked}
+	for _, p := range r.Problems {
+		d.Problems = append(d.Problems, problemDocument{
+			p.Object, p.Kind, p.Stream.Topic, p.Stream.Partition, p.FirstOffset, p.NextOffset, p.Error(),
+		})
+	}
+	return d
+}
+
+func verifyLines(r *vault.VerifyReport, deep bool) []string {
+	var lines []string
+	for _, p := range r.Problems {
+		lines = append(lines, p.Error())
+	}
+	what := fmt.Sprintf("%s, %s, %s of partitions", plural(int64(r.Snapshots), "snapshot"), plural(int64(r.Packs), "pack"), plural(int64(r.Streams), "stream"))
+	if len(r.Problems) > 0 {
+		return append(lines, fmt.Sprintf("%s found in %s", plural(int64(len(r.Problems)), "problem"), what))
+	}
+	if deep {
+		return append(lines, fmt.Sprintf("all is well: %s; every byte was read (%s)", what, formatBytes(r.BytesChecked)))
+	}
+	return append(lines, fmt.Sprintf("all is well: %s; sizes and metadata were checked (--deep reads every byte)", what))
+}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+type versionDocument struct {
+	header
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+func newVersionCommand(global *globalOptions, e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if isMachineFormat(global.output) {
+				return writeDocument(e.stdout, global.output, versionDocument{header{SchemaVersion: schemaVersion}, version, runtime.Version()})
+			}
+			_, err := fmt.Fprintf(e.stdout, "coldstream %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
