@@ -25,6 +25,8 @@ const (
 	envelopeMagic = "CSTR"
 	// maxPayload bounds what an envelope may hold when decoded.
 	maxPayload = 1 << 30
+	// minDecoderMemory is more than any window of our encoder.
+	minDecoderMemory = 16 << 20
 
 	sealingNone     = 0
 	compressionNone = 0
@@ -131,7 +133,9 @@ func decodePayload(stored []byte, compression byte, length int) ([]byte, error) 
 		}
 		return bytes.Clone(stored), nil
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(length)+1), zstd.WithDecoderMaxWindow(maxPayload))
+	// A frame's window may be larger than what it holds, so that small ones need room too.
+	limit := max(uint64(length)+1, minDecoderMemory)
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderMaxWindow(maxPayload))
 	if err != nil {
 		return nil, err
 	}
