@@ -33,7 +33,9 @@ func (c *FrameCodec) Close() {
 // description. The result is the caller's.
 func (c *FrameCodec) Encode(d Descriptor, parts [][]byte) ([]byte, Frame, error) {
 	if c.enc == nil {
-		enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
+		// A single segment always says its content size; otherwise small frames leave it out.
+		enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
 		if err != nil {
 			return nil, Frame{}, fmt.Errorf("make zstd encoder: %w", err)
 		}
