@@ -1,6 +1,9 @@
 package coldstream
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 // Cluster is what the brokers say of themselves and of their topics at one moment.
 type Cluster struct {
@@ -42,6 +45,17 @@ func (t *Topic) Config(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// HasPolicy says whether a value of the config cleanup.policy, a list with commas, names
+// the policy.
+func HasPolicy(value, policy string) bool {
+	for name := range strings.SplitSeq(value, ",") {
+		if strings.TrimSpace(name) == policy {
+			return true
+		}
+	}
+	return false
 }
 
 // Partition is one partition of a topic.

@@ -4,7 +4,8 @@ package coldstream
 // several goroutines.
 type Observer interface{ Observe(Event) }
 
-// Event is one of the typed events of this package: [*Planned], [*Progress], [*Warning].
+// Event is one of the typed events of this package: [*Planned], [*Progress],
+// [*Detail], [*Warning].
 type Event interface{ event() }
 
 // Planned says how much work lies ahead. Offsets are a count of offsets, not of records.
@@ -26,6 +27,9 @@ type Progress struct {
 	Partitions int   // partitions that ended
 }
 
+// Detail is a line for those who want to follow closely.
+type Detail struct{ Text string }
+
 // Warning is something a person should read; Hint, if any, says what to do.
 type Warning struct {
 	Text string
@@ -34,6 +38,7 @@ type Warning struct {
 
 func (*Planned) event()  {}
 func (*Progress) event() {}
+func (*Detail) event()   {}
 func (*Warning) event()  {}
 
 // NoObserver takes events and forgets them.

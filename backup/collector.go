@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +23,7 @@ type collector struct {
 	ready chan struct{} // one token: there may be something to commit
 
 	mu      sync.Mutex
-	room    *sync.Cond // signalled when waiting was taken, or the run ended
+	room    *sync.Cond // signaled when waiting was taken, or the run ended
 	waiting gathered
 	stopped error // set once nothing more will be committed
 	outcome Result
@@ -279,6 +278,7 @@ func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstrea
 	p := c.byTP[tp]
 	c.advance(p, p.nextOffset, ends)
 	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
+	c.run.opts.Observer.Observe(&coldstream.Detail{Text: fmt.Sprintf("read %s: offsets [%d, %d)", tp, p.firstOffset, p.nextOffset)})
 }
 
 func (c *collector) fail(e *coldstream.PartitionFailed) {
@@ -330,12 +330,4 @@ func (c *collector) announce() {
 	c.run.opts.Observer.Observe(&coldstream.Planned{
 		Activity: activity, Topics: len(topics), Partitions: len(c.run.plan.partitions), Offsets: offsets,
 	})
-}
-
-func splitList(s string) []string {
-	parts := strings.Split(s, ",")
-	for i := range parts {
-		parts[i] = strings.TrimSpace(parts[i])
-	}
-	return parts
 }

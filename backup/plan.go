@@ -29,6 +29,7 @@ type partition struct {
 	begins         bool // the vault has nothing of the stream: its scan begins here
 	logStartOffset int64
 	headOffset     int64 // next offset of the vault's head; of no meaning if begins
+	firstOffset    int64 // where this run begins
 	nextOffset     int64
 	stopOffset     int64
 	epochs         []coldstream.EpochStart // of the vault's head
@@ -117,7 +118,7 @@ func (p *plan) refuse(topic string, err error) {
 // isCompacted says whether a cleaner may have removed a log's tail. Where the configs
 // are hidden, and for internal topics, which are compacted, it may.
 func isCompacted(policy string, t *coldstream.Topic) bool {
-	return t.Internal || t.ConfigsErr != nil || slices.Contains(splitList(policy), "compact")
+	return t.Internal || t.ConfigsErr != nil || coldstream.HasPolicy(policy, "compact")
 }
 
 // resume puts a stream where the vault's head is.
@@ -200,6 +201,7 @@ func (p *partition) setEnds(end coldstream.LogOffsets) {
 	if p.begins || p.nextOffset < p.logStartOffset {
 		p.nextOffset = p.logStartOffset
 	}
+	p.firstOffset = p.nextOffset
 	if p.nextOffset > p.stopOffset {
 		// The log ends before what was saved. Asking for one offset more makes the broker
 		// say whether it lost its end or is only behind.

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"coldstream"
@@ -127,7 +126,7 @@ func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
 		return known[name]
 	}
 	policy := effective(cfgCleanup)
-	if policy != "" && !slices.Contains(splitList(policy), "delete") {
+	if policy != "" && !coldstream.HasPolicy(policy, "delete") {
 		return
 	}
 	if ms, err := strconv.ParseInt(effective(cfgRetentionMs), 10, 64); err == nil && ms >= 0 && r.oldestMs >= 0 && r.oldestMs < now.UnixMilli()-ms {
@@ -141,12 +140,4 @@ func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
 // command is what puts a held config back by hand.
 func (h *heldConfig) command(topic string) string {
 	return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%s", topic, h.name, h.value)
-}
-
-func splitList(s string) []string {
-	parts := strings.Split(s, ",")
-	for i := range parts {
-		parts[i] = strings.TrimSpace(parts[i])
-	}
-	return parts
 }

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"fmt"
 	"iter"
 
 	"golang.org/x/sync/errgroup"
@@ -138,6 +139,8 @@ func (l *lane) close(o *openPartition) {
 	o.progress.aborted, o.progress.pending = o.feed.droppedAborted, o.feed.droppedUndecided
 	o.progress.offsets.next = o.progress.next
 	l.plan.req.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
+	l.plan.req.Observer.Observe(&coldstream.Detail{Text: fmt.Sprintf("wrote %s from %s: %d records up to offset %d",
+		o.part.target, o.part.stream.View.Stream.TopicPartition(), o.progress.records, o.progress.next)})
 }
 
 // round sends the next batches of the open partitions, as many as fit, and waits for
