@@ -63,50 +63,61 @@ func (o *topicOptions) patterns() (*coldstream.Patterns, error) {
 }
 
 func runBackup(ctx context.Context, o *backupOptions, e *env) error {
+	done, err := o.perform(ctx, e)
+	if err != nil {
+		return o.failed(e, done, err)
+	}
+	return o.report(e, done)
+}
+
+// backupOutcome is what became of a backup, or would with --dry-run.
+type backupOutcome struct {
+	*backup.Result
+	offsetsToRead *int64 // of a dry run
+	took          time.Duration
+}
+
+// perform carries the command out up to its result. On an error the outcome, if any, is
+// what was done before.
+func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, error) {
 	patterns, err := o.topics.patterns()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.interval <= 0 {
-		return usagef("", errors.New("--interval must be longer than 0"))
+		return nil, usagef("", errors.New("--interval must be longer than 0"))
 	}
 	if err := o.cluster.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	v, err := o.vault.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client, err := o.cluster.connect(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 	p := newProgress(e, o.global)
+	defer p.finish()
 	options := backup.Options{Topics: patterns, Interval: o.interval, Now: e.now, Observer: p}
+	done, started := &backupOutcome{}, e.now()
 	if o.dryRun {
-		result, offsets, err := backup.DryRun(ctx, client, v, options)
-		if err != nil {
-			return err
-		}
-		return o.report(e, result, offsets)
+		var offsets int64
+		done.Result, offsets, err = backup.DryRun(ctx, client, v, options)
+		done.offsetsToRead = &offsets
+	} else {
+		done.Result, err = backup.Run(ctx, client, v, options)
 	}
-	started := e.now()
-	result, err := backup.Run(ctx, client, v, options)
-	p.finish()
-	if err != nil {
-		return o.failed(e, result, err)
-	}
-	if !o.global.quiet && !isMachineFormat(o.global.output) {
-		defer e.note("took %s", formatDuration(e.now().Sub(started)))
-	}
-	return o.report(e, result, 0)
+	done.took = e.now().Sub(started)
+	return done, err
 }
 
 // failed says what an interrupted or failed backup saved nevertheless.
-func (o *backupOptions) failed(e *env, result *backup.Result, err error) error {
-	if result.Batches > 0 {
-		e.note("%s were saved before; the next backup goes on from there", plural(result.Records, "record"))
+func (o *backupOptions) failed(e *env, done *backupOutcome, err error) error {
+	if done != nil && done.Batches > 0 {
+		e.note("%s saved before; the next backup goes on from there", plural(done.Records, "record"))
 	}
 	return err
 }
@@ -153,10 +164,10 @@ type partitionDocument struct {
 	Error     string `json:"error"`
 }
 
-func newBackupDocument(r *backup.Result, dryRun bool, offsets int64) backupDocument {
+func newBackupDocument(r *backupOutcome) backupDocument {
 	d := backupDocument{
-		header:     header{SchemaVersion: schemaVersion, DryRun: dryRun},
-		VaultHash:  r.VaultHash,
+		header:    header{SchemaVersion: schemaVersion, DryRun: r.offsetsToRead != nil},
+		VaultHash: r.VaultHash, OffsetsToRead: r.offsetsToRead,
 		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
 		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
 		Gaps: []gapDocument{}, Forks: []forkDocument{}, Rescanned: []partitionDocument{},
@@ -164,9 +175,6 @@ func newBackupDocument(r *backup.Result, dryRun bool, offsets int64) backupDocum
 	}
 	if r.HasSnapshot() {
 		d.Snapshot = r.Snapshot.String()
-	}
-	if dryRun {
-		d.OffsetsToRead = &offsets
 	}
 	for _, g := range r.Gaps {
 		d.Gaps = append(d.Gaps, gapDocument{g.Topic, g.Partition, g.FirstOffset, g.NextOffset, string(g.Cause)})
@@ -188,14 +196,14 @@ func partitionDocuments(errs []backup.PartitionError) []partitionDocument {
 	return out
 }
 
-func (o *backupOptions) report(e *env, r *backup.Result, offsets int64) error {
+func (o *backupOptions) report(e *env, r *backupOutcome) error {
 	var err error
 	if isMachineFormat(o.global.output) {
-		err = writeDocument(e.stdout, o.global.output, newBackupDocument(r, o.dryRun, offsets))
+		err = writeDocument(e.stdout, o.global.output, newBackupDocument(r))
 	} else {
-		err = table(e.stdout, o.lines(r, offsets))
+		err = table(e.stdout, r.lines())
 	}
-	o.warn(e, r)
+	o.warn(e, r.Result)
 	switch {
 	case err != nil:
 		return err
@@ -207,18 +215,18 @@ func (o *backupOptions) report(e *env, r *backup.Result, offsets int64) error {
 	return nil
 }
 
-// lines are the result for people.
-func (o *backupOptions) lines(r *backup.Result, offsets int64) []string {
+// lines are the outcome for people.
+func (r *backupOutcome) lines() []string {
 	where := fmt.Sprintf("%s of %s", plural(int64(r.PartitionCount), "partition"), plural(int64(r.TopicCount), "topic"))
-	if o.dryRun {
-		return []string{fmt.Sprintf("would read %s in %s", plural(offsets, "offset"), where)}
+	if r.offsetsToRead != nil {
+		return []string{fmt.Sprintf("would read %s in %s", plural(*r.offsetsToRead, "offset"), where)}
 	}
 	saved := "nothing new in " + where
 	if r.BytesRead > 0 {
 		saved = fmt.Sprintf("saved %s (%s) of %s", plural(r.Records, "record"), formatBytes(r.BytesRead), where)
 	}
 	return []string{
-		saved,
+		fmt.Sprintf("%s in %s", saved, formatDuration(r.took)),
 		fmt.Sprintf("stored %s in %s", formatBytes(r.BytesStored), plural(r.ObjectsStored, "object")),
 		"snapshot " + r.Snapshot.String(),
 	}

@@ -60,7 +60,9 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if isMachineFormat(o.global.output) {
 		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, path, v.ID()})
 	}
-	fmt.Fprintf(e.stdout, "made vault %s in %s\n", v.ID(), path)
+	if _, err := fmt.Fprintf(e.stdout, "made vault %s in %s\n", v.ID(), path); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
 	if !o.global.quiet {
 		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", o.vault.url))
 	}

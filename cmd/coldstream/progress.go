@@ -21,6 +21,7 @@ const (
 type progress struct {
 	env      *env
 	quiet    bool // no progress, only warnings
+	verbose  bool // details too
 	terminal bool
 
 	mu      sync.Mutex
@@ -33,7 +34,7 @@ type progress struct {
 
 func newProgress(e *env, global *globalOptions) *progress {
 	now := e.now()
-	return &progress{env: e, quiet: global.quiet || global.noProgress, terminal: e.stderrTerminal, started: now, last: now}
+	return &progress{env: e, quiet: global.quiet || global.noProgress, verbose: global.verbose, terminal: e.stderrTerminal, started: now, last: now}
 }
 
 // Observe is the [coldstream.Observer].
@@ -44,6 +45,9 @@ func (p *progress) Observe(event coldstream.Event) {
 	case *coldstream.Planned:
 		p.planned, p.done = *ev, coldstream.Progress{}
 		p.started = p.env.now()
+		if p.verbose {
+			p.env.note("%s: %s ahead in %s", ev.Activity, p.ahead(), plural(int64(ev.Partitions), "partition"))
+		}
 	case *coldstream.Progress:
 		p.done.Activity = ev.Activity
 		p.done.Offsets += ev.Offsets
@@ -52,11 +56,24 @@ func (p *progress) Observe(event coldstream.Event) {
 		p.done.Stored += ev.Stored
 		p.done.Partitions += ev.Partitions
 		p.draw()
+	case *coldstream.Detail:
+		if p.verbose {
+			p.clear()
+			p.env.note("%s", ev.Text)
+		}
 	case *coldstream.Warning:
 		p.clear()
 		p.env.note("warning: %s", ev.Text)
 		p.env.hint(ev.Hint)
 	}
+}
+
+// ahead says how much was planned.
+func (p *progress) ahead() string {
+	if p.planned.Bytes > 0 {
+		return formatBytes(p.planned.Bytes)
+	}
+	return plural(p.planned.Offsets, "offset")
 }
 
 func (p *progress) draw() {
@@ -117,6 +134,9 @@ func (p *progress) clear() {
 }
 
 func formatDuration(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
 	if d < time.Minute {
 		return d.Round(100 * time.Millisecond).String()
 	}

@@ -118,54 +118,60 @@ func (o *restoreOptions) patterns() (*coldstream.Patterns, error) {
 }
 
 func runRestore(ctx context.Context, o *restoreOptions, e *env) error {
-	req, err := o.request(e)
-	if err != nil {
-		return err
-	}
-	if err := o.cluster.validate(); err != nil {
-		return err
-	}
-	if !o.dryRun && !o.yes && !e.stdinTerminal {
-		return usagef("add --yes, or look first with --dry-run", errors.New("restore asks before it writes, and there is no terminal to ask on"))
-	}
-	v, err := o.vault.open(ctx)
-	if err != nil {
-		return err
-	}
-	client, err := o.cluster.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	p := newProgress(e, o.global)
-	req.Observer = p
-	plan, err := restore.MakePlan(ctx, v, client, req)
-	if err != nil {
-		return err
-	}
-	for _, w := range plan.Warnings {
-		e.note("warning: %s", w)
-	}
-	if o.dryRun {
-		return o.report(e, plan.DryRun())
-	}
-	if !o.yes {
-		if err := o.ask(e, plan); err != nil {
-			return err
-		}
-	}
-	result, err := plan.Execute(ctx)
-	p.finish()
+	result, err := o.perform(ctx, e)
 	if err != nil {
 		return o.failed(ctx, e, result, err)
 	}
 	return o.report(e, result)
 }
 
+// perform carries the command out up to its result. On an error the result, if any, is
+// what was done before.
+func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, error) {
+	req, err := o.request(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.cluster.validate(); err != nil {
+		return nil, err
+	}
+	if !o.dryRun && !o.yes && !e.stdinTerminal {
+		return nil, usagef("add --yes, or look first with --dry-run", errors.New("restore asks before it writes, and there is no terminal to ask on"))
+	}
+	v, err := o.vault.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client, err := o.cluster.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	p := newProgress(e, o.global)
+	defer p.finish()
+	req.Observer = p
+	plan, err := restore.MakePlan(ctx, v, client, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range plan.Warnings {
+		e.note("warning: %s", w)
+	}
+	if o.dryRun {
+		return plan.DryRun(), nil
+	}
+	if !o.yes {
+		if err := o.ask(e, plan); err != nil {
+			return nil, err
+		}
+	}
+	return plan.Execute(ctx)
+}
+
 // ask shows the plan and waits for a yes.
 func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 	var b strings.Builder
-	if err := table(&b, planLines(plan.DryRun(), true)); err != nil {
+	if err := table(&b, restoreLines(plan.DryRun(), "would restore")); err != nil {
 		return err
 	}
 	fmt.Fprint(e.stderr, b.String())
@@ -208,7 +214,7 @@ func (o *restoreOptions) report(e *env, r *restore.Result) error {
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, restoreDocument{header{SchemaVersion: schemaVersion, DryRun: o.dryRun}, r})
 	} else {
-		err = table(e.stdout, planLines(r, o.dryRun))
+		err = table(e.stdout, restoreLines(r, o.verb()))
 	}
 	o.warn(e, r)
 	switch {
@@ -244,13 +250,16 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 	}
 }
 
-// planLines are a result, or with dryRun what it would be, for people: a line per topic,
-// then the groups.
-func planLines(r *restore.Result, dryRun bool) []string {
-	verb := "restored"
-	if dryRun {
-		verb = "would restore"
+func (o *restoreOptions) verb() string {
+	if o.dryRun {
+		return "would restore"
 	}
+	return "restored"
+}
+
+// restoreLines are a result, or what it would be, for people: a line per topic, then the
+// groups.
+func restoreLines(r *restore.Result, verb string) []string {
 	lines := []string{"topic\tinto\tpartitions\trecords\toffsets"}
 	var total int64
 	for i := 0; i < len(r.Partitions); {

@@ -64,7 +64,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, newVerifyDocument(report))
 	} else {
-		err = table(e.stdout, verifyLines(report, o.deep))
+		err = table(e.stdout, o.lines(report))
 	}
 	if err == nil && len(report.Problems) > 0 {
 		return &incomplete{exitDamage}
@@ -82,7 +82,7 @@ func newVerifyDocument(r *vault.VerifyReport) verifyDocument {
 	return d
 }
 
-func verifyLines(r *vault.VerifyReport, deep bool) []string {
+func (o *verifyOptions) lines(r *vault.VerifyReport) []string {
 	var lines []string
 	for _, p := range r.Problems {
 		lines = append(lines, p.Error())
@@ -91,7 +91,7 @@ func verifyLines(r *vault.VerifyReport, deep bool) []string {
 	if len(r.Problems) > 0 {
 		return append(lines, fmt.Sprintf("%s found in %s", plural(int64(len(r.Problems)), "problem"), what))
 	}
-	if deep {
+	if o.deep {
 		return append(lines, fmt.Sprintf("all is well: %s; every byte was read (%s)", what, formatBytes(r.BytesChecked)))
 	}
 	return append(lines, fmt.Sprintf("all is well: %s; sizes and metadata were checked (--deep reads every byte)", what))

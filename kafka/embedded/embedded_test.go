@@ -103,3 +103,76 @@ func TestStartNamesTheTopicItCannotCreate(t *testing.T) {
 		t.Errorf("got error %v, want %s", err, want)
 	}
 }
+
+func TestContentTellsRecordsApart(t *testing.T) {
+	base := func() *kgo.Record {
+		return &kgo.Record{
+			Partition: 1, Offset: 2, Timestamp: time.UnixMilli(3), Key: []byte("k"), Value: []byte("v"),
+			Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("w")}},
+		}
+	}
+	changes := map[string]func(*kgo.Record){
+		"partition":    func(r *kgo.Record) { r.Partition = 0 },
+		"offset":       func(r *kgo.Record) { r.Offset = 1 },
+		"timestamp":    func(r *kgo.Record) { r.Timestamp = time.UnixMilli(4) },
+		"null key":     func(r *kgo.Record) { r.Key = nil },
+		"empty key":    func(r *kgo.Record) { r.Key = []byte{} },
+		"null value":   func(r *kgo.Record) { r.Value = nil },
+		"moved byte":   func(r *kgo.Record) { r.Key, r.Value = []byte("kv"), []byte{} },
+		"header key":   func(r *kgo.Record) { r.Headers[0].Key = "i" },
+		"null header":  func(r *kgo.Record) { r.Headers[0].Value = nil },
+		"no header":    func(r *kgo.Record) { r.Headers = nil },
+		"twice header": func(r *kgo.Record) { r.Headers = append(r.Headers, r.Headers[0]) },
+	}
+	seen := map[string]string{string(embedded.AppendRecord(nil, base())): "base"}
+	for name, change := range changes {
+		r := base()
+		change(r)
+		b := string(embedded.AppendRecord(nil, r))
+		if other, known := seen[b]; known {
+			t.Errorf("%s is written like %s", name, other)
+		}
+		seen[b] = name
+	}
+}
+
+func TestClientProducesConsumesAndReads(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := start(t, embedded.Options{Topics: []embedded.Topic{{Name: "orders", Partitions: 2}}})
+	client, err := c.NewClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	records := make([]embedded.Record, 20)
+	for i := range records {
+		records[i] = embedded.Record{Topic: "orders", Key: string(rune('a' + i)), Value: []byte{byte(i)}, Time: time.UnixMilli(int64(i))}
+	}
+	if err := client.Produce(ctx, records); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Consume(ctx, "readers", "orders", 5); err != nil {
+		t.Fatal(err)
+	}
+	position, err := client.Position(ctx, "readers", "orders")
+	if diff := cmp.Diff(embedded.Position{Read: 5, Lag: 15}, position); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	first, err := client.Content(ctx, "orders")
+	if err != nil || first.Records != 20 {
+		t.Errorf("content %+v, %v", first, err)
+	}
+	if err := client.Produce(ctx, records[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := client.Content(ctx, "orders"); err != nil || second.Records != 21 || second.SHA256 == first.SHA256 {
+		t.Errorf("content %+v after %+v, %v", second, first, err)
+	}
+	if err := client.DeleteTopic(ctx, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := client.Content(ctx, "orders"); err == nil {
+		t.Errorf("a deleted topic has content %+v", content)
+	}
+}
