@@ -87,7 +87,7 @@ func (o *verifyOptions) lines(r *vault.VerifyReport) []string {
 	for _, p := range r.Problems {
 		lines = append(lines, p.Error())
 	}
-	what := fmt.Sprintf("%s, %s, %s of partitions", plural(int64(r.Snapshots), "snapshot"), plural(int64(r.Packs), "pack"), plural(int64(r.Streams), "stream"))
+	what := fmt.Sprintf("%s, %s, %s", plural(int64(r.Snapshots), "snapshot"), plural(int64(r.Packs), "pack"), plural(int64(r.Streams), "partition"))
 	if len(r.Problems) > 0 {
 		return append(lines, fmt.Sprintf("%s found in %s", plural(int64(len(r.Problems)), "problem"), what))
 	}
