@@ -16,13 +16,17 @@ import (
 var ErrTemporary = errors.New("temporary storage failure")
 
 // Store keeps objects under keys. All methods are safe for use by several goroutines
-// and processes. A key that [CheckKey] refuses is refused by every method.
+// and processes. A key that [CheckKey] refuses is refused by every method, with an error
+// that is not one of absence. Once ctx is done every method fails with its error. Keys of
+// which one is the folder of another ("a" beside "a/b") are not for every storage: Create
+// may refuse the second.
 type Store interface {
 	// Create stores body under key, all of it or nothing. When Create returns nil the
 	// object is durable and every later call sees it. If the key is taken Create fails
-	// with an error wrapping fs.ErrExist and leaves the object alone; of several that
-	// create one key at once, in any process, one succeeds. After another error the
-	// object may be there, whole, or not. Create does not keep body.
+	// with an error wrapping fs.ErrExist and leaves the object alone, which then is as
+	// durable as if Create had made it; of several that create one key at once, in any
+	// process, one succeeds. After another error the object may be there, whole, or not.
+	// Create does not keep body.
 	Create(ctx context.Context, key string, body []byte) error
 	// Read returns exactly length bytes from offset on; they are the caller's. An object
 	// that ends before is an error wrapping io.ErrUnexpectedEOF, one that is not there
@@ -33,7 +37,8 @@ type Store interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, int64, error)
 	// List yields the objects whose keys begin with prefix and are greater than after,
 	// in ascending order of the keys' bytes. Every object that was there before the
-	// call, and is not deleted meanwhile, is among them. An error ends it.
+	// call, and is not deleted meanwhile, is among them. An error ends it. A prefix that
+	// no key begins with yields nothing.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Entry, error]
 	// Delete removes an object. Deleting what is not there is not an error: not every
 	// storage can tell, and who deletes retries.
@@ -46,18 +51,22 @@ type Entry struct {
 	SizeBytes int64
 }
 
-const maxKeyLength = 512
+const (
+	maxKeyBytes     = 512
+	maxSegmentBytes = 128
+)
 
-var keySegment = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
+var keySegment = regexp.MustCompile(`^[a-z0-9_-]([a-z0-9._-]*[a-z0-9_-])?$`)
 
-// CheckKey accepts keys of segments of letters, digits, '_', '-' and inner '.', joined by
-// '/': what every storage can hold, and what cannot lead out of a folder.
+// CheckKey accepts keys of segments of lower-case letters, digits, '_', '-' and inner '.',
+// joined by '/': what every storage can hold, what cannot lead out of a folder, and what
+// stays two names on a file system that does not tell cases apart.
 func CheckKey(key string) error {
-	if len(key) > maxKeyLength {
-		return fmt.Errorf("key of %d bytes: at most %d are allowed", len(key), maxKeyLength)
+	if len(key) > maxKeyBytes {
+		return fmt.Errorf("key of %d bytes: at most %d are allowed", len(key), maxKeyBytes)
 	}
 	for segment := range strings.SplitSeq(key, "/") {
-		if !keySegment.MatchString(segment) {
+		if len(segment) > maxSegmentBytes || !keySegment.MatchString(segment) {
 			return fmt.Errorf("key %q: segment %q is not allowed", key, segment)
 		}
 	}
@@ -82,8 +91,8 @@ func ReadAll(ctx context.Context, s Store, key string, maxBytes int64) ([]byte, 
 }
 
 func readSized(r io.Reader, size, maxBytes int64) ([]byte, error) {
-	if size > maxBytes {
-		return nil, fmt.Errorf("%w: %d bytes where at most %d are expected", errOversize, size, maxBytes)
+	if size < 0 || size > maxBytes {
+		return nil, fmt.Errorf("an object of %d bytes where at most %d are expected", size, maxBytes)
 	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(r, body); err != nil {
@@ -94,5 +103,3 @@ func readSized(r io.Reader, size, maxBytes int64) ([]byte, error) {
 	}
 	return body, nil
 }
-
-var errOversize = errors.New("object too large")
