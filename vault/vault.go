@@ -77,7 +77,11 @@ func (v *Vault) begin(ctx context.Context) error {
 	}
 	base := format.Base{TimeMs: v.info.CreatedMs}
 	key := format.BaseKey(0)
-	body, err := v.seal(format.KindBase, key, base.Append(nil))
+	payload, err := base.Append(nil)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", key, err)
+	}
+	body, err := v.seal(format.KindBase, key, payload)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 
@@ -15,8 +16,9 @@ type Head struct {
 	Stream     int
 	Scan       uint32
 	NextOffset int64
-	Floor      int64 // end of what was released; -1 if nothing was
-	Epochs     []EpochStart
+	Floor      int64        // end of what was released; -1 if nothing was
+	SizeBytes  int64        // decoded bytes of all rows of the scan, released ones left out
+	Epochs     []EpochStart // where each leader epoch begins; the last one is the last leader epoch
 }
 
 // TableRef names the row table of a topic.
@@ -39,12 +41,14 @@ type Base struct {
 	Tables       []TableRef // sorted by topic, no two equal
 	// Removed says that it takes away what the base before, with its commits, held.
 	Removed      bool
-	SignatureKey [8]byte // the keeper's key; zero without a signature
-	Signature    []byte  // over all before it
+	SignatureKey [keyIDSize]byte // names the keeper's key; zero without a signature
+	Signature    []byte          // over all before it
 }
 
-// Append writes the payload of a base object.
-func (b *Base) Append(dst []byte) []byte {
+// Append writes the payload of a base object. What would be refused by [DecodeBase] is
+// refused here.
+func (b *Base) Append(dst []byte) ([]byte, error) {
+	start := len(dst)
 	dst = append(append(dst, baseMagic...), Version)
 	dst = binary.AppendUvarint(dst, uint64(b.Epoch))
 	dst = appendVarint(dst, b.TimeMs)
@@ -57,6 +61,7 @@ func (b *Base) Append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(h.Scan))
 		dst = binary.AppendUvarint(dst, uint64(h.NextOffset))
 		dst = appendVarint(dst, h.Floor)
+		dst = binary.AppendUvarint(dst, uint64(h.SizeBytes))
 		dst = appendEpochs(dst, h.Epochs)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Snapshots)))
@@ -71,7 +76,11 @@ func (b *Base) Append(dst []byte) []byte {
 	}
 	dst = appendBool(dst, b.Removed)
 	dst = append(dst, b.SignatureKey[:]...)
-	return appendString(dst, string(b.Signature))
+	dst = appendString(dst, string(b.Signature))
+	if _, err := DecodeBase(dst[start:]); err != nil {
+		return nil, err
+	}
+	return dst, nil
 }
 
 // DecodeBase reads the payload of a base object.
@@ -82,7 +91,7 @@ func DecodeBase(payload []byte) (*Base, error) {
 	r.into(b.PreviousHash[:])
 	b.Commits = readCommitRefs(r)
 	b.Incarnations, b.Streams = readStreams(r)
-	b.Heads = readList(r, 5, func(r *reader) Head { return readHead(r, len(b.Streams)) })
+	b.Heads = readList(r, 6, func(r *reader) Head { return readHead(r, len(b.Streams)) })
 	b.Snapshots = readList(r, 12, func(r *reader) Snapshot { return readSnapshot(r, len(b.Streams)) })
 	b.Tables = readList(r, 35, func(r *reader) TableRef {
 		t := TableRef{Topic: r.string(), Table: TableID{Epoch: r.uint32()}}
@@ -93,20 +102,45 @@ func DecodeBase(payload []byte) (*Base, error) {
 	b.Removed = r.bool()
 	r.into(b.SignatureKey[:])
 	if signature := r.take(r.count(1)); len(signature) > 0 {
-		b.Signature = signature
+		b.Signature = bytes.Clone(signature)
 	}
-	ordered(r, "heads", b.Heads, func(a, b Head) int { return cmp.Compare(a.Stream, b.Stream) })
-	ordered(r, "snapshots", b.Snapshots, compareSnapshots)
-	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
+	b.check(r)
 	if err := r.end(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
+// check proves that the parts of a base fit together.
+func (b *Base) check(r *reader) {
+	ordered(r, "heads", b.Heads, func(a, b Head) int { return cmp.Compare(a.Stream, b.Stream) })
+	ordered(r, "snapshots", b.Snapshots, compareSnapshots)
+	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
+	if b.Epoch == 0 && (len(b.Commits) > 0 || b.PreviousHash != Hash{} || b.Removed) {
+		r.fail("base of epoch 0 with something before it")
+	}
+	for _, ref := range b.Commits {
+		if ref.ID.Epoch != b.Epoch-1 {
+			r.fail("base of epoch %d that took %s", b.Epoch, ref.ID.Key())
+		}
+	}
+	for i := range b.Snapshots {
+		b.Snapshots[i].check(r, b.Epoch)
+	}
+	for _, t := range b.Tables {
+		if t.Table.Epoch > b.Epoch || t.SizeBytes > maxPayload {
+			r.fail("base of epoch %d with the table of %q of epoch %d, %d bytes", b.Epoch, t.Topic, t.Table.Epoch, t.SizeBytes)
+		}
+	}
+	if (len(b.Signature) > 0) != (b.SignatureKey != [keyIDSize]byte{}) {
+		r.fail("a signature and the key that made it go together")
+	}
+}
+
 func readHead(r *reader, streams int) Head {
-	h := Head{Stream: r.index(streams), Scan: r.uint32(), NextOffset: r.offset(), Floor: r.varint(), Epochs: readEpochs(r)}
-	if h.Floor < -1 || h.Floor > h.NextOffset {
+	h := Head{Stream: r.index(streams), Scan: r.uint32(), NextOffset: r.offset(), Floor: r.varint(), SizeBytes: r.offset()}
+	h.Epochs = readEpochs(r)
+	if h.Floor < -1 || h.Floor == 0 || h.Floor > h.NextOffset {
 		r.fail("floor %d of a head at %d", h.Floor, h.NextOffset)
 	}
 	return h

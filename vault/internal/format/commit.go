@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 )
 
 const (
@@ -25,8 +24,8 @@ type Commit struct {
 	TimeMs   int64
 	BaseHash Hash // the digest of the epoch's base
 	// Parents are the commits of this epoch that the writer had seen and that no other
-	// commit it had seen named: sorted, no two equal. So the newest commit names,
-	// through others, all that went before.
+	// commit it had seen named: sorted, no two equal. So a commit names, through others,
+	// all that it was built on.
 	Parents  []CommitRef
 	Facts    Facts
 	Snapshot *Snapshot
@@ -63,11 +62,10 @@ type SectionRef struct {
 	SizeBytes int64
 }
 
-// Append writes the payload of a commit object.
+// Append writes the payload of a commit object. What would be refused by [DecodeCommit]
+// is refused here.
 func (c *Commit) Append(dst []byte) ([]byte, error) {
-	if len(c.Facts.Released) > 0 {
-		return nil, errors.New("a commit may not release anything")
-	}
+	start := len(dst)
 	dst = append(append(dst, commitMagic...), Version)
 	dst = appendCommitID(dst, c.ID)
 	dst = appendVarint(dst, c.TimeMs)
@@ -78,7 +76,7 @@ func (c *Commit) Append(dst []byte) ([]byte, error) {
 	if c.Snapshot != nil {
 		dst = c.Snapshot.append(dst)
 	}
-	if _, err := DecodeCommit(dst); err != nil {
+	if _, err := DecodeCommit(dst[start:]); err != nil {
 		return nil, err
 	}
 	return dst, nil
@@ -99,10 +97,28 @@ func DecodeCommit(b []byte) (*Commit, error) {
 		s := readSnapshot(r, len(c.Facts.Streams))
 		c.Snapshot = &s
 	}
+	c.check(r)
 	if err := r.end(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// check proves that a commit names nothing that it cannot have seen, or that may be gone.
+func (c *Commit) check(r *reader) {
+	for _, parent := range c.Parents {
+		if parent.ID.Epoch != c.ID.Epoch || parent.ID == c.ID {
+			r.fail("commit %s with parent %s", c.ID.Key(), parent.ID.Key())
+		}
+	}
+	for i := range c.Facts.Packs {
+		if id := c.Facts.Packs[i].ID; id.Epoch > c.ID.Epoch || c.ID.Epoch-id.Epoch > 1 {
+			r.fail("commit %s with %s", c.ID.Key(), id.Key())
+		}
+	}
+	if c.Snapshot != nil {
+		c.Snapshot.check(r, c.ID.Epoch)
+	}
 }
 
 func appendCommitID(dst []byte, id CommitID) []byte {
@@ -171,6 +187,15 @@ func readSnapshot(r *reader, streams int) Snapshot {
 	return s
 }
 
+// check proves that no section is of an epoch after the snapshot's.
+func (s *Snapshot) check(r *reader, epoch uint32) {
+	for i := range s.Sections {
+		if at := s.Sections[i].Table.Epoch; at > epoch {
+			r.fail("section %q of epoch %d in epoch %d", s.Sections[i].Name, at, epoch)
+		}
+	}
+}
+
 func readView(r *reader, streams int) View {
 	v := View{Stream: r.index(streams), Scan: r.uint32(), LogStartOffset: r.offset()}
 	v.NextOffset = v.LogStartOffset + r.offset()
@@ -187,6 +212,9 @@ func readSectionRef(r *reader) SectionRef {
 		r.into(ref.Table.Hash[:])
 		ref.SizeBytes = r.offset()
 	}
+	if ref.Name == "" || ref.SizeBytes > maxPayload {
+		r.fail("section %q of %d bytes", ref.Name, ref.SizeBytes)
+	}
 	return ref
 }
 
@@ -196,8 +224,13 @@ type Table struct {
 }
 
 // Append writes the payload of a table object.
-func (t *Table) Append(dst []byte) []byte {
-	return t.Facts.append(append(append(dst, tableMagic...), Version))
+func (t *Table) Append(dst []byte) ([]byte, error) {
+	start := len(dst)
+	dst = t.Facts.append(append(append(dst, tableMagic...), Version))
+	if _, err := DecodeTable(dst[start:]); err != nil {
+		return nil, err
+	}
+	return dst, nil
 }
 
 // DecodeTable reads the payload of a table object.

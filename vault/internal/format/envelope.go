@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -23,10 +24,13 @@ const (
 
 const (
 	envelopeMagic = "CSTR"
-	// maxPayload bounds what an envelope may hold when decoded.
-	maxPayload = 1 << 30
-	// minDecoderMemory is more than any window of our encoder.
-	minDecoderMemory = 16 << 20
+	// maxPayload bounds what an envelope may hold when decoded. With what is around it an
+	// object stays within 1 GiB, which is the most that is read of one.
+	maxPayload = 1<<30 - 1<<10
+
+	// keyIDSize is the length of the name of the key that something is sealed to; all of
+	// it is zero where it is not sealed.
+	keyIDSize = 8
 
 	sealingNone     = 0
 	compressionNone = 0
@@ -48,18 +52,19 @@ type Expect = Envelope
 // compared, closed by the SHA-256 of all before.
 func Seal(e Envelope, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayload {
-		return nil, errors.New("a catalog object may not be larger than 1 GiB")
+		return nil, fmt.Errorf("%d bytes are more than a catalog object may hold (%d)", len(payload), maxPayload)
 	}
 	stored, compression := payload, byte(compressionNone)
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	enc, err := newZstdEncoder(zstd.SpeedDefault)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
 	defer enc.Close()
 	if small := enc.EncodeAll(payload, nil); len(small) < len(payload) {
 		stored, compression = small, compressionZstd
 	}
 	dst := append([]byte(envelopeMagic), Version, byte(e.Kind), sealingNone, compression)
+	dst = append(dst, make([]byte, keyIDSize)...)
 	dst = append(dst, e.VaultID[:]...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(e.Key)))
 	dst = append(dst, e.Key...)
@@ -99,6 +104,8 @@ func Open(object []byte, want Expect) ([]byte, error) {
 	r := &reader{b: body}
 	r.magic(envelopeMagic)
 	kind, sealing, compression := Kind(r.byte()), r.byte(), r.byte()
+	var keyID [keyIDSize]byte
+	r.into(keyID[:])
 	var vaultID VaultID
 	r.into(vaultID[:])
 	key := string(r.take(r.fixed16()))
@@ -110,8 +117,12 @@ func Open(object []byte, want Expect) ([]byte, error) {
 		return nil, r.err
 	}
 	switch {
+	case kind > KindRestore:
+		return nil, unsupportedf("object of kind %d", kind)
 	case sealing != sealingNone:
-		return nil, unsupportedf("object sealed with method %d", sealing)
+		return nil, unsupportedf("object sealed with method %d to key %x", sealing, keyID)
+	case keyID != [keyIDSize]byte{}:
+		return nil, corruptf("object that is not sealed, but to key %x", keyID)
 	case compression > compressionZstd:
 		return nil, unsupportedf("object compressed with method %d", compression)
 	case vaultID != want.VaultID:
@@ -133,22 +144,12 @@ func decodePayload(stored []byte, compression byte, length int) ([]byte, error) 
 		}
 		return bytes.Clone(stored), nil
 	}
-	// A frame's window may be larger than what it holds, so that small ones need room too.
-	limit := max(uint64(length)+1, minDecoderMemory)
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(limit), zstd.WithDecoderMaxWindow(maxPayload))
+	dec, err := newZstdDecoder(int64(length))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
 	defer dec.Close()
-	// Grown by the decoder as content appears, so that a wrong length costs nothing.
-	payload, err := dec.DecodeAll(stored, nil)
-	if err != nil {
-		return nil, corruptf("decompress payload: %v", err)
-	}
-	if len(payload) != length {
-		return nil, corruptf("payload of %d bytes where %d are said", len(payload), length)
-	}
-	return payload, nil
+	return decodeZstd(dec, stored, int64(length))
 }
 
 func (r *reader) fixed16() int {

@@ -36,7 +36,7 @@ type Frame struct {
 type Pack struct {
 	ID        PackID
 	SizeBytes int64
-	KeyID     [8]byte // of the data identity it is sealed to; zero without encryption
+	KeyID     [keyIDSize]byte // of the data identity it is sealed to; zero without encryption
 	Frames    []Frame
 }
 
@@ -79,11 +79,12 @@ type Row struct {
 	NextOffset  int64
 
 	// Where: bytes [Offset, Offset+Length) of a decoded frame. Length is 0 in an empty
-	// row, for a compacted tail that never returned data; the rest is then 0 as well.
+	// row, for a compacted tail that never returned data; the rest is then 0 as well, but
+	// for BaseOffset, which is FirstOffset, and MaxTimestampMs, which is -1.
 	Pack, Frame    int
 	Offset, Length int64
 
-	BaseOffset     int64 // of the first batch; FirstOffset in an empty row
+	BaseOffset     int64 // of the first batch
 	Epochs         []EpochStart
 	MaxTimestampMs int64
 	CommitMs       int64
@@ -153,11 +154,11 @@ func (f *Facts) append(dst []byte) []byte {
 
 func (f *Facts) read(r *reader) {
 	f.Incarnations, f.Streams = readStreams(r)
-	f.Packs = readList(r, 40, readPack)
+	f.Packs = readList(r, 42, readPack)
 	f.Scans = readList(r, 4, func(r *reader) Scan {
 		return Scan{r.index(len(f.Streams)), r.uint32(), r.offset(), r.varint()}
 	})
-	f.Rows = readList(r, 14, func(r *reader) Row { return f.readRow(r) })
+	f.Rows = readList(r, 6, func(r *reader) Row { return f.readRow(r) })
 	f.Gaps = readList(r, 6, func(r *reader) Gap { return f.readGap(r) })
 	f.Released = readList(r, 4, func(r *reader) Released { return Released(f.readRange(r)) })
 	if r.err != nil {
@@ -182,7 +183,9 @@ func readList[T any](r *reader, size int, read func(*reader) T) []T {
 	if n == 0 {
 		return nil
 	}
-	out := make([]T, 0, n)
+	// An element may take far more room in memory than in bytes: what is not there costs
+	// no more than this.
+	out := make([]T, 0, min(n, 1024))
 	for range n {
 		v := read(r)
 		if r.err != nil {
@@ -232,6 +235,9 @@ func readIncarnation(r *reader) coldstream.Incarnation {
 	in := coldstream.Incarnation{ClusterID: r.string(), Topic: r.string()}
 	r.into(in.TopicID[:])
 	in.Number = r.uint32()
+	if !in.TopicID.IsZero() && in.Number != 0 {
+		r.fail("topic %q has both an ID and incarnation number %d", in.Topic, in.Number)
+	}
 	return in
 }
 
@@ -297,6 +303,16 @@ func readPack(r *reader) Pack {
 	p.SizeBytes = r.offset()
 	r.into(p.KeyID[:])
 	p.Frames = readList(r, 18, readFrame)
+	if p.KeyID != [keyIDSize]byte{} {
+		r.refuse("pack sealed to key %x", p.KeyID)
+	}
+	var stored int64
+	for _, f := range p.Frames {
+		stored += f.StoredLength
+	}
+	if len(p.Frames) == 0 || p.SizeBytes <= stored {
+		r.fail("pack of %d bytes with %d frames of %d bytes", p.SizeBytes, len(p.Frames), stored)
+	}
 	return p
 }
 
@@ -332,8 +348,13 @@ func (f *Facts) readGap(r *reader) Gap {
 	g := f.readRange(r)
 	causes := gapCauses()
 	cause := int(r.byte())
-	if cause == 0 || cause >= len(causes) {
-		r.fail("gap cause %d", cause)
+	switch {
+	case cause == 0:
+		r.fail("gap cause 0")
+	case cause >= len(causes):
+		r.refuse("gap cause %d", cause)
+	}
+	if r.err != nil {
 		return Gap{}
 	}
 	return Gap{g.Stream, g.Scan, g.FirstOffset, g.NextOffset, causes[cause], r.varint()}

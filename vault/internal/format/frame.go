@@ -2,7 +2,6 @@ package format
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/klauspost/compress/zstd"
@@ -29,13 +28,11 @@ func (c *FrameCodec) Close() {
 	*c = FrameCodec{}
 }
 
-// Encode compresses the concatenation of parts, with zstd level 1, behind its
-// description. The result is the caller's.
+// Encode compresses the concatenation of parts, which are not all empty, with zstd level
+// 1, behind its description. The result is the caller's.
 func (c *FrameCodec) Encode(d Descriptor, parts [][]byte) ([]byte, Frame, error) {
 	if c.enc == nil {
-		// A single segment always says its content size; otherwise small frames leave it out.
-		enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithEncoderCRC(false), zstd.WithSingleSegment(true))
+		enc, err := newZstdEncoder(zstd.SpeedFastest)
 		if err != nil {
 			return nil, Frame{}, fmt.Errorf("make zstd encoder: %w", err)
 		}
@@ -77,39 +74,6 @@ func frameOf(stored []byte, decodedLength int64) Frame {
 	return f
 }
 
-const (
-	zstdMagic = 0xFD2FB528
-	maxBlock  = 128 << 10
-)
-
-// appendRawZstd writes a zstd frame (RFC 8878) of raw blocks: an 8-byte content size, a
-// window of 128 KiB so that any decoder takes it whatever its size, no checksum.
-func appendRawZstd(dst []byte, parts [][]byte, length int) []byte {
-	dst = binary.LittleEndian.AppendUint32(dst, zstdMagic)
-	dst = append(dst, 0b11<<6, (17-10)<<3)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(length))
-	left, room, at := length, 0, 0
-	for _, part := range parts {
-		for len(part) > 0 {
-			if room == 0 {
-				room = min(left, maxBlock)
-				left -= room
-				at = len(dst)
-				dst = append(dst, 0, 0, 0)
-				head := uint32(room) << 3
-				if left == 0 {
-					head |= 1 // the last block
-				}
-				dst[at], dst[at+1], dst[at+2] = byte(head), byte(head>>8), byte(head>>16)
-			}
-			n := min(room, len(part))
-			dst = append(dst, part[:n]...)
-			part, room = part[n:], room-n
-		}
-	}
-	return dst
-}
-
 // Decode checks stored bytes against what the catalog says of them and decodes them. The
 // result is the caller's, and exactly DecodedLength long.
 func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) {
@@ -120,23 +84,16 @@ func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) 
 	if err != nil {
 		return nil, d, err
 	}
+	if last := d.Blocks[len(d.Blocks)-1]; last.Offset+last.Length != f.DecodedLength {
+		return nil, d, corruptf("a description of %d bytes of a frame of %d", last.Offset+last.Length, f.DecodedLength)
+	}
 	if c.dec == nil {
-		dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxFrame), zstd.WithDecoderMaxWindow(maxFrame))
+		dec, err := newZstdDecoder(maxFrame)
 		if err != nil {
 			return nil, d, fmt.Errorf("make zstd decoder: %w", err)
 		}
 		c.dec = dec
 	}
-	var head zstd.Header
-	if err := head.Decode(content); err != nil || !head.HasFCS || int64(head.FrameContentSize) != f.DecodedLength {
-		return nil, d, corruptf("the frame does not say that it holds %d bytes", f.DecodedLength)
-	}
-	decoded, err := c.dec.DecodeAll(content, make([]byte, 0, f.DecodedLength))
-	if err != nil {
-		return nil, d, corruptf("decompress frame: %v", err)
-	}
-	if int64(len(decoded)) != f.DecodedLength {
-		return nil, d, corruptf("the frame holds %d bytes where %d are said", len(decoded), f.DecodedLength)
-	}
-	return decoded, d, nil
+	decoded, err := decodeZstd(c.dec, content, f.DecodedLength)
+	return decoded, d, err
 }

@@ -52,6 +52,28 @@ func AppendPackHeader(dst []byte, vaultID VaultID, id PackID) []byte {
 	})
 }
 
+// DecodePackHeader reads what a pack begins with; rest is what follows.
+func DecodePackHeader(pack []byte) (vaultID VaultID, id PackID, rest []byte, err error) {
+	content, rest, err := cutSkippable(pack, skippableHeader)
+	if err != nil {
+		return vaultID, id, nil, err
+	}
+	r := &reader{b: content}
+	r.magic(packMagic)
+	if sealing := r.byte(); sealing != sealingNone {
+		r.refuse("pack sealed with method %d", sealing)
+	}
+	r.into(vaultID[:])
+	key := r.string()
+	if err := r.end(); err != nil {
+		return vaultID, id, nil, err
+	}
+	if id, err = ParsePackKey(key); err != nil {
+		return vaultID, id, nil, err
+	}
+	return vaultID, id, rest, nil
+}
+
 // PackHeaderSize is the length of a pack's header in bytes.
 func PackHeaderSize(vaultID VaultID, id PackID) int { return len(AppendPackHeader(nil, vaultID, id)) }
 
@@ -94,6 +116,9 @@ func DecodePackIndex(pack []byte) ([]Frame, error) {
 	r := &reader{b: body}
 	r.magic(indexMagic)
 	frames := readList(r, 18, readFrame)
+	if len(frames) == 0 {
+		r.fail("pack without frames")
+	}
 	return frames, r.end()
 }
 
@@ -103,7 +128,8 @@ type Descriptor struct {
 	Blocks      []DescribedBlock
 }
 
-// DescribedBlock is one block of a frame; its fields are those of its row.
+// DescribedBlock is one block of a frame; its fields are those of its row. Blocks lie one
+// behind the other, from the frame's first byte to its last.
 type DescribedBlock struct {
 	Partition               int32
 	Scan                    uint32
@@ -149,6 +175,7 @@ func DecodeDescriptor(stored []byte) (d Descriptor, rest []byte, err error) {
 	r := &reader{b: content}
 	r.magic(descriptionMagic)
 	d.Incarnation = readIncarnation(r)
+	end := int64(0) // of the blocks before
 	d.Blocks = readList(r, 6, func(r *reader) DescribedBlock {
 		b := DescribedBlock{Partition: r.partition(), Scan: r.uint32(), FirstOffset: r.offset()}
 		length := r.offset()
@@ -157,7 +184,14 @@ func DecodeDescriptor(stored []byte) (d Descriptor, rest []byte, err error) {
 			r.fail("block of %d offsets from %d", length, b.FirstOffset)
 		}
 		b.Offset, b.Length = r.offset(), r.offset()
+		if b.Offset != end || b.Length == 0 || b.Length > maxFrame-end {
+			r.fail("block of bytes [%d, +%d) behind one that ends at %d", b.Offset, b.Length, end)
+		}
+		end += b.Length
 		return b
 	})
+	if len(d.Blocks) == 0 {
+		r.fail("description without blocks")
+	}
 	return d, rest, r.end()
 }

@@ -36,7 +36,10 @@ func (w *Row) append(dst []byte) []byte {
 
 func (f *Facts) readRow(r *reader) Row {
 	g := f.readRange(r)
-	w := Row{Stream: g.Stream, Scan: g.Scan, FirstOffset: g.FirstOffset, NextOffset: g.NextOffset, BaseOffset: g.FirstOffset}
+	w := Row{
+		Stream: g.Stream, Scan: g.Scan, FirstOffset: g.FirstOffset, NextOffset: g.NextOffset,
+		BaseOffset: g.FirstOffset, MaxTimestampMs: -1,
+	}
 	w.CommitMs = r.varint()
 	if w.Length = r.offset(); w.Length == 0 || r.err != nil {
 		return w
@@ -59,19 +62,38 @@ func (f *Facts) readRow(r *reader) Row {
 		t.ProducerID, t.ProducerEpoch = r.varint(), r.int16()
 		return t
 	})
-	if r.err != nil {
-		return w
+	if r.err == nil {
+		w.check(r, frames[w.Frame].DecodedLength)
 	}
-	decoded := frames[w.Frame].DecodedLength
+	return w
+}
+
+// check proves that the parts of a row with bytes fit together.
+func (w *Row) check(r *reader, decoded int64) {
 	switch {
 	case w.Length > decoded || w.Offset > decoded-w.Length:
 		r.fail("row of bytes [%d, +%d) in a frame of %d", w.Offset, w.Length, decoded)
 	case w.BaseOffset < 0 || w.BaseOffset >= w.NextOffset:
 		r.fail("row [%d, %d) whose first batch is at %d", w.FirstOffset, w.NextOffset, w.BaseOffset)
-	case w.Batches == 0 || w.MaxBatchBytes > w.Length:
+	case w.Batches == 0 || w.Batches > w.Length || w.MaxBatchBytes == 0 || w.MaxBatchBytes > w.Length:
 		r.fail("row of %d bytes with %d batches of up to %d", w.Length, w.Batches, w.MaxBatchBytes)
 	}
-	return w
+	w.ascend(r, "leader epoch", len(w.Epochs), func(i int) int64 { return w.Epochs[i].FirstOffset })
+	w.ascend(r, "marker", len(w.Markers), func(i int) int64 { return w.Markers[i].Offset })
+	w.ascend(r, "transaction", len(w.Transactions), func(i int) int64 { return w.Transactions[i].FirstOffset })
+}
+
+// ascend proves that n offsets lie in the row's batches, each after the one before.
+func (w *Row) ascend(r *reader, what string, n int, offset func(i int) int64) {
+	least := w.BaseOffset
+	for i := range n {
+		at := offset(i)
+		if at < least || at >= w.NextOffset {
+			r.fail("%s at offset %d in a row from %d to %d", what, at, least, w.NextOffset)
+			return
+		}
+		least = at + 1
+	}
 }
 
 func appendEpochs(dst []byte, epochs []EpochStart) []byte {

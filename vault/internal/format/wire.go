@@ -6,8 +6,6 @@ import (
 	"math"
 )
 
-// appendUvarint, appendVarint and friends write what reader reads.
-
 func appendVarint(dst []byte, v int64) []byte { return binary.AppendVarint(dst, v) }
 
 func appendString(dst []byte, s string) []byte {
@@ -24,6 +22,14 @@ type reader struct {
 func (r *reader) fail(format string, args ...any) {
 	if r.err == nil {
 		r.err = corruptf("%s", fmt.Sprintf(format, args...))
+		r.b = nil
+	}
+}
+
+// refuse is for what only a newer version can have written.
+func (r *reader) refuse(format string, args ...any) {
+	if r.err == nil {
+		r.err = unsupportedf("%s", fmt.Sprintf(format, args...))
 		r.b = nil
 	}
 }
@@ -116,7 +122,7 @@ func (r *reader) byte() byte {
 func (r *reader) bool() bool {
 	b := r.byte()
 	if b > 1 {
-		r.fail("flag %d", b)
+		r.refuse("flag %d", b)
 	}
 	return b == 1
 }
@@ -136,11 +142,14 @@ func (r *reader) into(dst []byte) { copy(dst, r.take(len(dst))) }
 
 // magic takes a structure's magic and version.
 func (r *reader) magic(want string) {
-	if string(r.take(len(want))) != want && r.err == nil {
+	if string(r.take(len(want))) != want {
 		r.fail("not a %q structure", want)
 	}
-	if v := r.byte(); v != Version && r.err == nil {
-		r.err, r.b = unsupportedf("%q structure of version %d", want, v), nil
+	switch v := r.byte(); {
+	case v == 0:
+		r.fail("%q structure of version 0", want)
+	case v != Version:
+		r.refuse("%q structure of version %d", want, v)
 	}
 }
 
