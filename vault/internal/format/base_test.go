@@ -1,0 +1,106 @@
+package format
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"coldstream"
+)
+
+func testBase() *Base {
+	forgotten := *testSnapshot(7)
+	later := *testSnapshot(2)
+	later.ID[0]++
+	return &Base{
+		Epoch: 7, TimeMs: testTime, PreviousHash: HashOf([]byte("base 6")),
+		Commits: []CommitRef{
+			{ID: CommitID{6, Writer{11: 1}, 0}, Hash: HashOf([]byte("one"))},
+			{ID: CommitID{6, testWriter, math.MaxUint32}, Hash: HashOf([]byte("two"))},
+		},
+		Incarnations: testIncarnations(),
+		Streams:      []StreamRef{{0, 0}, {0, 7}, {1, 2147483647}},
+		Heads: []Head{
+			{Stream: 0, Scan: 2, NextOffset: 230, Floor: 95, SizeBytes: 4000, Epochs: []EpochStart{{0, 98}, {3, 150}}},
+			{Stream: 1, NextOffset: 0, Floor: -1},
+		},
+		Snapshots: []Snapshot{forgotten, later},
+		Tables: []TableRef{
+			{Topic: "orders", Table: TableID{7, HashOf([]byte("orders"))}, SizeBytes: 4321},
+			{Topic: "payments", Table: TableID{3, HashOf([]byte("payments"))}, SizeBytes: 1},
+		},
+		Removed: true, SignatureKey: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Signature: []byte("a keeper's signature"),
+	}
+}
+
+func againBase(b []byte) ([]byte, error) {
+	base, err := DecodeBase(b)
+	if err != nil {
+		return nil, err
+	}
+	return base.Append(nil)
+}
+
+func baseVectors() []vector {
+	encode := func(base *Base) func(*testing.T) []byte {
+		return func(t *testing.T) []byte {
+			b, err := base.Append(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+	}
+	return []vector{
+		{file: "base-full.bin", versionAt: 4, encode: encode(testBase()), again: againBase},
+		{file: "base-of-epoch-0.bin", encode: encode(&Base{TimeMs: testTime}), again: againBase},
+	}
+}
+
+func TestBaseRoundTrip(t *testing.T) {
+	for _, want := range []*Base{testBase(), {TimeMs: testTime}} {
+		b, err := want.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeBase(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
+func TestBaseRejections(t *testing.T) {
+	type c = rejection[*Base]
+	corrupt := coldstream.ErrCorrupt
+	encode := func(b *Base) error { _, err := b.Append(nil); return err }
+	checkRejections(t, testBase, encode, []c{
+		{"heads out of order", func(b *Base) { swap(b.Heads) }, corrupt, "heads are not in order"},
+		{"head of no stream", func(b *Base) { b.Heads[1].Stream = 3 }, corrupt, "reference 3 of 3"},
+		{"head below 0", func(b *Base) { b.Heads[1].NextOffset = -1 }, corrupt, "too large"},
+		{"floor past the head", func(b *Base) { b.Heads[0].Floor = 231 }, corrupt, "floor 231"},
+		{"floor -2", func(b *Base) { b.Heads[0].Floor = -2 }, corrupt, "floor -2"},
+		{"floor of nothing", func(b *Base) { b.Heads[0].Floor = 0 }, corrupt, "floor 0"},
+		{"head's epochs out of order", func(b *Base) { swap(b.Heads[0].Epochs) }, corrupt, "leader epochs are not in order"},
+		{"negative size", func(b *Base) { b.Heads[0].SizeBytes = -1 }, corrupt, "too large"},
+		{"snapshots out of order", func(b *Base) { swap(b.Snapshots) }, corrupt, "snapshots are not in order"},
+		{"section of a later epoch", func(b *Base) { b.Snapshots[0].Sections[0].Table.Epoch = 8 }, corrupt, "of epoch 8 in epoch 7"},
+		{"tables out of order", func(b *Base) { swap(b.Tables) }, corrupt, "tables are not in order"},
+		{"table of a later epoch", func(b *Base) { b.Tables[0].Table.Epoch = 8 }, corrupt, "of epoch 8"},
+		{"giant table", func(b *Base) { b.Tables[0].SizeBytes = maxPayload + 1 }, corrupt, "with the table of"},
+		{"commit of its own epoch", func(b *Base) { b.Commits[1].ID.Epoch = 7 }, corrupt, "that took commits/0000000007"},
+		{"commit twice", func(b *Base) { b.Commits[1] = b.Commits[0] }, corrupt, "commits are not in order"},
+		{"key without signature", func(b *Base) { b.Signature = nil }, corrupt, "a signature and the key"},
+		{"signature without key", func(b *Base) { b.SignatureKey = [8]byte{} }, corrupt, "a signature and the key"},
+	})
+	first := func() *Base { return &Base{TimeMs: testTime} }
+	checkRejections(t, first, encode, []c{
+		{"base 0 with a base before", func(b *Base) { b.PreviousHash[3] = 1 }, corrupt, "something before it"},
+		{"base 0 that removed", func(b *Base) { b.Removed = true }, corrupt, "something before it"},
+		{"base 0 that took commits", func(b *Base) { b.Commits = testBase().Commits }, corrupt, "something before it"},
+	})
+}
