@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -63,6 +64,9 @@ func DecodeVaultInfo(b []byte) (*VaultInfo, error) {
 	if probe.Format != infoFormat {
 		return nil, corruptf("vault.json is of format %q, not %q", probe.Format, infoFormat)
 	}
+	if probe.Version < 1 {
+		return nil, corruptf("vault.json of version %d", probe.Version)
+	}
 	if probe.Version != Version {
 		return nil, unsupportedf("vault format version %d (this program knows version %d)", probe.Version, Version)
 	}
@@ -81,23 +85,34 @@ func DecodeVaultInfo(b []byte) (*VaultInfo, error) {
 		return nil, corruptf("vault.json: created %q", j.Created)
 	}
 	v.CreatedMs = created.UnixMilli()
+	for _, key := range []string{v.DataRecipient, v.CatalogRecipient, v.KeeperKey} {
+		if !isPlain(key) {
+			return nil, corruptf("vault.json: key %q", key)
+		}
+	}
 	if !bytes.Equal(v.Append(nil), b) {
 		return nil, corruptf("vault.json is not in its one form")
 	}
 	return v, nil
 }
 
+// isPlain says that JSON writes s in one way only.
+func isPlain(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`"\<>&`, c) })
+}
+
+// unknownField is how encoding/json begins to say it; there is no error to tell it by.
+const unknownField = "json: unknown field"
+
 // strictJSON decodes one document without unknown fields.
 func strictJSON(b []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		var syntax *json.SyntaxError
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &syntax) || errors.As(err, &kind) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return corruptf("decode JSON: %v", err)
+		if strings.HasPrefix(err.Error(), unknownField) {
+			return unsupportedf("decode JSON: %v", err) // a newer version wrote it
 		}
-		return unsupportedf("decode JSON: %v", err) // an unknown field: a newer version wrote it
+		return corruptf("decode JSON: %v", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return corruptf("decode JSON: bytes behind the document")
