@@ -50,7 +50,7 @@ type vector struct {
 
 func allVectors() []vector {
 	var all []vector
-	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors()} {
+	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), packVectors()} {
 		all = append(all, some...)
 	}
 	return all
