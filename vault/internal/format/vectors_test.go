@@ -50,7 +50,7 @@ type vector struct {
 
 func allVectors() []vector {
 	var all []vector
-	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), packVectors()} {
+	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), packVectors(), sectionVectors()} {
 		all = append(all, some...)
 	}
 	return all

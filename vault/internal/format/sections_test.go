@@ -1,0 +1,200 @@
+package format
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"coldstream"
+)
+
+func testCluster() coldstream.Cluster {
+	return coldstream.Cluster{ID: "4L6g3nShT-eMCtK--X86sw", ControllerID: -1, Brokers: []coldstream.Broker{
+		{ID: 1, Host: "kafka-1.example", Port: 9092, Rack: "a"}, {ID: 2, Host: "::1", Port: 9093},
+	}}
+}
+
+// strange is what a name or a value may hold, and JSON would like to write in other ways.
+const strange = "a \"b\" \\ <&> \x00\x1f\t\n\f\b\x7f \u2028 é 日本 \U0001F600"
+
+func testTopics() []coldstream.Topic {
+	return []coldstream.Topic{
+		{
+			Name: "orders", ID: coldstream.TopicID{0xff, 0xfe, 15: 1}, Internal: true,
+			Partitions: []coldstream.Partition{
+				{ID: 0, Leader: -1, LeaderEpoch: -1, Replicas: []int32{1, 2}}, {ID: 1, Leader: -1, LeaderEpoch: -1},
+			},
+			Configs: []coldstream.Config{
+				{Name: "cleanup.policy", Value: "compact", Source: "DYNAMIC_TOPIC_CONFIG"},
+				{Name: "secret", Source: "DYNAMIC_TOPIC_CONFIG", Sensitive: true},
+				{Name: strange, Value: "not UTF-8: \xff\xfe"},
+			},
+		},
+		{Name: "refused", Err: errors.New("denied"), ConfigsErr: errors.New("also denied")},
+	}
+}
+
+func testGroups() []coldstream.Group {
+	offset := func(partition int32, offset int64, metadata string) coldstream.GroupOffset {
+		return coldstream.GroupOffset{
+			TopicPartition: coldstream.TopicPartition{Topic: "orders", Partition: partition},
+			Offset:         offset, LeaderEpoch: partition - 1, Metadata: metadata,
+		}
+	}
+	return []coldstream.Group{
+		{Name: "billing", Type: "classic", ProtocolType: "consumer", Offsets: []coldstream.GroupOffset{
+			offset(0, 1<<62, ""), offset(1, 17, "any \x00\xff bytes"),
+		}},
+		{Name: "away\xc3", Err: errors.New("the coordinator did not answer")},
+	}
+}
+
+func againCluster(b []byte) ([]byte, error) {
+	v, err := DecodeCluster(b)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeCluster(&v)
+}
+
+func againTopics(b []byte) ([]byte, error) {
+	v, err := DecodeTopics(b)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeTopics(v)
+}
+
+func againGroups(b []byte) ([]byte, error) {
+	v, err := DecodeGroups(b)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeGroups(v)
+}
+
+func sectionVectors() []vector {
+	must := func(encode func() ([]byte, error)) func(*testing.T) []byte {
+		return func(t *testing.T) []byte {
+			b, err := encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+	}
+	cluster := testCluster()
+	return []vector{
+		{file: "cluster-full.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&cluster) })},
+		{file: "cluster-empty.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&coldstream.Cluster{}) })},
+		{file: "topics-full.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(testTopics()) })},
+		{file: "topics-empty.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(nil) })},
+		{file: "groups-full.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(testGroups()) })},
+		{file: "groups-empty.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(nil) })},
+	}
+}
+
+func TestSectionsRoundTrip(t *testing.T) {
+	byText := cmp.Comparer(func(a, b error) bool {
+		return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
+	})
+	check := func(want, got any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, byText); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	cluster, err := DecodeCluster(readVector(t, "cluster-full.json"))
+	check(testCluster(), cluster, err)
+	topics, err := DecodeTopics(readVector(t, "topics-full.json"))
+	check(testTopics(), topics, err)
+	groups, err := DecodeGroups(readVector(t, "groups-full.json"))
+	check(testGroups(), groups, err)
+}
+
+// TestEscapesAreOurs holds the bytes of strings against a change of encoding/json's mind.
+func TestEscapesAreOurs(t *testing.T) {
+	cluster := coldstream.Cluster{ID: strange}
+	got, err := EncodeCluster(&cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"cluster_id":"a \"b\" \\ <&> \u0000\u001f\u0009\u000a\u000c\u0008` + "\x7f \u2028 é 日本 \U0001F600" + `","brokers":[]}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestChangingThingsAreLeftOut proves that a new leader or a group that rebalances does
+// not make a new section.
+func TestChangingThingsAreLeftOut(t *testing.T) {
+	topics := testTopics()
+	topics[0].Partitions[0].Leader, topics[0].Partitions[0].LeaderEpoch = 2, 77
+	groups := testGroups()
+	groups[0].State = "Stable"
+	cluster := testCluster()
+	cluster.ControllerID = 5
+	for file, encode := range map[string]func() ([]byte, error){
+		"topics-full.json":  func() ([]byte, error) { return EncodeTopics(topics) },
+		"groups-full.json":  func() ([]byte, error) { return EncodeGroups(groups) },
+		"cluster-full.json": func() ([]byte, error) { return EncodeCluster(&cluster) },
+	} {
+		got, err := encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(readVector(t, file)), string(got)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", file, diff)
+		}
+	}
+}
+
+func TestSectionRejections(t *testing.T) {
+	corrupt, unsupported := coldstream.ErrCorrupt, coldstream.ErrUnsupported
+	for _, c := range []struct {
+		name  string
+		again func([]byte) ([]byte, error)
+		text  string
+		want  error
+	}{
+		{"unknown field", againCluster, `{"cluster_id":"","brokers":[],"more":1}`, unsupported},
+		{"unknown field inside", againTopics, `{"topics":[{"more":1}]}`, unsupported},
+		{"null list", againCluster, `{"cluster_id":"","brokers":null}`, corrupt},
+		{"list left out", againCluster, `{"cluster_id":""}`, corrupt},
+		{"null topics", againTopics, `{"topics":null}`, corrupt},
+		{"null groups", againGroups, `{"groups":null}`, corrupt},
+		{"null offsets", againGroups, `{"groups":[{"group":"","type":"","protocol_type":"","offsets":null}]}`, corrupt},
+		{"null metadata", againGroups, `{"groups":[{"group":"","type":"","protocol_type":"","offsets":[{"topic":"","partition":0,"offset":0,"leader_epoch":0,"metadata":null}]}]}`, corrupt},
+		{"metadata that is no base64", againGroups, `{"groups":[{"group":"","type":"","protocol_type":"","offsets":[{"topic":"","partition":0,"offset":0,"leader_epoch":0,"metadata":"!"}]}]}`, corrupt},
+		{"number as text", againCluster, `{"cluster_id":1,"brokers":[]}`, corrupt},
+		{"escape that need not be", againCluster, `{"cluster_id":"\u0041","brokers":[]}`, corrupt},
+		{"base64 that need not be", againCluster, `{"cluster_id":{"base64":"QQ=="},"brokers":[]}`, corrupt},
+		{"base64 with more", againCluster, `{"cluster_id":{"base64":"/w==","x":1},"brokers":[]}`, corrupt},
+		{"bytes that are not UTF-8", againCluster, "{\"cluster_id\":\"\xff\",\"brokers\":[]}", corrupt},
+		{"half a surrogate", againCluster, `{"cluster_id":"\ud800","brokers":[]}`, corrupt},
+		{"null name", againCluster, `{"cluster_id":null,"brokers":[]}`, corrupt},
+		{"field twice", againCluster, `{"cluster_id":"","cluster_id":"","brokers":[]}`, corrupt},
+		{"upper case field", againCluster, `{"Cluster_id":"","brokers":[]}`, corrupt},
+		{"other order", againCluster, `{"brokers":[],"cluster_id":""}`, corrupt},
+		{"empty rack", againCluster, `{"cluster_id":"","brokers":[{"id":1,"host":"","port":1,"rack":""}]}`, corrupt},
+		{"white space", againCluster, `{"cluster_id":"", "brokers":[]}`, corrupt},
+		{"short topic ID", againTopics, `{"topics":[{"name":"a","topic_id":"AAAA","internal":false,"partitions":[],"configs":[]}]}`, corrupt},
+		{"topic without lists", againTopics, `{"topics":[{"name":"a","topic_id":"AAAAAAAAAAAAAAAAAAAAAA","internal":false,"partitions":null,"configs":null}]}`, corrupt},
+		{"partition left out", againTopics, `{"topics":[{"name":"a","topic_id":"AAAAAAAAAAAAAAAAAAAAAA","internal":false,"partitions":[{"partition":1,"replicas":[]}],"configs":[]}]}`, corrupt},
+		{"not JSON", againTopics, `{`, corrupt},
+		{"another document", againTopics, `{"topics":[]}{}`, corrupt},
+	} {
+		if _, err := c.again([]byte(c.text)); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
+		}
+	}
+	holes := []coldstream.Topic{{Name: "a", Partitions: []coldstream.Partition{{ID: 1}}}}
+	if _, err := EncodeTopics(holes); err == nil || !strings.Contains(err.Error(), "stands in place of 0") {
+		t.Errorf("a topic with holes was encoded, error %v", err)
+	}
+}
