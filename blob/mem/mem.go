@@ -91,13 +91,15 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, int64, err
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
 		for _, e := range s.entries(prefix, after) {
-			if err := ctx.Err(); err != nil {
-				yield(blob.Entry{}, err)
-				return
+			if ctx.Err() != nil {
+				break
 			}
 			if !yield(e, nil) {
 				return
 			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(blob.Entry{}, fmt.Errorf("list %q: %w", prefix, err))
 		}
 	}
 }
