@@ -39,7 +39,7 @@ func againBase(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return base.Append(nil)
+	return reencoded(base.Append(nil))
 }
 
 func baseVectors() []vector {

@@ -48,7 +48,7 @@ func againCommit(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Append(nil)
+	return reencoded(c.Append(nil))
 }
 
 func commitVectors() []vector {
@@ -64,7 +64,7 @@ func againTable(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return table.Append(nil)
+	return reencoded(table.Append(nil))
 }
 
 func testTable() *Table {

@@ -56,7 +56,7 @@ func againCluster(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return EncodeCluster(&v)
+	return reencoded(EncodeCluster(&v))
 }
 
 func againTopics(b []byte) ([]byte, error) {
@@ -64,7 +64,7 @@ func againTopics(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return EncodeTopics(v)
+	return reencoded(EncodeTopics(v))
 }
 
 func againGroups(b []byte) ([]byte, error) {
@@ -72,7 +72,7 @@ func againGroups(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return EncodeGroups(v)
+	return reencoded(EncodeGroups(v))
 }
 
 func sectionVectors() []vector {

@@ -48,6 +48,15 @@ type vector struct {
 	versionAt    int // where the structure's version is, if no hash guards it
 }
 
+// reencoded makes an error of encoding one that no decoder gives: what was accepted must
+// encode.
+func reencoded(b []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, errors.New("accepted, but does not encode again: " + err.Error())
+	}
+	return b, nil
+}
+
 func allVectors() []vector {
 	var all []vector
 	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), packVectors(), sectionVectors()} {
