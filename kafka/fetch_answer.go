@@ -77,7 +77,6 @@ type batchRun struct {
 	bytes      []byte
 	nextOffset int64
 	err        error // why it is not longer: partial, or corrupt
-	need       int   // bytes of the first batch that was cut
 }
 
 // split cuts off what the answer holds before and behind the batches wanted, and checks
@@ -142,8 +141,10 @@ func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, err er
 		return nil
 	case err != nil:
 		return e.corrupt(ctx, p, err)
-	case answer.first != p && answer.sizeBytes >= fetchMaxBytes/2:
-		return nil // others filled the answer; the plan's order brings this one to the front
+	case answer.first != p:
+		// Others filled the answer, or the next batch is larger than maxBytes, which brokers
+		// send only of the first partition asked for. The plan's order makes it that.
+		return nil
 	}
 	if p.empty++; p.empty < badAnswers {
 		p.again(fetchRetryWait)

@@ -128,7 +128,7 @@ func newClient(t *testing.T, c *kafkatest.Cluster, opts ...kgo.Opt) *kgo.Client 
 	t.Helper()
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(c.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(32 << 20), kgo.BrokerMaxWriteBytes(128 << 20), kgo.UnknownTopicRetries(20),
+		kgo.ProducerBatchMaxBytes(32 << 20), kgo.BrokerMaxWriteBytes(64 << 20), kgo.UnknownTopicRetries(20),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
