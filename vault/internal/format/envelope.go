@@ -59,10 +59,10 @@ func Seal(e Envelope, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make zstd encoder: %w", err)
 	}
-	defer enc.Close()
 	if small := enc.EncodeAll(payload, nil); len(small) < len(payload) {
 		stored, compression = small, compressionZstd
 	}
+	_ = enc.Close() // without a stream there is nothing to flush
 	dst := append([]byte(envelopeMagic), Version, byte(e.Kind), sealingNone, compression)
 	dst = append(dst, make([]byte, keyIDSize)...)
 	dst = append(dst, e.VaultID[:]...)

@@ -185,6 +185,7 @@ func TestZstdFrames(t *testing.T) {
 		{"checksum cut", frame[:len(frame)-1], 300, "bytes are missing"},
 		{"wrong checksum", append(bytes.Clone(frame[:len(frame)-1]), frame[len(frame)-1]^1), 300, "decompress"},
 		{"bomb", bomb, 1<<30 - 1<<11, "1 blocks for"},
+		{"says no length", append([]byte{0x28, 0xb5, 0x2f, 0xfd}, 0, zstdRawWindow, 1, 0, 0), 0, "does not say"},
 		{"nothing", nil, 0, "zstd frame"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -71,7 +71,7 @@ func (f *Facts) readRow(r *reader) Row {
 // check proves that the parts of a row with bytes fit together.
 func (w *Row) check(r *reader, decoded int64) {
 	switch {
-	case w.Length > decoded || w.Offset > decoded-w.Length:
+	case w.Offset > decoded-w.Length:
 		r.fail("row of bytes [%d, +%d) in a frame of %d", w.Offset, w.Length, decoded)
 	case w.BaseOffset < 0 || w.BaseOffset >= w.NextOffset:
 		r.fail("row [%d, %d) whose first batch is at %d", w.FirstOffset, w.NextOffset, w.BaseOffset)

@@ -161,7 +161,7 @@ func (r *reader) end() error {
 	return r.err
 }
 
-func appendBool(dst []byte, v bool) []byte {
+func appendBool(dst []byte, v bool) []byte { //nolint:revive // a value to write, no choice of what to do
 	if v {
 		return append(dst, 1)
 	}
