@@ -128,7 +128,9 @@ func TestEnvelopeRejections(t *testing.T) {
 		{"another key", set(atKey, 'C'), corrupt, "was stored as"},
 		{"longer key", set(atKeyLength, 0xff), corrupt, "bytes are missing"},
 		{"payload length", set(atLengths+7, 1), corrupt, "payload of 21 bytes where 1 are said"},
-		{"giant payload length", set(atLengths, 0xff), corrupt, "payload of"},
+		{"giant payload length", func(b *bytes.Buffer) {
+			binary.BigEndian.PutUint64(b.Bytes()[atLengths:], maxPayload+1)
+		}, corrupt, "payload of 1073740801 bytes: "},
 		{"stored length", set(atLengths+15, 1), corrupt, "payload of 21 bytes where 1 are said"},
 		{"a byte more", func(b *bytes.Buffer) { b.WriteByte(0) }, corrupt, "payload of 22 bytes"},
 		{"not zstd", set(atCompression, compressionZstd), corrupt, "zstd frame"},

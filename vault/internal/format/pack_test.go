@@ -249,6 +249,7 @@ func TestPackIndexRejections(t *testing.T) {
 		{"own length above all", flip(whole, len(whole)-1), corrupt, "in a pack of"},
 		{"own length 0", append(bytes.Clone(whole[:skippableHead+length-4]), 0, 0, 0, 0), corrupt, "index of 0 bytes"},
 		{"skippable length", flip(whole, 4), corrupt, ""},
+		{"something behind the index", binary.LittleEndian.AppendUint32(bytes.Clone(whole), uint32(length+4)), corrupt, "4 bytes behind"},
 		{"nothing", nil, corrupt, "0 bytes are no pack"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
