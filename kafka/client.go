@@ -87,17 +87,29 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// AddressError is a broker's address that is none.
+type AddressError struct{ Address string }
+
+func (e *AddressError) Error() string {
+	return fmt.Sprintf("broker address %q is not host:port", e.Address)
+}
+
+// UsageHint says how to write one.
+func (e *AddressError) UsageHint() string {
+	return "write -b host:port, or several with commas between"
+}
+
 // hostPort completes an address, and refuses what is none before anything waits for it.
 func hostPort(address string) (string, error) {
 	address = strings.TrimSpace(address)
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		if host, port, err = net.SplitHostPort(address + ":" + defaultPort); err != nil {
-			return "", fmt.Errorf("broker address %q: not host:port: %w", address, coldstream.ErrUnreachable)
+			return "", &AddressError{address}
 		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
-		return "", fmt.Errorf("broker address %q: not host:port: %w", address, coldstream.ErrUnreachable)
+		return "", &AddressError{address}
 	}
 	return net.JoinHostPort(host, port), nil
 }

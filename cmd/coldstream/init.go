@@ -43,6 +43,9 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if err != nil {
 		return err
 	}
+	if _, err := o.vault.open(ctx); err == nil {
+		return errVaultExists(path)
+	}
 	if err := refuseOccupied(path); err != nil {
 		return err
 	}

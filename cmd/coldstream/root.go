@@ -11,7 +11,7 @@ import (
 )
 
 // version is set by the linker for releases.
-var version = "development" //nolint:gochecknoglobals // the linker can only set a variable
+var version = "development"
 
 // globalOptions are the flags that every command has.
 type globalOptions struct {
@@ -56,13 +56,31 @@ func run(ctx context.Context, args []string, e *env) int {
 		return inc.code
 	}
 	f := classify(ctx, err)
-	if isMachineFormat(global.output) {
+	if output := outputFormat(args, global.output); isMachineFormat(output) {
 		// The error document is the result; if stdout is gone there is nobody to tell.
-		_ = writeDocument(e.stdout, global.output, newErrorDocument(f))
+		_ = writeDocument(e.stdout, output, newErrorDocument(f))
 	}
 	e.note("%s", f.Error())
 	e.hint(f.hint)
 	return f.code
+}
+
+// outputFormat finds -o in a command line that could not be read to its end; parsed is
+// what was read.
+func outputFormat(args []string, parsed string) string {
+	for i, arg := range args {
+		value, long := strings.CutPrefix(arg, "--output=")
+		if !long {
+			value = strings.TrimPrefix(strings.TrimPrefix(arg, "-o"), "=")
+		}
+		if (arg == "-o" || arg == "--output") && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if (long || strings.HasPrefix(arg, "-o") || arg == "--output") && isMachineFormat(value) {
+			return value
+		}
+	}
+	return parsed
 }
 
 func newRootCommand(global *globalOptions, e *env) *cobra.Command {
@@ -83,7 +101,8 @@ incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
 			}
 			return cmd.Help()
 		},
-		Args: cobra.ArbitraryArgs,
+		Args:                       cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("see: "+cmd.CommandPath()+" --help", err)
