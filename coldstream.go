@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"strconv"
 )
 
@@ -24,15 +25,30 @@ func (id TopicID) IsZero() bool { return id == TopicID{} }
 // String writes the ID as Kafka's own tools do: base64url without padding.
 func (id TopicID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// ParseTopicID reads what [TopicID.String] writes.
+const topicIDText = 22 // characters of base64url for 16 bytes
+
+// ParseTopicID reads what [TopicID.String] writes, and nothing else: the decoder by
+// itself would pass over line ends.
 func ParseTopicID(s string) (TopicID, error) {
 	var id TopicID
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(b) != len(id) {
+	if err != nil || len(b) != len(id) || len(s) != topicIDText {
 		return id, fmt.Errorf("topic ID %q is not 22 base64url characters", s)
 	}
 	copy(id[:], b)
 	return id, nil
+}
+
+const maxTopicName = 249
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// CheckTopicName refuses the names that Kafka refuses.
+func CheckTopicName(name string) error {
+	if len(name) > maxTopicName || !topicName.MatchString(name) || name == "." || name == ".." {
+		return fmt.Errorf("%q is no topic name", name)
+	}
+	return nil
 }
 
 // TopicPartition names a partition of a topic in a cluster, whatever its incarnation.

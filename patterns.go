@@ -62,7 +62,7 @@ func parsePatterns(lists []string) ([]pattern, error) {
 	var out []pattern
 	for _, list := range lists {
 		for _, text := range splitPatterns(list) {
-			p, err := parsePattern(strings.TrimSpace(text))
+			p, err := parsePattern(text)
 			if err != nil {
 				return nil, err
 			}
@@ -72,47 +72,71 @@ func parsePatterns(lists []string) ([]pattern, error) {
 	return out, nil
 }
 
-// splitPatterns splits at commas, but not inside a regular expression.
+// splitPatterns splits at commas, but not inside a regular expression: that one ends at
+// a slash with a comma behind it, for no topic name has a slash. What is empty between
+// commas stays, to be refused: "all" is never what an empty text means.
 func splitPatterns(list string) []string {
 	var out []string
-	for list != "" {
-		end := strings.IndexByte(list, ',')
-		if strings.HasPrefix(strings.TrimSpace(list), "/") {
-			start := strings.IndexByte(list, '/') + 1
-			end = strings.Index(list[start:], "/,")
-			if end >= 0 {
-				end += start + 1
-			}
+	for {
+		list = strings.TrimSpace(list)
+		one, rest, more := strings.Cut(list, ",")
+		if end := closingSlash.FindStringIndex(list); end != nil && strings.HasPrefix(list, "/") {
+			one, rest, more = list[:end[0]+1], list[end[1]:], true
+		} else if strings.HasPrefix(list, "/") {
+			one, more = list, false
 		}
-		if end < 0 {
-			end = len(list)
+		out = append(out, strings.TrimSpace(one))
+		if !more {
+			return out
 		}
-		out = append(out, list[:end])
-		list = list[min(len(list), end+1):]
+		list = rest
 	}
-	return out
 }
+
+var closingSlash = regexp.MustCompile(`/\s*,`)
 
 func parsePattern(text string) (pattern, error) {
 	p := pattern{text: text}
+	refuse := func(reason string) (pattern, error) { return p, &PatternError{Pattern: text, Reason: reason} }
 	switch {
 	case text == "":
-		return p, &PatternError{Pattern: text, Reason: "it is empty"}
-	case len(text) > 1 && strings.HasPrefix(text, "/") && strings.HasSuffix(text, "/"):
-		re, err := regexp.Compile("^(?:" + text[1:len(text)-1] + ")$")
+		return refuse("it is empty")
+	case strings.Contains(text, "/"):
+		inside, ok := strings.CutPrefix(text, "/")
+		inside, closed := strings.CutSuffix(inside, "/")
+		if !ok || !closed || inside == "" || strings.Contains(inside, "/") {
+			return refuse("a regular expression stands between two slashes, and no topic name has any")
+		}
+		re, err := compileWhole(inside)
 		if err != nil {
-			return p, &PatternError{Pattern: text, Reason: err.Error()}
+			return refuse(err.Error())
 		}
 		p.regexp = re
 	case strings.ContainsAny(text, "*?["):
 		if _, err := path.Match(text, ""); err != nil {
-			return p, &PatternError{Pattern: text, Reason: "bad glob"}
+			return refuse("bad glob")
 		}
 		p.glob = true
 	default:
-		p.name, p.id, _ = strings.Cut(text, "@")
+		name, id, isOne := strings.Cut(text, "@")
+		if err := CheckTopicName(name); err != nil {
+			return refuse(err.Error())
+		}
+		if _, err := ParseTopicID(id); isOne && err != nil {
+			return refuse(err.Error())
+		}
+		p.name, p.id = name, id
 	}
 	return p, nil
+}
+
+// compileWhole compiles what matches whole names only. The expression is compiled by
+// itself first, so that no bracket of its own can close ours.
+func compileWhole(expression string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(expression); err != nil {
+		return nil, err
+	}
+	return regexp.Compile(`^(?:` + expression + `)$`)
 }
 
 func (p *pattern) literal() bool { return p.regexp == nil && !p.glob }
@@ -137,7 +161,7 @@ func (ps *Patterns) All() bool { return len(ps.include) == 0 }
 // Select returns the chosen topics, in their order. A pattern that matches no topic is a
 // [*PatternError]; one that only excludes may match nothing.
 func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
-	used := make([]bool, len(ps.include))
+	matches := make([]struct{ any, chosen bool }, len(ps.include))
 	var out []Topic
 	for i := range topics {
 		t := &topics[i]
@@ -145,8 +169,12 @@ func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
 		chosen := ps.All() && !internal
 		for j := range ps.include {
 			p := &ps.include[j]
-			if (p.literal() || !internal) && p.match(t) {
-				used[j], chosen = true, true
+			if !p.match(t) {
+				continue
+			}
+			matches[j].any = true
+			if p.literal() || !internal {
+				matches[j].chosen, chosen = true, true
 			}
 		}
 		if chosen && !ps.excludes(t) {
@@ -154,12 +182,15 @@ func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
 		}
 	}
 	var errs []error
-	for i, ok := range used {
-		if !ok {
-			errs = append(errs, &PatternError{
-				Pattern: ps.include[i].text, Reason: "matches no topic", Nearest: nearestTopics(ps.include[i].text, topics),
-			})
+	for i, m := range matches {
+		if m.chosen {
+			continue
 		}
+		e := &PatternError{Pattern: ps.include[i].text, Reason: "matches no topic", Nearest: ps.include[i].nearest(topics)}
+		if m.any {
+			e.Reason = "matches internal topics only, and these are chosen by their name alone"
+		}
+		errs = append(errs, e)
 	}
 	return out, errors.Join(errs...)
 }
@@ -168,12 +199,24 @@ func (ps *Patterns) excludes(t *Topic) bool {
 	return slices.ContainsFunc(ps.exclude, func(p pattern) bool { return p.match(t) })
 }
 
-func nearestTopics(text string, topics []Topic) []string {
-	names := make([]string, len(topics))
+// nearest names topics that may have been meant: of one incarnation that is not there,
+// the others.
+func (p *pattern) nearest(topics []Topic) []string {
+	var names, others []string
 	for i := range topics {
-		names[i] = topics[i].Name
+		t := &topics[i]
+		names = append(names, t.Name)
+		if p.id != "" && t.Name == p.name {
+			others = append(others, t.Name+"@"+t.ID.String())
+		}
 	}
-	return Nearest(text, names)
+	switch {
+	case len(others) > 0:
+		return others[:min(len(others), nearestCount)]
+	case p.id != "":
+		return Nearest(p.name, names)
+	}
+	return Nearest(p.text, names)
 }
 
 const nearestCount = 3
@@ -185,9 +228,12 @@ func Nearest(text string, names []string) []string {
 		distance int
 	}
 	var near []candidate
+	text = strings.ToLower(text)
+	part := strings.Trim(text, "*?/")
 	for _, name := range names {
-		d := editDistance(strings.ToLower(text), strings.ToLower(name))
-		if d <= max(2, len(text)/3) || strings.Contains(name, strings.Trim(text, "*?/")) {
+		lower := strings.ToLower(name)
+		d := editDistance(text, lower)
+		if d <= max(2, len(text)/3) || part != "" && strings.Contains(lower, part) {
 			near = append(near, candidate{name, d})
 		}
 	}
