@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,24 +83,57 @@ type Map struct {
 
 // ParseMap reads old=new, or /regex/=new where $1 stands for the first group.
 func ParseMap(text string) (Map, error) {
+	refuse := func(reason string) (Map, error) {
+		return Map{}, &UsageError{Text: fmt.Sprintf("--map %q: %s", text, reason), Next: "write --map old=new, or --map '/regex/=new-$1'"}
+	}
+	if inside, isExpression := strings.CutPrefix(text, "/"); isExpression {
+		expression, to, ok := strings.Cut(inside, "/=")
+		if !ok || expression == "" || to == "" {
+			return refuse("not /regex/=new")
+		}
+		m, err := newExpressionMap(expression, to)
+		if err != nil {
+			return refuse(err.Error())
+		}
+		return m, nil
+	}
 	from, to, ok := strings.Cut(text, "=")
-	if strings.HasPrefix(text, "/") {
-		end := strings.LastIndex(text, "/=")
-		if ok = end > 0; ok {
-			from, to = text[:end+1], text[end+2:]
+	if !ok {
+		return refuse("not old=new")
+	}
+	for _, name := range []string{from, to} {
+		if err := coldstream.CheckTopicName(name); err != nil {
+			return refuse(err.Error())
 		}
 	}
-	if !ok || from == "" || to == "" {
-		return Map{}, &UsageError{Text: fmt.Sprintf("--map %q: not old=new", text), Next: "write --map old=new, or --map '/regex/=new-$1'"}
+	return Map{name: from, to: to}, nil
+}
+
+// reference is $1 or ${1} or ${name}. A number ends where its digits do: in $1_copy Go's
+// own templates would see a group of the name "1_copy", which is empty.
+var reference = regexp.MustCompile(`\$(?:([0-9]+)|\{([0-9A-Za-z_]+)\})`)
+
+func newExpressionMap(expression, to string) (Map, error) {
+	if strings.Contains(expression, "/") {
+		return Map{}, errors.New("no topic name has a slash")
 	}
-	if !strings.HasPrefix(from, "/") {
-		return Map{name: from, to: to}, nil
-	}
-	re, err := regexp.Compile("^(?:" + strings.Trim(from, "/") + ")$")
+	// By itself first, so that no bracket of its own can close ours.
+	alone, err := regexp.Compile(expression)
 	if err != nil {
-		return Map{}, &UsageError{Text: fmt.Sprintf("--map %q: %v", text, err)}
+		return Map{}, err
 	}
-	return Map{from: re, to: to}, nil
+	for _, ref := range reference.FindAllStringSubmatch(to, -1) {
+		name := ref[1] + ref[2]
+		n, err := strconv.Atoi(name)
+		if err == nil && n > alone.NumSubexp() || err != nil && alone.SubexpIndex(name) < 0 {
+			return Map{}, fmt.Errorf("the regular expression has no group %s", name)
+		}
+	}
+	if err := coldstream.CheckTopicName(reference.ReplaceAllString(to, "x")); err != nil {
+		return Map{}, fmt.Errorf("%q makes no topic name", to)
+	}
+	whole, err := regexp.Compile(`^(?:` + expression + `)$`)
+	return Map{from: whole, to: reference.ReplaceAllString(to, "$${${1}${2}}")}, err
 }
 
 // apply is the target's name of a topic, and whether the map speaks of it.
@@ -114,39 +148,36 @@ func (m *Map) apply(topic string) (string, bool) {
 	return string(m.from.ExpandString(nil, m.to, topic, match)), true
 }
 
-// ParsePartitions reads lists like 0-3,7.
+// ParsePartitions reads lists like 0-3,7, and gives them in order, each once.
 func ParsePartitions(text string) ([]int32, error) {
 	var out []int32
 	for part := range strings.SplitSeq(text, ",") {
 		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		first, err := strconv.ParseInt(low, 10, 32)
+		first, err := strconv.ParseUint(low, 10, 31)
 		last := first
 		if err == nil && isRange {
-			last, err = strconv.ParseInt(high, 10, 32)
+			last, err = strconv.ParseUint(high, 10, 31)
 		}
-		if err != nil || first < 0 || last < first || last-first > maxPartitionRange {
+		if err != nil || last < first || last-first >= maxPartitions || len(out) >= maxPartitions {
 			return nil, &UsageError{Text: fmt.Sprintf("--partitions %q: not a list like 0-3,7", text)}
 		}
 		for id := first; id <= last; id++ {
 			out = append(out, int32(id))
 		}
 	}
-	return out, nil
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
-const (
-	maxPartitionRange = 1_000_000
-	maxTopicName      = 249
-)
-
-var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+// maxPartitions is more than any topic has.
+const maxPartitions = 1_000_000
 
 // checkTarget refuses names that Kafka would refuse, and topics that are Kafka's own.
 func checkTarget(name string) error {
-	switch {
-	case len(name) > maxTopicName || !topicName.MatchString(name) || name == "." || name == "..":
-		return fmt.Errorf("%q is no topic name", name)
-	case coldstream.IsInternalName(name):
+	if err := coldstream.CheckTopicName(name); err != nil {
+		return err
+	}
+	if coldstream.IsInternalName(name) {
 		return errors.New("topic " + name + " is internal: what is in it is restored through Kafka's own requests, not written into it; --map gives it another name")
 	}
 	return nil
