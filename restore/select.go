@@ -16,41 +16,47 @@ const minPrefix = 4
 // unique prefix, or else the newest that holds all topics asked for, of the one cluster
 // in the vault. Snapshots are oldest first. Topics are those chosen, in order of name.
 func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, []coldstream.Topic, error) {
-	candidates, err := ofCluster(snapshots, req.ClusterID)
+	if len(snapshots) == 0 {
+		return nil, nil, &UsageError{Text: "the vault holds no snapshot", Next: "make one with: coldstream backup"}
+	}
+	candidates, err := candidates(snapshots, req)
 	if err != nil {
 		return nil, nil, err
 	}
-	if req.Snapshot != "" {
-		if candidates, err = withID(candidates, req.Snapshot); err != nil {
-			return nil, nil, err
-		}
-	}
-	if len(candidates) == 0 {
-		return nil, nil, &UsageError{Text: "the vault holds no snapshot", Next: "make one with: coldstream backup"}
-	}
-	patterns := req.Topics
-	if patterns == nil {
-		patterns = &coldstream.Patterns{}
-	}
-	var newest error
+	var errs []error // of the newest first
 	for _, s := range slices.Backward(candidates) {
 		topics := topicsOf(s)
 		if req.Topics == nil {
 			return s, topics, nil
 		}
-		chosen, err := patterns.Select(topics)
+		chosen, err := req.Topics.Select(topics)
 		if err == nil {
 			return s, chosen, nil
 		}
-		if newest == nil {
-			newest = err
-		}
+		errs = append(errs, err)
 	}
-	return nil, nil, noneHoldsAll(candidates, patterns, newest)
+	return nil, nil, noneHoldsAll(candidates, req.Topics, errs)
 }
 
-// noneHoldsAll says which snapshot holds which topic, where some do.
-func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, newest error) error {
+// candidates are the snapshots that a request may mean. An ID says which cluster is meant.
+func candidates(snapshots []vault.Snapshot, req *Request) ([]*vault.Snapshot, error) {
+	if req.Snapshot == "" || req.ClusterID != "" {
+		ofCluster, err := ofCluster(snapshots, req.ClusterID)
+		if err != nil || req.Snapshot == "" {
+			return ofCluster, err
+		}
+		return withID(ofCluster, req.Snapshot)
+	}
+	all := make([]*vault.Snapshot, len(snapshots))
+	for i := range snapshots {
+		all[i] = &snapshots[i]
+	}
+	return withID(all, req.Snapshot)
+}
+
+// noneHoldsAll says which snapshot holds which topic, where some do. The errors are those
+// of the candidates, the newest first.
+func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, errs []error) error {
 	var holds []string
 	for _, text := range patterns.Texts() {
 		one, err := coldstream.ParsePatterns([]string{text}, nil)
@@ -64,13 +70,15 @@ func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, n
 			}
 		}
 	}
-	usage := &UsageError{Text: newest.Error()}
+	usage := &UsageError{Text: errs[0].Error()}
 	if len(candidates) > 1 {
-		usage.Text = "no snapshot holds all topics asked for: " + newest.Error()
+		usage.Text = "no snapshot holds all topics asked for: " + errs[0].Error()
 	}
-	var near interface{ UsageHint() string }
-	if errors.As(newest, &near) {
-		usage.Next = near.UsageHint()
+	for _, err := range errs {
+		var near interface{ UsageHint() string }
+		if usage.Next == "" && errors.As(err, &near) {
+			usage.Next = near.UsageHint()
+		}
 	}
 	if len(holds) > 0 {
 		usage.Next = strings.Join(holds, ", ") + "; restore them one by one with --snapshot"
