@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coldstream/backup"
 	"coldstream/kafka/embedded"
 	"coldstream/restore"
 )
@@ -169,7 +168,7 @@ func (d *demo) save(ctx context.Context) (*backupOutcome, error) {
 		return nil, err
 	}
 	if done.Incomplete() {
-		return nil, fmt.Errorf("the backup is not complete: %+v", backup.Result(*done.Result))
+		return nil, fmt.Errorf("the backup is not complete: %+v", *done.Result)
 	}
 	d.say("%s", strings.Join(done.lines(), "\n"))
 	return done, nil

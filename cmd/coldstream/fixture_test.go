@@ -18,7 +18,7 @@ import (
 )
 
 // shared is the one real broker of this package's tests; they use topics of their own.
-var shared = kafkatest.NewShared(kafkatest.Config{Properties: map[string]string{ //nolint:gochecknoglobals // one broker start per package
+var shared = kafkatest.NewShared(kafkatest.Config{Properties: map[string]string{
 	"message.max.bytes":                   "33554432",
 	"replica.fetch.max.bytes":             "33554432",
 	"group.initial.rebalance.delay.ms":    "0",
