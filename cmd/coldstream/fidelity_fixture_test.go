@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,19 +47,19 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	cluster := realCluster(t)
-	w := &world{T: t, addrs: cluster.Addrs(), bootstrap: cluster.Bootstrap(), vault: newVault(t)}
-	w.client = w.newClient()
-	w.adm = kadm.NewClient(w.client)
-	return w
+	return newWorldOf(t, realCluster(t).Addrs())
 }
 
 // newFakeWorld is a world of kfake, which is lenient: only what it has in common with a
 // real broker is worth asking it.
 func newFakeWorld(t *testing.T) *world {
 	t.Helper()
-	fake := kafkatest.StartFake(t, kfake.NumBrokers(1))
-	w := &world{T: t, addrs: fake.ListenAddrs(), bootstrap: fake.ListenAddrs()[0], vault: newVault(t)}
+	return newWorldOf(t, kafkatest.StartFake(t, kfake.NumBrokers(1)).ListenAddrs())
+}
+
+func newWorldOf(t *testing.T, addrs []string) *world {
+	t.Helper()
+	w := &world{T: t, addrs: addrs, bootstrap: strings.Join(addrs, ","), vault: newVault(t)}
 	w.client = w.newClient()
 	w.adm = kadm.NewClient(w.client)
 	return w
