@@ -57,7 +57,7 @@ func buildBlocks(data StreamData) ([]*block, error) {
 }
 
 func (b *blockBuilder) addPiece(p *Piece) error {
-	if p.NextOffset <= p.FirstOffset {
+	if p.FirstOffset < 0 || p.NextOffset <= p.FirstOffset {
 		return fmt.Errorf("empty range: %w", coldstream.ErrCorrupt)
 	}
 	if b.cur == nil || b.cur.row.NextOffset != p.FirstOffset || len(p.Batches) == 0 || b.cur.row.Length == 0 {
@@ -65,16 +65,20 @@ func (b *blockBuilder) addPiece(p *Piece) error {
 	}
 	rest, from := p.Batches, 0
 	for len(rest) > 0 {
-		batch, after, err := recordbatch.Next(rest)
+		batch, after, err := nextChecked(rest)
 		if err != nil {
 			return err
 		}
-		if batch.NextOffset() <= b.cur.row.NextOffset || batch.NextOffset() > p.NextOffset {
-			return fmt.Errorf("batch [%d, %d) is out of order: %w", batch.BaseOffset(), batch.NextOffset(), coldstream.ErrCorrupt)
-		}
-		if b.cur.isFull(batch) {
-			b.cur.cut(p.Batches, from, len(p.Batches)-len(rest))
-			from = len(p.Batches) - len(rest)
+		at := len(p.Batches) - len(rest)
+		begun := batch.BaseOffset() < b.cur.row.NextOffset
+		switch {
+		case batch.NextOffset() > p.NextOffset || begun && at > 0:
+			return outOfOrder(batch)
+		case begun && b.cur.row.Length > 0:
+			b.start(p.FirstOffset)
+		case b.cur.isFull(batch):
+			b.cur.cut(p.Batches, from, at)
+			from = at
 			b.start(b.cur.row.NextOffset)
 		}
 		if err := b.cur.add(batch); err != nil {
@@ -87,11 +91,19 @@ func (b *blockBuilder) addPiece(p *Piece) error {
 	return nil
 }
 
+func outOfOrder(batch recordbatch.Batch) error {
+	return fmt.Errorf("batch [%d, %d) is out of order: %w", batch.BaseOffset(), batch.NextOffset(), coldstream.ErrCorrupt)
+}
+
 func (b *blockBuilder) start(firstOffset int64) {
-	b.cur = &block{stream: b.stream, open: map[producer]bool{}, row: format.Row{
-		Scan: b.scan, FirstOffset: firstOffset, NextOffset: firstOffset, BaseOffset: firstOffset, MaxTimestampMs: -1,
-	}}
+	b.cur = newBlock(b.stream, b.scan, firstOffset)
 	b.blocks = append(b.blocks, b.cur)
+}
+
+func newBlock(stream coldstream.Stream, scan uint32, firstOffset int64) *block {
+	return &block{stream: stream, open: map[producer]bool{}, row: format.Row{
+		Scan: scan, FirstOffset: firstOffset, NextOffset: firstOffset, BaseOffset: firstOffset, MaxTimestampMs: -1,
+	}}
 }
 
 // isFull says that batch should begin another block: this one has its size, or the
@@ -113,8 +125,12 @@ func (b *block) cut(piece []byte, from, to int) {
 	}
 }
 
+// add describes one more batch, which lies behind those before it.
 func (b *block) add(batch recordbatch.Batch) error {
 	r := &b.row
+	if batch.NextOffset() <= r.NextOffset || r.Length > 0 && batch.BaseOffset() < r.NextOffset {
+		return outOfOrder(batch)
+	}
 	if r.Length == 0 {
 		r.BaseOffset = batch.BaseOffset()
 	}

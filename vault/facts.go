@@ -13,7 +13,6 @@ import (
 type factsBuilder struct {
 	changes *Changes
 	blocks  []*block
-	pack    *format.Pack
 
 	incarnations []coldstream.Incarnation
 	streams      []coldstream.Stream
@@ -56,9 +55,6 @@ func (f *factsBuilder) build(commitMs int64) format.Facts {
 	for _, s := range f.streams {
 		i, _ := slices.BinarySearchFunc(f.incarnations, s.Incarnation, coldstream.Incarnation.Compare)
 		facts.Streams = append(facts.Streams, format.StreamRef{Incarnation: i, Partition: s.Partition})
-	}
-	if f.pack != nil {
-		facts.Packs = []format.Pack{*f.pack}
 	}
 	for _, b := range f.blocks {
 		b.row.Stream, b.row.CommitMs = f.index(b.stream), commitMs

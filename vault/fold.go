@@ -13,76 +13,180 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// readCommit reads one commit. What cannot be a commit of this epoch is damage.
-func (c *Catalog) readCommit(ctx context.Context, v *Vault, key string) (*format.Commit, error) {
-	id, err := format.ParseCommitKey(key)
-	if err != nil {
-		return nil, &DamageError{Object: key, Kind: "unexpected", Cause: err}
+// readCommits folds the epoch's commits.
+func (c *Catalog) readCommits(ctx context.Context, v *Vault) error {
+	for entry, err := range v.store.List(ctx, format.CommitsPrefix(c.epoch), "") {
+		if err != nil {
+			return fmt.Errorf("list commits: %w", err)
+		}
+		id, err := format.ParseCommitKey(entry.Key)
+		if err != nil {
+			c.report(entry.Key, KindUnexpected, err)
+			continue
+		}
+		if err := c.foldWithParents(ctx, v, id); err != nil {
+			return err
+		}
 	}
+	if err := c.retry(); err != nil {
+		return err
+	}
+	for _, commit := range c.waiting {
+		c.report(commit.ID.Key(), KindDoesNotJoin, errors.New("it builds on offsets that no readable commit holds"))
+		if c.opts.reader {
+			if err := c.take(commit); err != nil {
+				return err
+			}
+		}
+	}
+	c.waiting = nil
+	return nil
+}
+
+// foldWithParents folds a commit behind all that it was built on, whatever the order of
+// the listing. What a commit names, and the listing did not have, is asked for by its
+// name: it may have been made while the listing went on. Only names wait here, so that
+// a long chain takes no memory; a commit with parents to read first is read twice.
+func (c *Catalog) foldWithParents(ctx context.Context, v *Vault, id format.CommitID) error {
+	todo := []format.CommitID{id}
+	opened := map[format.CommitID]bool{}
+	for len(todo) > 0 {
+		id := todo[len(todo)-1]
+		if c.state(id).seen {
+			todo = todo[:len(todo)-1]
+			continue
+		}
+		commit, digest, err := c.readCommit(ctx, v, id)
+		var damage *DamageError
+		if errors.As(err, &damage) {
+			c.state(id).seen = true
+			c.damage = append(c.damage, damage)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		// Hashes exclude that a commit is its own ancestor; one that claims it is opened once.
+		if unseen := c.unseenParents(commit); len(unseen) > 0 && !opened[id] {
+			opened[id] = true
+			todo = append(todo, unseen...)
+			continue
+		}
+		if err := c.fold(commit, digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readCommit reads one commit. What cannot be a commit of this epoch is damage.
+func (c *Catalog) readCommit(ctx context.Context, v *Vault, id format.CommitID) (*format.Commit, format.Hash, error) {
+	key := id.Key()
 	payload, digest, err := v.load(ctx, format.KindCommit, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &DamageError{Object: key, Kind: "missing", Cause: err}
+		return nil, digest, &DamageError{Object: key, Kind: KindMissing, Cause: fmt.Errorf("a later commit names it: %w", err)}
 	}
 	if err != nil {
-		return nil, err
+		return nil, digest, err
 	}
 	commit, err := format.DecodeCommit(payload)
-	if err != nil {
-		if errors.Is(err, coldstream.ErrUnsupported) {
-			return nil, fmt.Errorf("decode %s: %w", key, err)
-		}
-		return nil, &DamageError{Object: key, Kind: "altered", Cause: err}
+	switch {
+	case errors.Is(err, coldstream.ErrUnsupported):
+		return nil, digest, fmt.Errorf("decode %s: %w", key, err)
+	case err != nil:
+		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: err}
+	case !c.hasBase:
+		c.baseHash, c.hasBase = commit.BaseHash, true
 	}
 	if commit.ID != id || commit.BaseHash != c.baseHash {
-		return nil, &DamageError{Object: key, Kind: "altered", Cause: errors.New("it was made for another key or another base")}
+		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it was made for another key or another base")}
 	}
+	return commit, digest, nil
+}
+
+func (c *Catalog) state(id format.CommitID) *commitState {
+	s := c.commits[id]
+	if s == nil {
+		s = &commitState{}
+		c.commits[id] = s
+	}
+	return s
+}
+
+func (c *Catalog) unseenParents(commit *format.Commit) []format.CommitID {
+	var out []format.CommitID
+	for _, parent := range commit.Parents {
+		if !c.state(parent.ID).seen {
+			out = append(out, parent.ID)
+		}
+	}
+	return out
+}
+
+// fold takes a commit in if it joins; else it waits for what others may bring.
+func (c *Catalog) fold(commit *format.Commit, digest format.Hash) error {
 	c.link(commit, digest)
-	return commit, nil
+	joined, err := c.apply(commit)
+	if err == nil && !joined {
+		c.waiting = append(c.waiting, commit)
+	}
+	return err
 }
 
 // link keeps which commits no other names: the newest commit of a backup names all that
 // it has seen, directly or through others.
 func (c *Catalog) link(commit *format.Commit, digest format.Hash) {
-	c.tips[commit.ID] = digest
-	for _, parent := range commit.Parents {
-		c.named[parent.ID] = parent.Hash
+	s := c.state(commit.ID)
+	s.seen, s.read, s.digest = true, true, digest
+	for _, ref := range commit.Parents {
+		parent := c.state(ref.ID)
+		parent.named = true
+		if parent.read && parent.digest != ref.Hash {
+			c.report(ref.ID.Key(), KindAltered, fmt.Errorf("%s names it with another content", commit.ID.Key()))
+		}
 	}
-}
-
-func (c *Catalog) has(id format.CommitID) bool {
-	_, ok := c.tips[id]
-	return ok
 }
 
 // parents are the commits to name in the next one.
 func (c *Catalog) parents() []format.CommitRef {
 	var out []format.CommitRef
-	for id, digest := range c.tips {
-		if _, ok := c.named[id]; !ok {
-			out = append(out, format.CommitRef{ID: id, Hash: digest})
+	for id, s := range c.commits {
+		if s.read && !s.named {
+			out = append(out, format.CommitRef{ID: id, Hash: s.digest})
 		}
 	}
 	slices.SortFunc(out, func(a, b format.CommitRef) int { return a.ID.Compare(b.ID) })
 	return out
 }
 
-// join takes in each waiting commit that joins, until none of the rest does.
-func (c *Catalog) join(waiting []*format.Commit) ([]*format.Commit, error) {
+// isProven says that all that the commit's writer had seen was taken in.
+func (c *Catalog) isProven(commit *format.Commit) bool {
+	for _, ref := range commit.Parents {
+		if s := c.state(ref.ID); !s.joined || s.digest != ref.Hash {
+			return false
+		}
+	}
+	return len(commit.Parents) > 0
+}
+
+// retry takes in each waiting commit that joins, until none of the rest does: later
+// commits may have brought again what a lost one held.
+func (c *Catalog) retry() error {
 	for {
 		var rest []*format.Commit
-		for _, commit := range waiting {
+		for _, commit := range c.waiting {
 			joined, err := c.apply(commit)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if !joined {
 				rest = append(rest, commit)
 			}
 		}
-		if len(rest) == len(waiting) || len(rest) == 0 {
-			return rest, nil
+		done := len(rest) == len(c.waiting)
+		if c.waiting = rest; done {
+			return nil
 		}
-		waiting = rest
 	}
 }
 
@@ -95,13 +199,19 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 	for stream, h := range heads {
 		c.heads[commit.Facts.StreamAt(stream)] = h
 	}
+	c.state(commit.ID).joined = true
+	return true, c.take(commit)
+}
+
+// take keeps what readers need of a commit.
+func (c *Catalog) take(commit *format.Commit) error {
 	if commit.Snapshot != nil {
 		c.takeSnapshot(&commit.Facts, commit.Snapshot)
 	}
-	if c.visit != nil {
-		return true, c.visit(&commit.Facts)
+	if c.opts.visit != nil {
+		return c.opts.visit(commit)
 	}
-	return true, nil
+	return nil
 }
 
 // joined returns the heads as a commit would leave them. It is false if a row or gap of
@@ -120,9 +230,16 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	for _, scan := range facts.Scans {
 		touched[scan.Stream] = beginScan(head(scan.Stream), scan)
 	}
+	proven := c.isProven(commit)
 	for _, e := range extentsOf(facts) {
 		h := head(e.stream)
-		if h == nil || e.scan > h.scan || e.scan == h.scan && !h.extend(e.extent) {
+		switch {
+		case h == nil || e.scan > h.scan:
+			return nil, false
+		case e.scan < h.scan: // a scan that is over does not move the head
+		case proven && e.firstOffset <= h.reach:
+			h.addProven(e.extent)
+		case !h.extend(e.extent):
 			return nil, false
 		}
 	}
@@ -136,22 +253,29 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	return touched, true
 }
 
-// covers says that a view lies within what the head holds.
+// covers says that a view lies within what the head holds. A view of an older leader
+// epoch may be of a fork: another writer has seen since that the log lost its end.
 func (h *headState) covers(view format.View) bool {
-	if h == nil || view.Scan > h.scan || view.LogStartOffset < h.floor {
+	switch {
+	case h == nil || view.Scan > h.scan || view.LogStartOffset < h.floor:
 		return false
+	case view.Scan < h.scan:
+		return true
+	case view.LastEpoch < h.epochs.last():
+		return view.NextOffset <= h.reach
 	}
-	return view.Scan < h.scan || view.NextOffset <= h.nextOffset
+	return view.NextOffset <= h.nextOffset
 }
 
 // beginScan applies the fact that a reading began at a log start: what lies below was
 // not there any more. Two writers that meet a new stream at once may both begin it.
 func beginScan(h *headState, scan format.Scan) *headState {
 	if h == nil || scan.Number > h.scan {
-		return &headState{scan: scan.Number, nextOffset: scan.FirstOffset, floor: -1}
+		return &headState{scan: scan.Number, nextOffset: scan.FirstOffset, reach: scan.FirstOffset, floor: -1}
 	}
 	if scan.Number == h.scan {
 		h.nextOffset = max(h.nextOffset, scan.FirstOffset)
+		h.reach = max(h.reach, scan.FirstOffset)
 	}
 	return h
 }
@@ -185,7 +309,7 @@ func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {
 			c.sections[ref.Table.Hash] = ref.Table
 		}
 	}
-	if !c.keepViews {
+	if !c.opts.reader {
 		return
 	}
 	out := Snapshot{
@@ -198,28 +322,9 @@ func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {
 			Stream: stream, Scan: view.Scan,
 			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
 		}
-		out.SizeBytes += c.heads[stream].bytes
+		if h := c.heads[stream]; h != nil { // nil for one that does not join
+			out.SizeBytes += h.bytes
+		}
 	}
 	c.snapshots = append(c.snapshots, out)
-}
-
-// Snapshots returns the restore points, oldest first. The slice is the caller's, what it
-// refers to is shared.
-func (c *Catalog) Snapshots() []Snapshot { return slices.Clone(c.snapshots) }
-
-// Damage lists the catalog's objects that are missing or altered, and the commits that
-// do not join without them.
-func (c *Catalog) Damage() []*DamageError { return slices.Clone(c.damage) }
-
-// head returns how far the vault has got with a stream.
-func (c *Catalog) head(s coldstream.Stream) (Head, bool) {
-	h, ok := c.heads[s]
-	if !ok {
-		return Head{}, false
-	}
-	head := Head{Scan: h.scan, NextOffset: h.nextOffset}
-	for _, e := range h.epochs {
-		head.Epochs = append(head.Epochs, coldstream.EpochStart(e))
-	}
-	return head, true
 }

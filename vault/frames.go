@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"sync"
@@ -12,10 +13,16 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// frameKey names a decoded frame.
+// frameKey names a decoded frame by its place and its hash: hostile commits may say
+// different things of one pack.
 type frameKey struct {
 	pack  format.PackID
-	frame int
+	start int64
+	entry format.Frame
+}
+
+func keyOf(pack *packRef, frame int) frameKey {
+	return frameKey{pack.ID, pack.starts[frame], pack.Frames[frame]}
 }
 
 // frameCache keeps decoded frames within a bound of bytes, the least recently used going
@@ -32,13 +39,19 @@ type frameCache struct {
 }
 
 type cachedFrame struct {
-	key     frameKey
-	decoded []byte
+	key frameKey
+	*decodedFrame
+}
+
+// decodedFrame is a frame's batches and what it says of itself. Nobody may change it.
+type decodedFrame struct {
+	content    []byte
+	descriptor format.Descriptor
 }
 
 type frameRead struct {
 	done    chan struct{}
-	decoded []byte
+	decoded *decodedFrame
 	err     error
 }
 
@@ -52,15 +65,15 @@ func newFrameCache(bound int64) *frameCache {
 	}
 }
 
-// get returns a decoded frame, which nobody may change.
-func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int) ([]byte, error) {
-	key := frameKey{pack.ID, frame}
+// get returns a decoded frame.
+func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int) (*decodedFrame, error) {
+	key := keyOf(pack, frame)
 	for {
 		c.mu.Lock()
 		if e, ok := c.entries[key]; ok {
 			c.order.MoveToFront(e)
 			c.mu.Unlock()
-			return e.Value.(*cachedFrame).decoded, nil
+			return e.Value.(*cachedFrame).decodedFrame, nil
 		}
 		read, busy := c.reading[key]
 		if !busy {
@@ -85,16 +98,16 @@ func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int
 	}
 }
 
-func (c *frameCache) read(ctx context.Context, v *Vault, pack *packRef, frame int, read *frameRead) ([]byte, error) {
+func (c *frameCache) read(ctx context.Context, v *Vault, pack *packRef, frame int, read *frameRead) (*decodedFrame, error) {
 	codec := c.codec.Get().(*format.FrameCodec)
 	read.decoded, read.err = v.readFrame(ctx, codec, pack, frame)
 	c.codec.Put(codec)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := frameKey{pack.ID, frame}
+	key := keyOf(pack, frame)
 	delete(c.reading, key)
 	if read.err == nil {
-		c.keep(&cachedFrame{key: key, decoded: read.decoded})
+		c.keep(&cachedFrame{key, read.decoded})
 	}
 	close(read.done)
 	return read.decoded, read.err
@@ -102,38 +115,47 @@ func (c *frameCache) read(ctx context.Context, v *Vault, pack *packRef, frame in
 
 func (c *frameCache) keep(f *cachedFrame) {
 	c.entries[f.key] = c.order.PushFront(f)
-	c.bytes += int64(len(f.decoded))
+	c.bytes += int64(len(f.content))
 	for c.bytes > c.bound && c.order.Len() > 1 {
 		last := c.order.Remove(c.order.Back()).(*cachedFrame)
 		delete(c.entries, last.key)
-		c.bytes -= int64(len(last.decoded))
+		c.bytes -= int64(len(last.content))
 	}
 }
 
 // readFrame reads one frame of a pack and checks it against the hash in the catalog.
-func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) ([]byte, error) {
+func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
-	stored, err := v.store.Read(ctx, key, pack.starts[frame], int64(entry.StoredLength))
+	stored, err := v.store.Read(ctx, key, pack.starts[frame], entry.StoredLength)
 	if err != nil {
-		return nil, packDamage(key, err)
+		return nil, damageOf(key, err)
 	}
-	decoded, _, err := codec.Decode(stored, entry)
+	content, descriptor, err := codec.Decode(stored, entry)
 	if err != nil {
-		return nil, packDamage(key, err)
+		return nil, damageOf(key, err)
 	}
-	return decoded, nil
+	return &decodedFrame{content, descriptor}, nil
 }
 
-// packDamage says what kind of damage an error in reading a pack means; an error that is
+// of returns the bytes of a row, if the frame says that they are the row's.
+func (f *decodedFrame) of(stream coldstream.Stream, r *format.Row) ([]byte, error) {
+	if !f.descriptor.Describes(stream, r) {
+		return nil, fmt.Errorf("its description does not name %s offsets [%d, %d): %w",
+			stream.TopicPartition(), r.FirstOffset, r.NextOffset, coldstream.ErrCorrupt)
+	}
+	return f.content[r.Offset : r.Offset+r.Length], nil
+}
+
+// damageOf says what kind of damage an error in reading an object means; an error that is
 // none stays what it is.
-func packDamage(key string, err error) error {
+func damageOf(key string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return &DamageError{Object: key, Kind: "missing", Cause: err}
+		return &DamageError{Object: key, Kind: KindMissing, Cause: err}
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &DamageError{Object: key, Kind: "truncated", Cause: err}
+		return &DamageError{Object: key, Kind: KindTruncated, Cause: err}
 	case errors.Is(err, coldstream.ErrCorrupt):
-		return &DamageError{Object: key, Kind: "altered", Cause: err}
+		return &DamageError{Object: key, Kind: KindAltered, Cause: err}
 	}
 	return err
 }

@@ -1,6 +1,8 @@
 package vault
 
 import (
+	"cmp"
+	"math"
 	"slices"
 
 	"coldstream/vault/internal/format"
@@ -11,17 +13,12 @@ import (
 type headState struct {
 	scan       uint32
 	nextOffset int64
-	floor      int64 // end of what was released; -1 if nothing was
-	// epochs is the stream's leader epoch cache: which epoch begins where, ascending.
-	epochs []format.EpochStart
+	// reach is the furthest that any history of the scan went. It is beyond nextOffset
+	// where the log lost its end: what is between is of a fork.
+	reach  int64
+	floor  int64 // end of what was released; -1 if nothing was
+	epochs epochStarts
 	bytes  int64 // decoded bytes of all rows of the scan
-}
-
-func (h *headState) lastEpoch() int32 {
-	if len(h.epochs) == 0 {
-		return -1
-	}
-	return h.epochs[len(h.epochs)-1].Epoch
 }
 
 func (h *headState) clone() *headState {
@@ -38,51 +35,106 @@ type extent struct {
 }
 
 // extend takes an extent in. It is false, and the head is unchanged, if there is a hole
-// between the head and the extent.
+// between what the head knows and the extent.
+//
+// What begins in an older leader epoch than the head's last one, or says none (a gap),
+// may be of a fork that another commit has ended: it joins where any history was.
 func (h *headState) extend(e extent) bool {
-	if e.firstOffset > h.nextOffset {
+	was, joins := h.epochs.last(), e.firstOffset <= h.nextOffset
+	forked := len(e.epochs) == 0 || e.epochs[0].Epoch < was
+	if !joins && (!forked || e.firstOffset > h.reach) {
 		return false
 	}
-	for _, start := range e.epochs {
-		h.noteEpoch(start)
-	}
-	last := h.lastEpoch()
-	if len(e.epochs) > 0 {
-		last = e.epochs[len(e.epochs)-1].Epoch
-	}
-	// What an older epoch wrote behind the begin of a newer one is a fork, and not how
-	// far the stream has come.
-	if last == h.lastEpoch() {
-		h.nextOffset = max(h.nextOffset, e.nextOffset)
-	}
-	h.bytes += e.bytes
+	h.add(e, joins)
 	return true
 }
 
-// noteEpoch learns where a leader epoch begins: at the lowest batch of it that was seen.
-// An older epoch ends there; where the vault held more of it, the log was truncated, and
-// the head goes back.
-func (h *headState) noteEpoch(start format.EpochStart) {
-	i, found := slices.BinarySearchFunc(h.epochs, start.Epoch, func(e format.EpochStart, epoch int32) int {
-		return int(e.Epoch) - int(epoch)
-	})
-	switch {
-	case found && start.FirstOffset >= h.epochs[i].FirstOffset:
-		return
-	case found:
-		h.epochs[i].FirstOffset = start.FirstOffset
-	case i < len(h.epochs) && h.epochs[i].FirstOffset <= start.FirstOffset:
-		return // all of it is behind the begin of a newer epoch
-	default:
-		if i == len(h.epochs) {
-			h.nextOffset = min(h.nextOffset, start.FirstOffset)
+// addProven takes in an extent of a commit whose parents were all taken in: its writer
+// has seen that it joins, so that a hole only means that the head went back since.
+func (h *headState) addProven(e extent) {
+	h.add(e, e.firstOffset <= h.nextOffset)
+}
+
+func (h *headState) add(e extent, joins bool) {
+	was := h.epochs.last()
+	last := was
+	for i, start := range e.epochs {
+		after := int32(noEpoch)
+		if i > 0 {
+			after = e.epochs[i-1].Epoch
 		}
-		h.epochs = slices.Insert(h.epochs, i, start)
+		h.epochs.note(epochStart{start, after})
+		last = start.Epoch
 	}
-	// Older epochs that would begin at or behind this one are forked away as a whole.
-	keep := i
-	for keep > 0 && h.epochs[keep-1].FirstOffset >= start.FirstOffset {
-		keep--
+	if last > was {
+		// A newer epoch: where the vault held more than what was before it, the log was
+		// truncated, and the head goes back.
+		for _, start := range e.epochs {
+			if start.Epoch > was {
+				h.nextOffset = min(h.nextOffset, start.FirstOffset)
+				break
+			}
+		}
 	}
-	h.epochs = slices.Delete(h.epochs, keep, i)
+	// What an older epoch wrote behind the begin of a newer one is a fork, and not how far
+	// the stream has come.
+	if last > was || last == was && joins {
+		h.nextOffset = max(h.nextOffset, e.nextOffset)
+	}
+	h.reach = max(h.reach, e.nextOffset)
+	h.bytes += e.bytes
+}
+
+const noEpoch = -1
+
+// epochStart is where a leader epoch begins: at the lowest batch of it that was seen.
+type epochStart struct {
+	format.EpochStart
+	// after is the epoch that stood directly before it in one reading of the log; -1 if
+	// none was seen.
+	after int32
+}
+
+// epochStarts are all leader epochs of a stream that were ever seen, those of forks
+// included, ascending.
+type epochStarts []epochStart
+
+func (s epochStarts) last() int32 {
+	if len(s) == 0 {
+		return noEpoch
+	}
+	return s[len(s)-1].Epoch
+}
+
+func (s *epochStarts) note(start epochStart) {
+	i, found := slices.BinarySearchFunc(*s, start.Epoch, func(e epochStart, epoch int32) int {
+		return cmp.Compare(e.Epoch, epoch)
+	})
+	if !found {
+		*s = slices.Insert(*s, i, start)
+		return
+	}
+	e := &(*s)[i]
+	e.FirstOffset, e.after = min(e.FirstOffset, start.FirstOffset), max(e.after, start.after)
+}
+
+// lineage returns the epochs that led to the newest one, ascending: what the log's own
+// leader epoch cache holds. An epoch that began at or behind the begin of a newer one was
+// truncated away as a whole; so was one that another reading of the log did not find
+// between its neighbors.
+func (s epochStarts) lineage() []format.EpochStart {
+	var out []format.EpochStart
+	bound, newest := int64(math.MaxInt64), int32(math.MaxInt32)
+	for _, e := range slices.Backward(s) {
+		if e.FirstOffset >= bound || e.Epoch > newest {
+			continue
+		}
+		out = append(out, e.EpochStart)
+		bound, newest = e.FirstOffset, int32(math.MaxInt32)
+		if e.after != noEpoch {
+			newest = e.after
+		}
+	}
+	slices.Reverse(out)
+	return out
 }

@@ -59,35 +59,40 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch ref.Name {
-		case SectionCluster:
-			m.Cluster, err = format.DecodeCluster(payload)
-		case SectionGroups:
-			m.Groups, err = format.DecodeGroups(payload)
-		case SectionTopics:
-			m.Topics, err = format.DecodeTopics(payload)
-		default:
-			// A newer version saved more than this one can use.
-			m.Missing[ref.Name] = "not known to this version of coldstream"
-		}
-		if err != nil {
+		if err := m.decode(ref.Name, payload); err != nil {
 			return nil, fmt.Errorf("metadata section %s of snapshot %s: %w", ref.Name, s.ID, err)
 		}
 	}
 	return m, nil
 }
 
+// decode takes a section in.
+func (m *Metadata) decode(name string, payload []byte) (err error) {
+	switch name {
+	case SectionCluster:
+		m.Cluster, err = format.DecodeCluster(payload)
+	case SectionGroups:
+		m.Groups, err = format.DecodeGroups(payload)
+	case SectionTopics:
+		m.Topics, err = format.DecodeTopics(payload)
+	default:
+		// A newer version saved more than this one can use.
+		m.Missing[name] = "not known to this version of coldstream"
+	}
+	return err
+}
+
 func (v *Vault) loadSection(ctx context.Context, ref section) ([]byte, error) {
 	key := ref.Table.Key()
 	payload, _, err := v.load(ctx, format.KindSection, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &DamageError{Object: key, Kind: "missing", Cause: err}
+		return nil, &DamageError{Object: key, Kind: KindMissing, Cause: err}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if format.HashOf(payload) != ref.Table.Hash || int64(len(payload)) != ref.SizeBytes {
-		return nil, &DamageError{Object: key, Kind: "altered", Cause: errors.New("its content is not what its name says")}
+		return nil, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its content is not what its name says")}
 	}
 	return payload, nil
 }

@@ -71,15 +71,19 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 	if run.ref.pack == nil {
 		return true, nil
 	}
-	decoded, err := s.history.frames.get(ctx, s.history.vault, run.ref.pack, run.ref.frame)
+	row, key := run.ref.row, run.ref.pack.ID.Key()
+	frame, err := s.history.frames.get(ctx, s.history.vault, run.ref.pack, row.Frame)
 	if err != nil {
 		return false, err
 	}
-	rest := decoded[run.ref.offset : run.ref.offset+run.ref.length]
+	rest, err := frame.of(s.View.Stream, row)
+	if err != nil {
+		return false, damageOf(key, err)
+	}
 	for len(rest) > 0 {
 		var batch recordbatch.Batch
 		if batch, rest, err = nextChecked(rest); err != nil {
-			return false, packDamage(run.ref.pack.ID.Key(), err)
+			return false, damageOf(key, err)
 		}
 		if batch.NextOffset() <= from {
 			continue

@@ -95,11 +95,20 @@ func (r *Run) Dense() bool {
 	return !r.Partial && len(r.Markers) == 0 && r.Records == r.NextOffset-r.FirstOffset
 }
 
+// The kinds of damage.
+const (
+	KindMissing     = "missing"
+	KindTruncated   = "truncated"
+	KindAltered     = "altered"
+	KindUnexpected  = "unexpected"    // an object that nobody of us made
+	KindDoesNotJoin = "does_not_join" // a commit that builds on one that is lost
+)
+
 // DamageError says which object is missing or altered and what it costs. It wraps
 // [coldstream.ErrCorrupt].
 type DamageError struct {
 	Object      string
-	Kind        string // missing, truncated, altered, …
+	Kind        string
 	Stream      coldstream.Stream
 	FirstOffset int64
 	NextOffset  int64 // equal to FirstOffset where no offsets are known to be lost

@@ -109,7 +109,7 @@ func (v *Vault) load(ctx context.Context, kind format.Kind, key string) (payload
 	payload, err = format.Open(body, format.Expect{Kind: kind, VaultID: v.info.ID, Key: key})
 	if err != nil {
 		if errors.Is(err, coldstream.ErrCorrupt) {
-			err = &DamageError{Object: key, Kind: "altered", Cause: err}
+			err = &DamageError{Object: key, Kind: KindAltered, Cause: err}
 		}
 		return nil, digest, fmt.Errorf("open %s: %w", key, err)
 	}

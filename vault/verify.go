@@ -1,20 +1,15 @@
 package vault
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"coldstream"
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -43,19 +38,18 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 	if opts.Observer == nil {
 		opts.Observer = coldstream.NoObserver{}
 	}
-	ver := &verifier{vault: v, opts: opts, packs: map[format.PackID]*packContent{}}
-	catalog, err := v.openCatalog(ctx, catalogOptions{views: true, visit: ver.visit})
+	ver := &verifier{vault: v, opts: opts, packs: map[format.PackID]*packContent{}, rows: map[scanOf]*rowSet{}}
+	catalog, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: ver.visit})
 	if err != nil {
-		var damage *DamageError
-		if errors.As(err, &damage) {
-			ver.report.Problems = append(ver.report.Problems, damage)
-			return &ver.report, nil
-		}
 		return nil, err
 	}
-	ver.report.Problems = catalog.Damage()
+	ver.add(catalog.Damage()...)
 	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
+	ver.checkViews(catalog)
 	if err := ver.checkSections(ctx, catalog); err != nil {
+		return nil, err
+	}
+	if err := ver.checkRestores(ctx); err != nil {
 		return nil, err
 	}
 	if err := ver.checkSizes(ctx); err != nil {
@@ -86,24 +80,80 @@ type verifier struct {
 	vault *Vault
 	opts  VerifyOptions
 	packs map[format.PackID]*packContent
+	rows  map[scanOf]*rowSet
 
 	mu     sync.Mutex
 	report VerifyReport
 }
 
-func (ver *verifier) visit(facts *format.Facts) error {
-	for _, p := range facts.Packs {
-		if ver.packs[p.ID] == nil {
-			ver.packs[p.ID] = &packContent{ref: newPackRef(p, ver.vault.info.ID)}
+func (ver *verifier) visit(commit *format.Commit) error {
+	facts := &commit.Facts
+	packs := make([]*packContent, len(facts.Packs))
+	for i, p := range facts.Packs {
+		packs[i] = ver.packs[p.ID]
+		if packs[i] == nil {
+			packs[i] = &packContent{ref: newPackRef(p, ver.vault.info.ID)}
+			ver.packs[p.ID] = packs[i]
+		} else if !packs[i].ref.isDescribedBy(p) {
+			packs[i] = &packContent{}
+			defer ver.addLoss(packs[i], -1, &DamageError{Object: commit.ID.Key(), Kind: KindAltered,
+				Cause: fmt.Errorf("it describes %s otherwise than another commit", p.ID.Key())})
 		}
 	}
 	for i := range facts.Rows {
-		if r := &facts.Rows[i]; r.Length > 0 {
-			content := ver.packs[facts.Packs[r.Pack].ID]
-			content.rows = append(content.rows, packRow{facts.StreamAt(r.Stream), *r})
+		r := &facts.Rows[i]
+		stream := facts.StreamAt(r.Stream)
+		if r.Length > 0 {
+			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r})
 		}
+		set := ver.rowsOf(scanOf{stream, r.Scan})
+		set.rows = append(set.rows, storedRow{Row: *r})
+	}
+	for _, g := range facts.Gaps {
+		set := ver.rowsOf(scanOf{facts.StreamAt(g.Stream), g.Scan})
+		set.gaps = append(set.gaps, g)
+	}
+	for _, s := range facts.Scans {
+		set := ver.rowsOf(scanOf{facts.StreamAt(s.Stream), s.Number})
+		set.starts = append(set.starts, s.FirstOffset)
 	}
 	return nil
+}
+
+func (ver *verifier) rowsOf(scan scanOf) *rowSet {
+	set := ver.rows[scan]
+	if set == nil {
+		set = &rowSet{}
+		ver.rows[scan] = set
+	}
+	return set
+}
+
+func (p *packRef) isDescribedBy(other format.Pack) bool {
+	return p.SizeBytes == other.SizeBytes && slices.Equal(p.Frames, other.Frames)
+}
+
+// checkViews proves that what snapshots show is in rows and gaps that join. Views of one
+// leader epoch share one history, so that the widest stands for all.
+func (ver *verifier) checkViews(catalog *Catalog) {
+	type history struct {
+		scanOf
+		lastEpoch int32
+	}
+	widest := map[history]View{}
+	for i := range catalog.snapshots {
+		for _, view := range catalog.snapshots[i].Views {
+			key := history{scanOf{view.Stream, view.Scan}, view.LastEpoch}
+			if known, ok := widest[key]; ok {
+				view.LogStartOffset = min(view.LogStartOffset, known.LogStartOffset)
+				view.NextOffset = max(view.NextOffset, known.NextOffset)
+			}
+			widest[key] = view
+		}
+	}
+	for key, view := range widest {
+		ver.add(ver.rowsOf(key.scanOf).cover(view, catalog.damage).lost...)
+	}
 }
 
 func (ver *verifier) sortProblems() {
@@ -126,14 +176,19 @@ func (ver *verifier) checked(sizeBytes int64) {
 }
 
 func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error {
-	seen := map[format.Hash]bool{}
+	seen := map[section]bool{}
 	for i := range catalog.snapshots {
 		for _, ref := range catalog.snapshots[i].sections {
-			if ref.Missing != "" || seen[ref.Table.Hash] {
+			if ref.Missing != "" || seen[ref] {
 				continue
 			}
-			seen[ref.Table.Hash] = true
+			seen[ref] = true
 			payload, err := ver.vault.loadSection(ctx, ref)
+			if err == nil {
+				if err = (&Metadata{Missing: map[string]string{}}).decode(ref.Name, payload); err != nil {
+					err = damageOf(ref.Table.Key(), err)
+				}
+			}
 			var damage *DamageError
 			switch {
 			case errors.As(err, &damage):
@@ -143,6 +198,25 @@ func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error 
 			}
 			ver.checked(int64(len(payload)))
 		}
+	}
+	return nil
+}
+
+// checkRestores reads what restores have written down.
+func (ver *verifier) checkRestores(ctx context.Context) error {
+	for entry, err := range ver.vault.store.List(ctx, format.RestoresPrefix, "") {
+		if err != nil {
+			return fmt.Errorf("list restores: %w", err)
+		}
+		payload, _, err := ver.vault.load(ctx, format.KindRestore, entry.Key)
+		var damage *DamageError
+		switch {
+		case errors.As(err, &damage):
+			ver.add(damage)
+		case err != nil:
+			return err
+		}
+		ver.checked(int64(len(payload)))
 	}
 	return nil
 }
@@ -160,9 +234,13 @@ func (ver *verifier) checkSizes(ctx context.Context) error {
 		size, there := sizes[id.Key()]
 		switch {
 		case !there:
-			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: "missing", Cause: fs.ErrNotExist})
+			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: fs.ErrNotExist})
 		case size != content.ref.SizeBytes:
-			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: "truncated",
+			kind := KindTruncated
+			if size > content.ref.SizeBytes {
+				kind = KindAltered
+			}
+			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: kind,
 				Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, content.ref.SizeBytes)})
 		}
 	}
@@ -192,125 +270,4 @@ func (ver *verifier) addLoss(content *packContent, frame int, damage *DamageErro
 		out = append(out, damage)
 	}
 	ver.add(out...)
-}
-
-// checkPacks reads packs on all cores, one pack at a time in memory for each.
-func (ver *verifier) checkPacks(ctx context.Context) error {
-	ids := make([]format.PackID, 0, len(ver.packs))
-	var total int64
-	for id, content := range ver.packs {
-		if !content.bad {
-			ids = append(ids, id)
-			total += content.ref.SizeBytes
-		}
-	}
-	slices.SortFunc(ids, format.PackID.Compare)
-	ver.opts.Observer.Observe(&coldstream.Planned{Activity: "verify", Bytes: total + ver.report.BytesChecked})
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for _, id := range ids {
-		group.Go(func() error { return ver.checkPack(ctx, ver.packs[id]) })
-	}
-	return group.Wait()
-}
-
-func (ver *verifier) checkPack(ctx context.Context, content *packContent) error {
-	key := content.ref.ID.Key()
-	body, err := blob.ReadAll(ctx, ver.vault.store, key, content.ref.SizeBytes)
-	if err != nil {
-		damage := packDamage(key, err)
-		var d *DamageError
-		if errors.As(damage, &d) {
-			ver.addLoss(content, -1, d)
-			return nil
-		}
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if err := ver.checkAround(content, body); err != nil {
-		ver.addLoss(content, -1, &DamageError{Object: key, Kind: "altered", Cause: err})
-		return nil
-	}
-	codec := format.NewFrameCodec()
-	defer codec.Close()
-	for i, entry := range content.ref.Frames {
-		start := content.ref.starts[i]
-		if err := checkFrame(codec, body[start:start+int64(entry.StoredLength)], entry, content.rowsOf(i)); err != nil {
-			ver.addLoss(content, i, &DamageError{Object: key, Kind: "altered", Cause: err})
-		}
-	}
-	ver.checked(int64(len(body)))
-	return ctx.Err()
-}
-
-// checkAround compares what of a pack is not in a frame with what it must be.
-func (ver *verifier) checkAround(content *packContent, body []byte) error {
-	header := format.AppendPackHeader(nil, ver.vault.info.ID, content.ref.ID)
-	index := format.AppendPackIndex(nil, content.ref.Frames)
-	want := int64(len(header) + len(index))
-	for _, f := range content.ref.Frames {
-		want += int64(f.StoredLength)
-	}
-	switch {
-	case int64(len(body)) != want:
-		return fmt.Errorf("%d bytes where header, frames and index have %d", len(body), want)
-	case !bytes.HasPrefix(body, header):
-		return errors.New("its header is not that of this pack of this vault")
-	case !bytes.HasSuffix(body, index):
-		return errors.New("its index is not what the catalog says")
-	}
-	return nil
-}
-
-func (c *packContent) rowsOf(frame int) []packRow {
-	var out []packRow
-	for _, r := range c.rows {
-		if r.Frame == frame {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// checkFrame checks a frame's hash, its description, each batch, and that rows say what
-// the batches are.
-func checkFrame(codec *format.FrameCodec, stored []byte, entry format.Frame, rows []packRow) error {
-	decoded, descriptor, err := codec.Decode(stored, entry)
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if !descriptor.Describes(r.stream, &r.Row) {
-			return fmt.Errorf("its description does not name %s offsets [%d, %d)", r.stream.TopicPartition(), r.FirstOffset, r.NextOffset)
-		}
-		if err := checkRow(decoded[r.Offset:r.Offset+r.Length], &r.Row); err != nil {
-			return fmt.Errorf("%s offsets [%d, %d): %w", r.stream.TopicPartition(), r.FirstOffset, r.NextOffset, err)
-		}
-	}
-	return nil
-}
-
-func checkRow(content []byte, r *format.Row) error {
-	var batches, records int64
-	next := int64(-1)
-	for len(content) > 0 {
-		batch, rest, err := nextChecked(content)
-		if err != nil {
-			return err
-		}
-		if batches == 0 && batch.BaseOffset() != r.BaseOffset {
-			return fmt.Errorf("its first batch is at %d, the catalog says %d", batch.BaseOffset(), r.BaseOffset)
-		}
-		if batches > 0 && batch.BaseOffset() < next {
-			return fmt.Errorf("batch at %d overlaps the one before", batch.BaseOffset())
-		}
-		batches, next, content = batches+1, batch.NextOffset(), rest
-		if !batch.IsControl() {
-			records += int64(batch.RecordCount())
-		}
-	}
-	if batches != r.Batches || records != r.Records || next > r.NextOffset {
-		return fmt.Errorf("%d batches with %d records up to %d, the catalog says %d with %d up to %d",
-			batches, records, next, r.Batches, r.Records, r.NextOffset)
-	}
-	return nil
 }

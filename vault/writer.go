@@ -37,6 +37,10 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
+	if !catalog.hasBase {
+		// Nothing can be built on a base that nobody knows any more.
+		return nil, fmt.Errorf("open vault for writing: %w", errors.Join(asErrors(catalog.damage)...))
+	}
 	w := &Writer{vault: v, now: opts.Now, catalog: catalog}
 	var random [6]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -44,6 +48,14 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	}
 	w.id = format.NewWriter(opts.Now().UnixMilli(), random)
 	return w, nil
+}
+
+func asErrors(damage []*DamageError) []error {
+	out := make([]error, len(damage))
+	for i, d := range damage {
+		out[i] = d
+	}
+	return out
 }
 
 // Head says how far the vault has got with a stream: what this writer opened and what it
@@ -59,33 +71,62 @@ func (w *Writer) Damage() []*DamageError { return w.catalog.Damage() }
 // error leaves the vault as it was, or with the changes in it, and the same changes may
 // be committed again.
 func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
-	var receipt Receipt
-	commit := &format.Commit{
-		ID:       format.CommitID{Epoch: w.catalog.epoch, Writer: w.id, Seq: w.commits},
-		TimeMs:   w.now().UnixMilli(),
-		BaseHash: w.catalog.baseHash,
-		Parents:  w.catalog.parents(),
-	}
-	w.commits++
 	blocks, err := buildAllBlocks(changes.Data)
 	if err != nil {
-		return receipt, err
+		return Receipt{}, err
 	}
-	facts := newFactsBuilder(&changes, blocks)
-	for _, b := range blocks {
-		receipt.Batches += b.row.Batches
-		receipt.Records += b.row.Records
+	c := &commitInMaking{
+		Writer: w,
+		pack:   planPack(blocks),
+		facts:  newFactsBuilder(&changes, blocks),
+		commit: &format.Commit{
+			// A name is never used again: an attempt that failed may have stored its object.
+			ID:       format.CommitID{Epoch: w.catalog.epoch, Writer: w.id, Seq: w.commits},
+			TimeMs:   w.now().UnixMilli(),
+			BaseHash: w.catalog.baseHash,
+			Parents:  w.catalog.parents(),
+		},
 	}
-	if err := w.storePack(ctx, blocks, facts, &receipt); err != nil {
-		return receipt, err
-	}
-	commit.Facts = facts.build(commit.TimeMs)
+	w.commits++
+	c.commit.Facts = c.facts.build(c.commit.TimeMs)
 	if changes.Snapshot != nil {
-		if commit.Snapshot, err = w.storeSnapshot(ctx, changes.Snapshot, facts, &receipt); err != nil {
-			return receipt, err
+		if err := c.addSnapshot(changes.Snapshot); err != nil {
+			return Receipt{}, err
 		}
 	}
-	return receipt, w.storeCommit(ctx, commit, &receipt)
+	if err := c.store(ctx, changes.Snapshot); err != nil {
+		return Receipt{}, err
+	}
+	for _, b := range blocks {
+		c.receipt.Batches += b.row.Batches
+		c.receipt.Records += b.row.Records
+	}
+	return c.receipt, nil
+}
+
+// commitInMaking is one call of [Writer.Commit].
+type commitInMaking struct {
+	*Writer
+	pack    *pack
+	facts   *factsBuilder
+	commit  *format.Commit
+	receipt Receipt
+}
+
+// store is rule "write". What would not join is refused before anything is stored.
+func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error {
+	if _, ok := c.catalog.joined(c.commit); !ok {
+		return fmt.Errorf("commit %s would not join what the vault holds: nothing of it was stored", c.commit.ID.Key())
+	}
+	if err := c.storePack(ctx); err != nil {
+		return err
+	}
+	if snapshot != nil {
+		if err := c.storeSections(ctx, &snapshot.Metadata); err != nil {
+			return err
+		}
+	}
+	return c.storeCommit(ctx)
 }
 
 func buildAllBlocks(data []StreamData) ([]*block, error) {
@@ -101,22 +142,46 @@ func buildAllBlocks(data []StreamData) ([]*block, error) {
 }
 
 // storePack makes one pack of all blocks that have bytes.
-func (w *Writer) storePack(ctx context.Context, blocks []*block, facts *factsBuilder, receipt *Receipt) error {
-	p := planPack(blocks)
-	if len(p.frames) == 0 {
+func (c *commitInMaking) storePack(ctx context.Context) error {
+	if len(c.pack.frames) == 0 {
 		return nil
 	}
-	id := format.PackID{Epoch: w.catalog.epoch, Writer: w.id, Number: w.packs}
-	w.packs++
-	body, frames, err := p.encode(ctx, w.vault.info.ID, id)
+	id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
+	c.packs++
+	body, frames, err := c.pack.encode(ctx, c.vault.info.ID, id)
 	if err != nil {
 		return fmt.Errorf("encode pack %s: %w", id.Key(), err)
 	}
-	if err := w.vault.store.Create(ctx, id.Key(), body); err != nil {
-		return fmt.Errorf("create %s: %w", id.Key(), err)
+	if err := c.create(ctx, id.Key(), body); err != nil {
+		return err
 	}
-	facts.pack = &format.Pack{ID: id, SizeBytes: int64(len(body)), Frames: frames}
-	receipt.stored(body)
+	c.commit.Facts.Packs = []format.Pack{{ID: id, SizeBytes: int64(len(body)), Frames: frames}}
+	return nil
+}
+
+// create stores an object that may be there already: a store that tries again after an
+// answer was lost finds its own, and another writer may have stored the same section.
+// Only the very same bytes count.
+func (c *commitInMaking) create(ctx context.Context, key string, body []byte) error {
+	err := c.vault.store.Create(ctx, key, body)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return c.proveSame(ctx, key, body)
+	case err != nil:
+		return fmt.Errorf("create %s: %w", key, err)
+	}
+	c.receipt.stored(body)
+	return nil
+}
+
+func (c *commitInMaking) proveSame(ctx context.Context, key string, body []byte) error {
+	there, err := blob.ReadAll(ctx, c.vault.store, key, maxCatalogObject)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if !slices.Equal(there, body) {
+		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it is there already, and is not what its name says")}
+	}
 	return nil
 }
 
@@ -125,96 +190,71 @@ func (r *Receipt) stored(body []byte) {
 	r.BytesStored += int64(len(body))
 }
 
-func (w *Writer) storeSnapshot(ctx context.Context, s *NewSnapshot, facts *factsBuilder, receipt *Receipt) (*format.Snapshot, error) {
+func (c *commitInMaking) addSnapshot(s *NewSnapshot) error {
 	out := &format.Snapshot{TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID}
 	if _, err := rand.Read(out.ID[:]); err != nil {
-		return nil, fmt.Errorf("make snapshot ID: %w", err)
+		return fmt.Errorf("make snapshot ID: %w", err)
 	}
 	for _, view := range s.Views {
 		out.Views = append(out.Views, format.View{
-			Stream: facts.index(view.Stream), Scan: view.Scan,
+			Stream: c.facts.index(view.Stream), Scan: view.Scan,
 			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
 		})
 	}
-	encoded, err := encodeMetadata(&s.Metadata)
+	c.commit.Snapshot, c.receipt.Snapshot = out, SnapshotID(out.ID)
+	return nil
+}
+
+func (c *commitInMaking) storeSections(ctx context.Context, m *Metadata) error {
+	encoded, err := encodeMetadata(m)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range encoded {
 		ref := section{Name: e.name, Missing: e.missing}
 		if e.missing == "" {
-			if ref.Table, err = w.storeSection(ctx, e.payload, receipt); err != nil {
-				return nil, err
+			if ref.Table, err = c.storeSection(ctx, e.payload); err != nil {
+				return err
 			}
 			ref.SizeBytes = int64(len(e.payload))
 		}
-		out.Sections = append(out.Sections, ref)
-	}
-	receipt.Snapshot = SnapshotID(out.ID)
-	return out, nil
-}
-
-// storeSection stores a part of the metadata, once per content.
-func (w *Writer) storeSection(ctx context.Context, payload []byte, receipt *Receipt) (format.TableID, error) {
-	hash := format.HashOf(payload)
-	if id, ok := w.catalog.sections[hash]; ok {
-		return id, nil
-	}
-	id := format.TableID{Epoch: w.catalog.epoch, Hash: hash}
-	body, err := w.vault.seal(format.KindSection, id.Key(), payload)
-	if err != nil {
-		return id, err
-	}
-	err = w.vault.store.Create(ctx, id.Key(), body)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		// Another writer stored the same content: only the very same bytes count.
-		if err := w.proveSame(ctx, id.Key(), body); err != nil {
-			return id, err
-		}
-	case err != nil:
-		return id, fmt.Errorf("create %s: %w", id.Key(), err)
-	default:
-		receipt.stored(body)
-	}
-	return id, nil
-}
-
-func (w *Writer) proveSame(ctx context.Context, key string, body []byte) error {
-	there, err := blob.ReadAll(ctx, w.vault.store, key, maxCatalogObject)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if !slices.Equal(there, body) {
-		return &DamageError{Object: key, Kind: "altered", Cause: errors.New("it is not what its name says")}
+		c.commit.Snapshot.Sections = append(c.commit.Snapshot.Sections, ref)
 	}
 	return nil
 }
 
-func (w *Writer) storeCommit(ctx context.Context, commit *format.Commit, receipt *Receipt) error {
-	key := commit.ID.Key()
-	if _, ok := w.catalog.joined(commit); !ok {
-		return fmt.Errorf("commit %s would not join what the vault holds: nothing of it was stored", key)
+// storeSection stores a part of the metadata, once per content.
+func (c *commitInMaking) storeSection(ctx context.Context, payload []byte) (format.TableID, error) {
+	hash := format.HashOf(payload)
+	if id, ok := c.catalog.sections[hash]; ok {
+		return id, nil
 	}
-	payload, err := commit.Append(nil)
+	id := format.TableID{Epoch: c.catalog.epoch, Hash: hash}
+	body, err := c.vault.seal(format.KindSection, id.Key(), payload)
+	if err != nil {
+		return id, err
+	}
+	return id, c.create(ctx, id.Key(), body)
+}
+
+func (c *commitInMaking) storeCommit(ctx context.Context) error {
+	key := c.commit.ID.Key()
+	payload, err := c.commit.Append(nil)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	body, err := w.vault.seal(format.KindCommit, key, payload)
+	body, err := c.vault.seal(format.KindCommit, key, payload)
 	if err != nil {
 		return err
 	}
-	if err := w.vault.store.Create(ctx, key, body); err != nil {
-		return fmt.Errorf("create %s: %w", key, err)
+	if err := c.create(ctx, key, body); err != nil {
+		return err
 	}
 	// The look: only a commit whose epoch is still the newest is saved.
-	if err := w.vault.look(ctx); err != nil {
+	if _, err := c.vault.look(ctx); err != nil {
 		return err
 	}
 	digest := format.Digest(body)
-	w.catalog.link(commit, digest)
-	receipt.stored(body)
-	receipt.VaultHash = hex.EncodeToString(digest[:])
-	_, err = w.catalog.apply(commit)
-	return err
+	c.receipt.VaultHash = hex.EncodeToString(digest[:])
+	return c.catalog.fold(c.commit, digest)
 }

@@ -1,0 +1,253 @@
+package vault
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"coldstream"
+	"coldstream/vault/internal/format"
+)
+
+// segment is a part of a row that may be read: what one leader epoch wrote, up to where
+// the next one begins.
+type segment struct {
+	firstOffset, nextOffset int64
+	row                     *storedRow
+}
+
+// coverage is what the rows of a stream make of a view.
+type coverage struct {
+	runs []Run
+	gaps []coldstream.Gap
+	lost []*DamageError
+}
+
+// cover chooses runs that cover a view without overlap. What no row with data covers was
+// empty when it was read, or is a gap, or is lost with damaged commits.
+func (s *rowSet) cover(view View, damage []*DamageError) coverage {
+	var out coverage
+	data, empty := s.segments(view)
+	slices.SortFunc(s.gaps, func(a, b format.Gap) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	for at := view.LogStartOffset; at < view.NextOffset; {
+		if best := data.at(at); best != nil {
+			next := min(best.nextOffset, view.NextOffset)
+			out.runs = append(out.runs, best.run(at, next))
+			at = next
+			continue
+		}
+		next := min(data.nextFirst(), view.NextOffset)
+		if best := empty.at(at); best != nil {
+			next = min(next, best.nextOffset)
+			out.runs = append(out.runs, best.run(at, next))
+			at = next
+			continue
+		}
+		next = min(next, empty.nextFirst())
+		if gap, ok := s.explain(at, next); ok {
+			gap.TopicPartition = view.Stream.TopicPartition()
+			out.gaps = append(out.gaps, gap)
+			at = gap.NextOffset
+			continue
+		}
+		out.lost = append(out.lost, lostRange(view.Stream, damage, at, next))
+		at = next
+	}
+	return out
+}
+
+// lostRange blames what of the catalog cannot be read; a commit that only does not join
+// was read, and does not hold the range.
+func lostRange(stream coldstream.Stream, damage []*DamageError, firstOffset, nextOffset int64) *DamageError {
+	d := &DamageError{Kind: KindMissing, Stream: stream, FirstOffset: firstOffset, NextOffset: nextOffset,
+		Object: format.CommitsPrefix(0), Cause: errors.New("no readable commit holds these offsets")}
+	suspects := 0
+	for _, suspect := range damage {
+		if suspect.Kind == KindDoesNotJoin {
+			continue
+		}
+		if suspects++; suspects == 1 {
+			d.Object, d.Kind = suspect.Object, suspect.Kind
+			d.Cause = fmt.Errorf("no readable commit holds these offsets: %w", suspect.Cause)
+		}
+	}
+	if suspects > 1 {
+		d.Cause = fmt.Errorf("%w (%d objects of the catalog are damaged: any may have held them)", d.Cause, suspects)
+	}
+	return d
+}
+
+// sweep goes through segments, which ascend, with an offset that only grows.
+type sweep struct {
+	segments []segment
+	best     *segment // of those that begin at or below the offset, the one that goes furthest
+}
+
+// at is the segment that covers an offset and goes furthest.
+func (s *sweep) at(offset int64) *segment {
+	for len(s.segments) > 0 && s.segments[0].firstOffset <= offset {
+		if s.best == nil || s.segments[0].nextOffset > s.best.nextOffset {
+			s.best = &s.segments[0]
+		}
+		s.segments = s.segments[1:]
+	}
+	if s.best == nil || s.best.nextOffset <= offset {
+		return nil
+	}
+	return s.best
+}
+
+// nextFirst is where the next segment begins that does not cover the offset.
+func (s *sweep) nextFirst() int64 {
+	if len(s.segments) == 0 {
+		return math.MaxInt64
+	}
+	return s.segments[0].firstOffset
+}
+
+// segments cuts rows where a newer leader epoch begins, and leaves out forks. Epochs
+// newer than the view's are of a later history, which the view does not show. Rows
+// without data say no epoch: they only fill what those with data leave.
+func (s *rowSet) segments(view View) (data, empty *sweep) {
+	l := newLineage(s.rows, view)
+	var rows, fillers []segment
+	for i := range s.rows {
+		r := &s.rows[i]
+		switch {
+		case r.Length == 0:
+			fillers = append(fillers, segment{r.FirstOffset, r.NextOffset, r})
+		case len(r.Epochs) == 0:
+			if next := l.legacyEnd(r); next > r.FirstOffset {
+				rows = append(rows, segment{r.FirstOffset, next, r})
+			}
+		default:
+			rows = l.appendSegments(rows, r)
+		}
+	}
+	order := func(a, b segment) int {
+		return cmp.Or(cmp.Compare(a.firstOffset, b.firstOffset), cmp.Compare(b.nextOffset, a.nextOffset))
+	}
+	slices.SortFunc(rows, order)
+	slices.SortFunc(fillers, order)
+	return &sweep{segments: joinSegments(rows)}, &sweep{segments: fillers}
+}
+
+// lineage is the leader epochs that led to a view.
+type lineage []format.EpochStart
+
+func newLineage(rows []storedRow, view View) lineage {
+	var starts epochStarts
+	for i := range rows {
+		after := int32(noEpoch)
+		for _, e := range rows[i].Epochs {
+			if view.LastEpoch < 0 || e.Epoch <= view.LastEpoch {
+				starts.note(epochStart{e, after})
+			}
+			after = e.Epoch
+		}
+	}
+	return starts.lineage()
+}
+
+// end says where an epoch ends: where the next newer one begins. It is false for one that
+// is not of the lineage.
+func (l lineage) end(epoch int32) (int64, bool) {
+	i, found := slices.BinarySearchFunc(l, epoch, func(e format.EpochStart, epoch int32) int {
+		return cmp.Compare(e.Epoch, epoch)
+	})
+	switch {
+	case !found:
+		return 0, false
+	case i+1 < len(l):
+		return l[i+1].FirstOffset, true
+	}
+	return math.MaxInt64, true
+}
+
+// legacyEnd says where a row of legacy batches ends, which say no epoch: where the first
+// epoch begins, if that is behind the row's begin.
+func (l lineage) legacyEnd(r *storedRow) int64 {
+	if len(l) > 0 && l[0].FirstOffset > r.FirstOffset {
+		return min(r.NextOffset, l[0].FirstOffset)
+	}
+	return r.NextOffset
+}
+
+func (l lineage) appendSegments(dst []segment, r *storedRow) []segment {
+	for j, e := range r.Epochs {
+		end, ok := l.end(e.Epoch)
+		if !ok {
+			continue
+		}
+		first, next := r.FirstOffset, min(end, r.NextOffset)
+		if j > 0 {
+			first = max(first, e.FirstOffset)
+		}
+		if j+1 < len(r.Epochs) {
+			next = min(next, r.Epochs[j+1].FirstOffset)
+		}
+		if next > first {
+			dst = append(dst, segment{first, next, r})
+		}
+	}
+	return dst
+}
+
+// joinSegments puts neighbors of one row together again.
+func joinSegments(in []segment) []segment {
+	var out []segment
+	for _, s := range in {
+		if n := len(out); n > 0 && out[n-1].row == s.row && out[n-1].nextOffset == s.firstOffset {
+			out[n-1].nextOffset = s.nextOffset
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// explain says why there is no row from offset at on: a recorded gap, or a reading that
+// began only behind it, which two writers that met a new stream at once may leave.
+func (s *rowSet) explain(at, next int64) (coldstream.Gap, bool) {
+	for _, g := range s.gaps {
+		if g.FirstOffset <= at && at < g.NextOffset {
+			return coldstream.Gap{FirstOffset: at, NextOffset: min(next, g.NextOffset), Cause: g.Cause}, true
+		}
+	}
+	for _, start := range s.starts {
+		if at < start && start <= next {
+			return coldstream.Gap{FirstOffset: at, NextOffset: start, Cause: coldstream.GapLogStartAdvanced}, true
+		}
+	}
+	return coldstream.Gap{}, false
+}
+
+func (s *segment) run(firstOffset, nextOffset int64) Run {
+	r := s.row
+	run := Run{
+		FirstOffset: firstOffset, NextOffset: nextOffset,
+		Records: r.Records, Batches: r.Batches, SizeBytes: r.Length,
+		MaxBatchBytes: r.MaxBatchBytes, MaxTimestampMs: r.MaxTimestampMs,
+		Partial: firstOffset != r.FirstOffset || nextOffset != r.NextOffset || r.BaseOffset < firstOffset,
+		ref:     rowRef{r.pack, &r.Row},
+	}
+	if r.isDense() {
+		run.Records, run.Partial = nextOffset-firstOffset, false
+	}
+	for _, m := range r.Markers {
+		if m.Offset >= firstOffset && m.Offset < nextOffset {
+			run.Markers = append(run.Markers, Marker(m))
+		}
+	}
+	for _, t := range r.Transactions {
+		run.Transactions = append(run.Transactions, Transaction(t))
+	}
+	return run
+}
+
+// isDense says that each offset of the row is a data record; then so is each of a part.
+func (r *storedRow) isDense() bool {
+	return len(r.Markers) == 0 && r.BaseOffset <= r.FirstOffset && r.Records == r.NextOffset-r.BaseOffset
+}

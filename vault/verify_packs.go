@@ -1,0 +1,140 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"coldstream"
+	"coldstream/blob"
+	"coldstream/vault/internal/format"
+)
+
+// checkPacks reads packs on all cores, one pack at a time in memory for each.
+func (ver *verifier) checkPacks(ctx context.Context) error {
+	ids := make([]format.PackID, 0, len(ver.packs))
+	var total int64
+	for id, content := range ver.packs {
+		if !content.bad {
+			ids = append(ids, id)
+			total += content.ref.SizeBytes
+		}
+	}
+	slices.SortFunc(ids, format.PackID.Compare)
+	ver.opts.Observer.Observe(&coldstream.Planned{Activity: "verify", Bytes: total + ver.report.BytesChecked})
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for _, id := range ids {
+		group.Go(func() error { return ver.checkPack(ctx, ver.packs[id]) })
+	}
+	return group.Wait()
+}
+
+func (ver *verifier) checkPack(ctx context.Context, content *packContent) error {
+	key := content.ref.ID.Key()
+	body, err := blob.ReadAll(ctx, ver.vault.store, key, content.ref.SizeBytes)
+	if err != nil {
+		var damage *DamageError
+		if errors.As(damageOf(key, err), &damage) {
+			ver.addLoss(content, -1, damage)
+			return nil
+		}
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	header := format.AppendPackHeader(nil, ver.vault.info.ID, content.ref.ID)
+	index := format.AppendPackIndex(nil, content.ref.Frames)
+	if want := content.ref.sizeOf(header, index); int64(len(body)) != want {
+		ver.addLoss(content, -1, &DamageError{Object: key, Kind: KindAltered,
+			Cause: fmt.Errorf("%d bytes where header, frames and index have %d", len(body), want)})
+		return nil
+	}
+	// What is around the frames is for those who read a pack without the catalog: with the
+	// catalog no offsets are lost.
+	if !bytes.HasPrefix(body, header) {
+		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its header is not that of this pack of this vault")})
+	}
+	if !bytes.HasSuffix(body, index) {
+		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its index is not what the catalog says")})
+	}
+	codec := format.NewFrameCodec()
+	defer codec.Close()
+	for i, entry := range content.ref.Frames {
+		start := content.ref.starts[i]
+		if err := checkFrame(codec, body[start:start+entry.StoredLength], entry, content.rowsOf(i)); err != nil {
+			ver.addLoss(content, i, &DamageError{Object: key, Kind: KindAltered, Cause: err})
+		}
+	}
+	ver.checked(int64(len(body)))
+	return ctx.Err()
+}
+
+// sizeOf is how long a pack is with what is around its frames.
+func (p *packRef) sizeOf(header, index []byte) int64 {
+	size := int64(len(header) + len(index))
+	for _, f := range p.Frames {
+		size += f.StoredLength
+	}
+	return size
+}
+
+func (c *packContent) rowsOf(frame int) []packRow {
+	var out []packRow
+	for _, r := range c.rows {
+		if r.Frame == frame {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// checkFrame checks a frame's hash, its description, each batch, and that rows say what
+// the batches are.
+func checkFrame(codec *format.FrameCodec, stored []byte, entry format.Frame, rows []packRow) error {
+	content, descriptor, err := codec.Decode(stored, entry)
+	if err != nil {
+		return err
+	}
+	frame := &decodedFrame{content, descriptor}
+	for i := range rows {
+		r := &rows[i]
+		batches, err := frame.of(r.stream, &r.Row)
+		if err != nil {
+			return err
+		}
+		if err := checkRow(batches, &r.Row); err != nil {
+			return fmt.Errorf("%s offsets [%d, %d): %w", r.stream.TopicPartition(), r.FirstOffset, r.NextOffset, err)
+		}
+	}
+	return nil
+}
+
+// checkRow describes the batches anew, as the writer did.
+func checkRow(content []byte, r *format.Row) error {
+	again := newBlock(coldstream.Stream{}, r.Scan, r.FirstOffset)
+	for len(content) > 0 {
+		batch, rest, err := nextChecked(content)
+		if err != nil {
+			return err
+		}
+		if err := again.add(batch); err != nil {
+			return err
+		}
+		content = rest
+	}
+	got := again.row
+	if got.NextOffset > r.NextOffset {
+		return fmt.Errorf("its batches reach up to %d: %w", got.NextOffset, coldstream.ErrCorrupt)
+	}
+	got.NextOffset, got.Stream, got.CommitMs = r.NextOffset, r.Stream, r.CommitMs
+	got.Pack, got.Frame, got.Offset = r.Pack, r.Frame, r.Offset
+	if !reflect.DeepEqual(&got, r) {
+		return fmt.Errorf("its batches are %+v, the catalog says %+v: %w", got, *r, coldstream.ErrCorrupt)
+	}
+	return nil
+}
