@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"io"
+	"io/fs"
 	"iter"
 	"math/rand/v2"
 	"os"
@@ -321,4 +323,34 @@ func (r retrying) Create(ctx context.Context, key string, body []byte) error {
 		return err
 	}
 	return r.Store.Create(ctx, key, body)
+}
+
+// unreadable refuses its n-th operation.
+type unreadable struct {
+	blob.Store
+	mu   sync.Mutex
+	left int
+}
+
+func (u *unreadable) refuses() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.left--; u.left == 0 {
+		return fmt.Errorf("access denied: %w", fs.ErrPermission)
+	}
+	return nil
+}
+
+func (u *unreadable) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	if err := u.refuses(); err != nil {
+		return nil, 0, err
+	}
+	return u.Store.Open(ctx, key)
+}
+
+func (u *unreadable) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	if err := u.refuses(); err != nil {
+		return func(yield func(blob.Entry, error) bool) { yield(blob.Entry{}, err) }
+	}
+	return u.Store.List(ctx, prefix, after)
 }
