@@ -3,12 +3,8 @@ package restore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
+	"slices"
 
 	"coldstream"
 	"coldstream/recordbatch"
@@ -21,14 +17,10 @@ const (
 	recordResult = 2
 )
 
-const topicsAtOnce = 8
-
 // execution is a plan being carried out.
 type execution struct {
-	plan     *Plan
-	producer coldstream.ProducerIdentity
-
-	mu         sync.Mutex
+	plan       *Plan
+	producer   coldstream.ProducerIdentity
 	partitions map[*partitionPlan]*partitionProgress
 }
 
@@ -41,7 +33,10 @@ type partitionProgress struct {
 	records  int64
 	aborted  int64
 	pending  int64 // undecided
+	sent     bool  // something may be in the target
 	err      error
+	// configsErr says that all records are there, and the topic's configs are not.
+	configsErr error
 }
 
 // Execute carries the plan out. The result says how far it came, also with an error; an
@@ -89,13 +84,11 @@ func (x *execution) record(ctx context.Context, n uint32, document any) error {
 }
 
 func (x *execution) run(ctx context.Context) error {
-	if err := x.prepareTopics(ctx); err != nil {
+	if err := x.meetAgain(ctx); err != nil {
 		return err
 	}
-	if err := x.findTopicIDs(ctx); err != nil {
-		return err
-	}
-	if err := x.produceAll(ctx); err != nil {
+	if err := x.write(ctx); err != nil {
+		x.leaveUntouched(ctx)
 		return err
 	}
 	x.cutLeadingGaps(ctx)
@@ -108,63 +101,30 @@ func (x *execution) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// prepareTopics makes the topics that are missing, and lifts the limits of those there.
-func (x *execution) prepareTopics(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(topicsAtOnce)
-	for _, t := range x.plan.topics {
-		group.Go(func() error {
-			if !t.create {
-				if err := x.plan.target.AlterTopicConfigs(ctx, t.target, coldstream.ConfigChange{Set: t.configs.during}); err != nil {
-					return fmt.Errorf("prepare topic %s: %w", t.target, err)
-				}
-				return nil
-			}
-			err := x.plan.target.CreateTopic(ctx, t.newTopic)
-			if errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("topic %s was made by somebody else meanwhile: %w", t.target, err)
-			}
-			if err != nil {
-				return fmt.Errorf("make topic %s: %w", t.target, err)
-			}
-			return nil
-		})
+func (x *execution) write(ctx context.Context) error {
+	if err := x.prepareTopics(ctx); err != nil {
+		return err
 	}
-	return group.Wait()
+	if err := x.findTopicIDs(ctx); err != nil {
+		return err
+	}
+	return x.produceAll(ctx)
 }
 
-// findTopicIDs binds each partition to the incarnation that was planned for, so that
-// nothing is written into another.
-func (x *execution) findTopicIDs(ctx context.Context) error {
-	var names []string
-	for _, t := range x.plan.topics {
-		names = append(names, t.target)
-	}
-	cluster, err := x.plan.target.Metadata(ctx, names)
-	if err != nil {
-		return fmt.Errorf("read the target's metadata: %w", err)
-	}
-	ids := map[string]coldstream.TopicID{}
-	for _, t := range cluster.Topics {
-		ids[t.Name] = t.ID
-	}
-	for _, t := range x.plan.topics {
-		if !t.create && ids[t.target] != t.existing.ID {
-			return fmt.Errorf("topic %s was deleted and made again since the plan", t.target)
-		}
-		for _, part := range t.partitions {
-			x.partitions[part].topicID = ids[t.target]
-		}
-	}
-	return nil
+func (x *execution) warnIncomplete(t *topicPlan) {
+	x.plan.req.Observer.Observe(&coldstream.Warning{
+		Text: fmt.Sprintf("topic %s is incomplete, and keeps the configs of the restore (no retention, no compaction)", t.target),
+		Hint: "delete it and restore it again",
+	})
 }
 
-// cutLeadingGaps deletes the filler: the log starts where the source's did.
+// cutLeadingGaps deletes the filler: the log starts where the source's did. So it does
+// where the records ended too early: nobody shall read filler.
 func (x *execution) cutLeadingGaps(ctx context.Context) {
 	starts := map[coldstream.TopicPartition]int64{}
 	for part, progress := range x.partitions {
-		if part.filler > 0 && progress.err == nil {
-			starts[part.target] = part.stream.View.LogStartOffset
+		if start := part.stream.View.LogStartOffset; part.filler > 0 && progress.next >= start {
+			starts[part.target] = start
 		}
 	}
 	if len(starts) == 0 {
@@ -216,10 +176,7 @@ func (x *execution) proveEnds(ctx context.Context) {
 func (x *execution) putBackConfigs(ctx context.Context) {
 	for _, t := range x.plan.topics {
 		if x.topicFailed(t) {
-			x.plan.req.Observer.Observe(&coldstream.Warning{
-				Text: fmt.Sprintf("topic %s is incomplete, and keeps the configs of the restore (no retention, no compaction)", t.target),
-				Hint: "delete it and restore it again",
-			})
+			x.warnIncomplete(t)
 			continue
 		}
 		change := t.configs.putBack()
@@ -228,19 +185,14 @@ func (x *execution) putBackConfigs(ctx context.Context) {
 		}
 		if err := x.plan.target.AlterTopicConfigs(ctx, t.target, change); err != nil {
 			for _, part := range t.partitions {
-				x.partitions[part].err = fmt.Errorf("put back the configs of topic %s: %w", t.target, err)
+				x.partitions[part].configsErr = fmt.Errorf("put back the configs of topic %s: %w", t.target, err)
 			}
 		}
 	}
 }
 
 func (x *execution) topicFailed(t *topicPlan) bool {
-	for _, part := range t.partitions {
-		if x.partitions[part].err != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.partitions, func(part *partitionPlan) bool { return x.partitions[part].err != nil })
 }
 
 // patched makes a batch ready to send.

@@ -62,12 +62,13 @@ func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 			}
 		}
 		if g.Err != nil {
+			// It may have had offsets here: it must not look like one that had none.
 			plan.status, plan.err = groupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
 			if isUnsupported(g) {
 				plan.status = groupUnsupported
 			}
 		}
-		if len(plan.offsets) > 0 || plan.err != nil && slices.Contains(p.req.GroupNames, g.Name) {
+		if len(plan.offsets) > 0 || plan.err != nil {
 			p.groups = append(p.groups, plan)
 		}
 	}
@@ -108,8 +109,12 @@ func (p *Plan) readOldOffsets(ctx context.Context) error {
 	}
 	for _, g := range p.groups {
 		for _, old := range there {
-			if old.Name == g.recorded.Name {
-				g.before = old.Offsets
+			if old.Name != g.recorded.Name {
+				continue
+			}
+			g.before = old.Offsets
+			if old.Err != nil && g.status == groupPlanned {
+				p.warn("the offsets that consumer group %s has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
 			}
 		}
 	}

@@ -157,6 +157,7 @@ func (l *lane) round(ctx context.Context) {
 	}
 	buffer := l.buffer[:0]
 	for _, o := range l.open[:n] {
+		o.progress.sent = true
 		start := len(buffer)
 		buffer = l.patched(buffer, o.held, o.progress.sequence)
 		batches = append(batches, coldstream.ProduceBatch{

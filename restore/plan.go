@@ -33,12 +33,16 @@ type Plan struct {
 type topicPlan struct {
 	source     coldstream.Topic // as recorded
 	target     string
+	renamedBy  *Map
 	create     bool
+	prepared   bool             // it has the configs of the restore
 	existing   coldstream.Topic // if it is there
 	newTopic   coldstream.NewTopic
 	configs    *configPlan
 	known      map[string]string // the target's configs with their defaults
 	partitions []*partitionPlan
+	// missing are partitions that the topic had and the snapshot does not hold.
+	missing []int32
 }
 
 // partitionPlan is one partition of the snapshot and how its offsets come out.
@@ -94,12 +98,12 @@ func (p *Plan) warn(format string, args ...any) {
 func (p *Plan) planTopics(ctx context.Context, chosen []coldstream.Topic, metadata *vault.Metadata) error {
 	refused := &RefusedError{}
 	for _, t := range chosen {
-		plan, err := p.nameTopic(t, metadata)
-		if err != nil {
+		if err := p.addTopic(t, metadata); err != nil {
 			refused.Reasons = append(refused.Reasons, err.Error())
-			continue
 		}
-		p.topics = append(p.topics, plan)
+	}
+	if len(p.topics)+len(refused.Reasons) == 0 {
+		return &UsageError{Text: fmt.Sprintf("nothing of snapshot %s is left to restore", p.Snapshot.ID), Next: "choose topics with -t"}
 	}
 	if err := p.checkNames(refused); err != nil {
 		return err
@@ -116,8 +120,9 @@ func (p *Plan) planTopics(ctx context.Context, chosen []coldstream.Topic, metada
 	return nil
 }
 
-// nameTopic finds what was recorded of a topic, and its name in the target.
-func (p *Plan) nameTopic(t coldstream.Topic, metadata *vault.Metadata) (*topicPlan, error) {
+// addTopic finds what was recorded of a topic, and its name in the target. Whoever asks
+// for all topics means all that can be written; an internal one that is named is refused.
+func (p *Plan) addTopic(t coldstream.Topic, metadata *vault.Metadata) error {
 	plan := &topicPlan{source: t, target: t.Name}
 	for _, recorded := range metadata.Topics {
 		if recorded.Name == t.Name && recorded.ID == t.ID {
@@ -126,23 +131,43 @@ func (p *Plan) nameTopic(t coldstream.Topic, metadata *vault.Metadata) (*topicPl
 	}
 	for i := range p.req.Maps {
 		if name, ok := p.req.Maps[i].apply(t.Name); ok {
-			plan.target = name
+			plan.target, plan.renamedBy = name, &p.req.Maps[i]
 			break
 		}
+	}
+	isInternal := coldstream.IsInternalName(plan.target) || plan.source.Internal && plan.target == t.Name
+	if isInternal && p.req.Topics == nil {
+		p.warn("topic %s is internal and left out; --map gives it another name", t.Name)
+		return nil
+	}
+	if isInternal {
+		return internalTopicError(plan.target)
+	}
+	if err := coldstream.CheckTopicName(plan.target); err != nil {
+		return err
 	}
 	if plan.source.ConfigsErr != nil {
 		p.warn("topic %s: its configs were not recorded (%v)", t.Name, plan.source.ConfigsErr)
 	}
-	return plan, checkTarget(plan.target)
+	p.topics = append(p.topics, plan)
+	return nil
 }
 
-// checkNames finds maps that speak of no topic, and two topics with one target.
+func internalTopicError(name string) error {
+	return fmt.Errorf("topic %s is internal: what is in it is restored through Kafka's own requests, not written into it; --map gives it another name", name)
+}
+
+// checkNames finds maps that rename nothing, and two topics with one target. A map of a
+// whole family of names may find others of it renamed already.
 func (p *Plan) checkNames(refused *RefusedError) error {
 	for i := range p.req.Maps {
 		m := &p.req.Maps[i]
-		used := slices.ContainsFunc(p.topics, func(t *topicPlan) bool { _, ok := m.apply(t.source.Name); return ok })
+		used := slices.ContainsFunc(p.topics, func(t *topicPlan) bool {
+			_, ok := m.apply(t.source.Name)
+			return ok && (m.from != nil || t.renamedBy == m)
+		})
 		if !used && len(refused.Reasons) == 0 {
-			return &UsageError{Text: fmt.Sprintf("--map to %q matches none of the topics to restore", m.to)}
+			return &UsageError{Text: fmt.Sprintf("--map to %q renames none of the topics to restore", m.to)}
 		}
 	}
 	byTarget := map[string]string{}
@@ -170,6 +195,7 @@ func (p *Plan) openHistory(ctx context.Context) error {
 		views = append(views, view)
 		owners = append(owners, t)
 	}
+	p.findMissing(views)
 	for _, id := range p.req.Partitions {
 		if !found[id] {
 			return &UsageError{Text: fmt.Sprintf("--partitions: none of the topics has partition %d in snapshot %s", id, p.Snapshot.ID)}
@@ -189,6 +215,24 @@ func (p *Plan) openHistory(ctx context.Context) error {
 		slices.SortFunc(t.partitions, func(a, b *partitionPlan) int { return cmp.Compare(a.target.Partition, b.target.Partition) })
 	}
 	return nil
+}
+
+// findMissing finds partitions that the backup could not read: what comes back of their
+// topics is not all that they were, and must not look so.
+func (p *Plan) findMissing(views []vault.View) {
+	held := map[coldstream.TopicPartition]bool{}
+	for _, view := range views {
+		held[view.Stream.TopicPartition()] = true
+	}
+	for _, t := range p.topics {
+		for _, part := range t.source.Partitions {
+			asked := p.req.Partitions == nil || slices.Contains(p.req.Partitions, part.ID)
+			if asked && !held[coldstream.TopicPartition{Topic: t.source.Name, Partition: part.ID}] {
+				t.missing = append(t.missing, part.ID)
+				p.warn("%s-%d is not in snapshot %s: the backup could not read it", t.source.Name, part.ID, p.Snapshot.ID)
+			}
+		}
+	}
 }
 
 func (p *Plan) topicOf(view vault.View, cache map[coldstream.Incarnation]*topicPlan) *topicPlan {

@@ -171,14 +171,3 @@ func ParsePartitions(text string) ([]int32, error) {
 
 // maxPartitions is more than any topic has.
 const maxPartitions = 1_000_000
-
-// checkTarget refuses names that Kafka would refuse, and topics that are Kafka's own.
-func checkTarget(name string) error {
-	if err := coldstream.CheckTopicName(name); err != nil {
-		return err
-	}
-	if coldstream.IsInternalName(name) {
-		return errors.New("topic " + name + " is internal: what is in it is restored through Kafka's own requests, not written into it; --map gives it another name")
-	}
-	return nil
-}

@@ -142,19 +142,6 @@ func FuzzParsePartitions(f *testing.F) {
 	})
 }
 
-func TestCheckTarget(t *testing.T) {
-	for name, want := range map[string]string{
-		"orders": "", "_schemas": "", "a.b-c_d": "", "...": "",
-		"": "no topic name", ".": "no topic name", "..": "no topic name", "a/b": "no topic name", strings.Repeat("x", 250): "no topic name",
-		"__consumer_offsets": "is internal", "__anything": "is internal",
-	} {
-		err := checkTarget(name)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("checkTarget(%q) = %v, want %q", name, err, want)
-		}
-	}
-}
-
 func TestErrorsSayWhatToDo(t *testing.T) {
 	usage := &UsageError{Text: "what", Next: "how"}
 	if usage.Error() != "what" || usage.UsageHint() != "how" {

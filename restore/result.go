@@ -115,6 +115,12 @@ func (x *execution) result() *Result {
 		for _, part := range t.partitions {
 			r.Partitions = append(r.Partitions, x.partitionResult(t, part))
 		}
+		for _, id := range t.missing {
+			err := fmt.Errorf("snapshot %s does not hold it: the backup could not read it", x.plan.Snapshot.ID)
+			r.Partitions = append(r.Partitions, PartitionResult{
+				Topic: t.source.Name, Partition: id, TargetTopic: t.target, TargetPartition: id, Offsets: "translated", Error: err.Error(), err: err,
+			})
+		}
 		for _, h := range t.configs.held {
 			r.RetentionHeld = append(r.RetentionHeld, HeldConfig{t.target, h.name, h.value, h.command(t.target)})
 		}
@@ -137,13 +143,13 @@ func (x *execution) partitionResult(t *topicPlan, part *partitionPlan) Partition
 		Topic: t.source.Name, Partition: part.stream.View.Stream.Partition,
 		TargetTopic: part.target.Topic, TargetPartition: part.target.Partition,
 		Offsets: "translated", Why: part.why, Records: progress.records,
-		DroppedAborted: progress.aborted, DroppedUndecided: progress.pending, err: progress.err,
+		DroppedAborted: progress.aborted, DroppedUndecided: progress.pending, err: cmp.Or(progress.err, progress.configsErr),
 	}
 	if part.exact {
 		out.Offsets, out.Why = "exact", ""
 	}
-	if progress.err != nil {
-		out.Error = progress.err.Error()
+	if out.err != nil {
+		out.Error = out.err.Error()
 	}
 	return out
 }
