@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -47,7 +48,43 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldOf(t, realCluster(t).Addrs())
+	w := newWorldOf(t, realCluster(t).Addrs())
+	topics, groups := w.names()
+	w.Cleanup(func() { w.leaveOnly(topics, groups) })
+	return w
+}
+
+// names are those of all topics and groups.
+func (w *world) names() (topics, groups []string) {
+	w.Helper()
+	listed, err := w.adm.ListTopics(context.Background())
+	if err != nil {
+		w.Fatal(err)
+	}
+	known, err := w.adm.ListGroups(context.Background())
+	if err != nil {
+		w.Fatal(err)
+	}
+	return listed.Names(), known.Groups()
+}
+
+// leaveOnly removes what a test made, so that the next one may use the names.
+func (w *world) leaveOnly(topics, groups []string) {
+	w.Helper()
+	in := func(kept []string) func(string) bool {
+		return func(name string) bool { return slices.Contains(kept, name) }
+	}
+	topicsNow, groupsNow := w.names()
+	if made := slices.DeleteFunc(topicsNow, in(topics)); len(made) > 0 {
+		if _, err := w.adm.DeleteTopics(context.Background(), made...); err != nil {
+			w.Error(err)
+		}
+	}
+	if made := slices.DeleteFunc(groupsNow, in(groups)); len(made) > 0 {
+		if _, err := w.adm.DeleteGroups(context.Background(), made...); err != nil {
+			w.Error(err)
+		}
+	}
 }
 
 // newFakeWorld is a world of kfake, which is lenient: only what it has in common with a
@@ -78,7 +115,7 @@ func (w *world) newClient(opts ...kgo.Opt) *kgo.Client {
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(w.addrs...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchMaxBytes(32 << 20), kgo.BrokerMaxWriteBytes(64 << 20), kgo.UnknownTopicRetries(20),
-		kgo.MaxBufferedRecords(100_000),
+		kgo.MaxBufferedRecords(100_000), kgo.MetadataMinAge(10 * time.Millisecond),
 	}, opts...)...)
 	if err != nil {
 		w.Fatal(err)
