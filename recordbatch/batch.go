@@ -235,6 +235,12 @@ func (b Batch) Check() error {
 	if b.checksum() != binary.BigEndian.Uint32(b[17:]) {
 		return corruptf("batch at offset %d: bad checksum", b.BaseOffset())
 	}
+	return b.checkCounts()
+}
+
+// checkCounts proves that a magic 2 header's offsets and count fit together, so that
+// arithmetic with them neither overflows nor goes below zero.
+func (b Batch) checkCounts() error {
 	base, delta, count := b.BaseOffset(), b.LastOffsetDelta(), b.RecordCount()
 	if base < 0 || delta < 0 || base > math.MaxInt64-int64(delta)-1 || count < 0 || int64(count) > int64(delta)+1 {
 		return corruptf("batch at offset %d of %d records up to offset +%d", base, count, delta)
@@ -257,31 +263,57 @@ type ControlMarker struct {
 	CoordinatorEpoch int32
 }
 
-// ControlMarker reads the transaction marker of a control batch. It is false for a batch
-// that compaction emptied, and for kinds of control records other than commit and abort.
+// ControlMarker reads the transaction marker of a control batch, which is its first
+// record. It is false for a batch that compaction emptied, and for kinds of control
+// records other than commit and abort. As Kafka does, it reads versions of the marker that
+// are newer than those it knows.
 func (b Batch) ControlMarker() (ControlMarker, bool, error) {
 	m := ControlMarker{Offset: b.BaseOffset(), ProducerID: b.ProducerID(), ProducerEpoch: b.ProducerEpoch()}
 	if !b.IsControl() || b.RecordCount() == 0 {
 		return m, false, nil
 	}
-	records, err := NewDecoder().Decode(b, maxControlBytes)
+	record, err := b.controlRecord()
 	if err != nil {
-		return m, false, err
+		return m, false, fmt.Errorf("control batch at offset %d: %w", b.BaseOffset(), err)
 	}
-	key, value := records[0].Key, records[0].Value
+	key, value := record.Key, record.Value
 	if len(key) < controlKeyBytes {
 		return m, false, corruptf("control batch at offset %d with a key of %d bytes", b.BaseOffset(), len(key))
 	}
-	kind := binary.BigEndian.Uint16(key[2:])
+	version, kind := int16(binary.BigEndian.Uint16(key)), binary.BigEndian.Uint16(key[2:])
+	if version < 0 {
+		return m, false, corruptf("control batch at offset %d of version %d", b.BaseOffset(), version)
+	}
 	if kind != controlAbort && kind != controlCommit {
 		return m, false, nil
 	}
 	m.Commit = kind == controlCommit
-	m.Offset += int64(records[0].OffsetDelta)
+	m.Offset += int64(record.OffsetDelta)
 	if len(value) >= controlValueBytes {
 		m.CoordinatorEpoch = int32(binary.BigEndian.Uint32(value[2:]))
 	}
 	return m, true, nil
+}
+
+// controlRecord decodes the first record, without allocating if it is not compressed:
+// topics of small transactions have as many control batches as others.
+func (b Batch) controlRecord() (Record, error) {
+	if err := b.checkCounts(); err != nil {
+		return Record{}, err
+	}
+	payload := b.payload()
+	if b.Codec() != CodecNone {
+		var err error
+		if payload, err = NewDecoder().decompress(b.Codec(), payload, maxControlBytes); err != nil {
+			return Record{}, err
+		}
+	}
+	r := recordReader{b: payload, room: maxControlBytes}
+	record := r.record()
+	if r.err == nil && (record.OffsetDelta < 0 || record.OffsetDelta > b.LastOffsetDelta()) {
+		r.err = corruptf("record at %+d", record.OffsetDelta)
+	}
+	return record, r.err
 }
 
 const maxControlBytes = 64 << 10

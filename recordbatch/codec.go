@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -15,18 +16,20 @@ import (
 	"coldstream"
 )
 
-// errTooLarge means that decompressed records pass the limit that the caller set.
-var errTooLarge = errors.New("records are larger than allowed when decompressed")
+// errTooLarge means that decoded records pass the limit that the caller set.
+var errTooLarge = fmt.Errorf("decoded, the records take more memory than allowed: %w", coldstream.ErrUnsupported)
 
-// maxZstdWindow is larger than any window that Kafka's producers use.
+// maxZstdWindow is the largest window that Kafka's clients and brokers read.
 const maxZstdWindow = 128 << 20
 
 // Decoder decodes batches; it keeps its decompressors for the next one. It is used by
 // one goroutine at a time.
 type Decoder struct {
-	zstd *zstd.Decoder
 	gzip *gzip.Reader
 	lz4  *lz4.Reader
+
+	zstd      *zstd.Decoder
+	zstdLimit int64
 }
 
 // NewDecoder makes a decoder; its memory is taken when it is first used.
@@ -35,8 +38,6 @@ func NewDecoder() *Decoder { return &Decoder{} }
 // decompress returns the decoded payload, of at most limit bytes. It aliases the input
 // if that is not compressed.
 func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, error) {
-	var from io.Reader
-	var err error
 	switch codec {
 	case CodecNone:
 		if int64(len(payload)) > limit {
@@ -46,17 +47,22 @@ func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, 
 	case CodecSnappy:
 		return decodeSnappy(payload, limit)
 	case CodecGzip:
-		from, err = d.gzipReader(payload)
+		from, err := d.gzipReader(payload)
+		if err != nil {
+			return nil, corruptf("decompress %s records: %v", codec, err)
+		}
+		return d.read(codec, from, limit)
 	case CodecLZ4:
-		from = d.lz4Reader(payload)
+		return d.read(codec, d.lz4Reader(bytes.NewReader(payload)), limit)
 	case CodecZstd:
-		from, err = d.zstdReader(payload)
-	default:
-		return nil, fmt.Errorf("records compressed with %s: %w", codec, coldstream.ErrUnsupported)
+		return d.decodeZstd(payload, limit)
 	}
-	if err != nil {
-		return nil, corruptf("decompress %s records: %v", codec, err)
-	}
+	return nil, fmt.Errorf("records compressed with %s: %w", codec, coldstream.ErrUnsupported)
+}
+
+// read reads all that a decompressor gives, if that is not more than limit bytes.
+func (d *Decoder) read(codec Codec, from io.Reader, limit int64) ([]byte, error) {
+	limit = max(0, min(limit, math.MaxInt64-1))
 	var out bytes.Buffer
 	if _, err := io.Copy(&out, io.LimitReader(from, limit+1)); err != nil {
 		return nil, corruptf("decompress %s records: %v", codec, err)
@@ -76,23 +82,35 @@ func (d *Decoder) gzipReader(payload []byte) (io.Reader, error) {
 	return d.gzip, d.gzip.Reset(bytes.NewReader(payload))
 }
 
-func (d *Decoder) lz4Reader(payload []byte) io.Reader {
+func (d *Decoder) lz4Reader(payload io.Reader) io.Reader {
 	if d.lz4 == nil {
 		d.lz4 = lz4.NewReader(nil)
 	}
-	d.lz4.Reset(bytes.NewReader(payload))
+	d.lz4.Reset(payload)
 	return d.lz4
 }
 
-func (d *Decoder) zstdReader(payload []byte) (io.Reader, error) {
-	if d.zstd == nil {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
+// decodeZstd decodes whole payloads: decoding a stream would take the window that a
+// frame claims, up to 128 MiB, before the first byte is there.
+func (d *Decoder) decodeZstd(payload []byte, limit int64) ([]byte, error) {
+	// A smaller limit would make the library refuse frames for their windows.
+	bound := max(limit, maxZstdWindow)
+	if d.zstd == nil || d.zstdLimit != bound {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(uint64(bound)))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("make zstd decoder: %w", err)
 		}
-		d.zstd = r
+		d.zstd, d.zstdLimit = r, bound
 	}
-	return d.zstd, d.zstd.Reset(bytes.NewReader(payload))
+	out, err := d.zstd.DecodeAll(payload, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || int64(len(out)) > limit {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, corruptf("decompress zstd records: %v", err)
+	}
+	return out, nil
 }
 
 // xerialMagic begins what Java's snappy streams write: a header, then blocks with their

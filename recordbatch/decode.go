@@ -3,20 +3,27 @@ package recordbatch
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 )
 
 // Decode returns the records of a magic 2 batch. They alias the batch, or memory that
-// the decoder does not use again. decompressed bytes are bounded by limit.
+// the decoder does not use again. What decompressing and decoding take in memory is a
+// small multiple of limit at most, and 128 MiB for zstd; records for which that does not
+// suffice are an error that wraps [coldstream.ErrUnsupported].
 func (d *Decoder) Decode(b Batch, limit int64) ([]Record, error) {
 	if b.legacy() {
 		return nil, corruptf("message of magic %d at offset %d has no records", b.Magic(), b.BaseOffset())
 	}
-	payload, err := d.decompress(b.Codec(), b.payload(), limit)
-	if err != nil {
-		return nil, fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
+	if err := b.checkCounts(); err != nil {
+		return nil, err
 	}
-	records, err := decodeRecords(payload, b.RecordCount())
+	payload := b.payload()
+	if b.RecordCount() > 0 || len(payload) > 0 { // what compaction emptied is not even a frame
+		var err error
+		if payload, err = d.decompress(b.Codec(), payload, limit); err != nil {
+			return nil, fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
+		}
+	}
+	records, err := decodeRecords(payload, b.RecordCount(), limit-int64(len(payload)))
 	if err != nil {
 		return nil, fmt.Errorf("batch at offset %d: %w", b.BaseOffset(), err)
 	}
@@ -69,52 +76,75 @@ func (d *Decoder) legacy(b Batch, limit int64) ([]Absolute, error) {
 	if b.Codec() == CodecNone {
 		return []Absolute{{Offset: b.BaseOffset(), TimestampMs: b.BaseTimestampMs(), Key: key, Value: value}}, nil
 	}
-	inner, err := d.decompress(b.Codec(), value, limit)
-	if err != nil {
-		return nil, fmt.Errorf("message at offset %d: %w", b.BaseOffset(), err)
+	inner, err := d.decompressSet(b, value, limit)
+	if err == nil {
+		var records []Absolute
+		if records, err = b.innerRecords(inner, limit-int64(len(inner))); err == nil {
+			return records, nil
+		}
 	}
+	return nil, fmt.Errorf("message at offset %d: %w", b.BaseOffset(), err)
+}
+
+func (d *Decoder) decompressSet(b Batch, value []byte, limit int64) ([]byte, error) {
+	switch {
+	case b.Codec() == CodecZstd: // Kafka refuses it, too
+		return nil, corruptf("zstd in a message of magic %d", b.Magic())
+	case b.Codec() == CodecLZ4 && b.Magic() == 0:
+		return d.read(CodecLZ4, d.lz4Reader(mendLZ4Header(value)), limit)
+	}
+	return d.decompress(b.Codec(), value, limit)
+}
+
+// innerRecords reads the messages in a compressed one. What they take in memory besides
+// the bytes is bounded by room.
+func (b Batch) innerRecords(inner []byte, room int64) ([]Absolute, error) {
 	var out []Absolute
 	for len(inner) > 0 {
 		m, rest, err := Next(inner)
 		if err != nil || !m.legacy() || m.Codec() != CodecNone {
-			return nil, corruptf("message at offset %d: bad inner message", b.BaseOffset())
+			return nil, corruptf("bad inner message %d", len(out)+1)
 		}
 		if err := m.Check(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("inner %w", err)
 		}
-		k, v, err := m.legacyBody()
+		key, value, err := m.legacyBody()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("inner %w", err)
 		}
-		out = append(out, Absolute{Offset: m.BaseOffset(), TimestampMs: m.BaseTimestampMs(), Key: k, Value: v})
-		inner = rest
+		if room -= absoluteCost; room < 0 {
+			return nil, errTooLarge
+		}
+		record := Absolute{Offset: m.BaseOffset(), TimestampMs: m.BaseTimestampMs(), Key: key, Value: value}
+		if b.HasLogAppendTime() && m.Magic() > 0 {
+			record.TimestampMs = b.BaseTimestampMs()
+		}
+		out, inner = append(out, record), rest
 	}
-	return b.placeInner(out)
+	if len(out) == 0 {
+		return nil, corruptf("no inner message")
+	}
+	return out, b.placeInner(out)
 }
 
 // placeInner turns inner offsets into absolute ones: magic 1 counts them from the first,
-// and the outer message has the offset of the last.
-func (b Batch) placeInner(records []Absolute) ([]Absolute, error) {
-	if len(records) == 0 {
-		return nil, nil
-	}
+// and the outer message has the offset of the last. No record may be placed behind that,
+// where the next batch is.
+func (b Batch) placeInner(records []Absolute) error {
 	shift := int64(0)
 	if b.Magic() == 1 {
 		shift = b.BaseOffset() - records[len(records)-1].Offset
 	}
-	last := int64(-1)
+	before := int64(-1)
 	for i := range records {
-		r := &records[i]
-		if r.Offset > math.MaxInt64-max(shift, 0) || r.Offset+shift <= last {
-			return nil, corruptf("message at offset %d: bad inner offsets", b.BaseOffset())
+		at := records[i].Offset
+		if shift < 0 || at <= before || at > b.BaseOffset()-shift {
+			return corruptf("inner offset %d", at)
 		}
-		r.Offset += shift
-		last = r.Offset
-		if b.HasLogAppendTime() {
-			r.TimestampMs = b.BaseTimestampMs()
-		}
+		before = at
+		records[i].Offset = at + shift
 	}
-	return records, nil
+	return nil
 }
 
 // legacyBody returns key and value of a message of magic 0 or 1.
@@ -123,26 +153,26 @@ func (b Batch) legacyBody() (key, value []byte, err error) {
 	if b.Magic() == 1 {
 		rest = rest[8:]
 	}
-	if key, rest, err = cutLegacyBytes(rest); err == nil {
-		value, rest, err = cutLegacyBytes(rest)
-	}
-	if err != nil || len(rest) > 0 {
+	key, rest, keyFits := cutLegacyBytes(rest)
+	value, rest, valueFits := cutLegacyBytes(rest)
+	if !keyFits || !valueFits || len(rest) > 0 {
 		return nil, nil, corruptf("message at offset %d: key and value do not fit its length", b.BaseOffset())
 	}
 	return key, value, nil
 }
 
-func cutLegacyBytes(b []byte) (value, rest []byte, err error) {
+// cutLegacyBytes cuts off bytes with their length in front; any negative length is null.
+func cutLegacyBytes(b []byte) (value, rest []byte, fits bool) {
 	if len(b) < 4 {
-		return nil, nil, ErrPartial
+		return nil, nil, false
 	}
 	n := int32(binary.BigEndian.Uint32(b))
 	b = b[4:]
-	switch {
-	case n == -1:
-		return nil, b, nil
-	case n < 0 || int64(n) > int64(len(b)):
-		return nil, nil, ErrPartial
+	if n < 0 {
+		return nil, b, true
 	}
-	return b[:n:n], b[n:], nil
+	if int64(n) > int64(len(b)) {
+		return nil, nil, false
+	}
+	return b[:n:n], b[n:], true
 }

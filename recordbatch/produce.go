@@ -27,7 +27,7 @@ func (b Batch) Need(firstOffset, nextOffset int64) Need {
 		return Reencode
 	case b.IsControl(), b.RecordCount() == 0:
 		return Skip
-	case b.RecordCount() != b.LastOffsetDelta()+1: // compaction left holes
+	case int64(b.RecordCount()) != int64(b.LastOffsetDelta())+1: // compaction left holes
 		return Reencode
 	case b.HasLogAppendTime(): // a producer cannot say this; records have other times inside
 		return Reencode
@@ -80,19 +80,27 @@ func Build(records []Absolute, codec Codec, p Producer) (Batch, error) {
 	if len(records) == 0 || len(records) > math.MaxInt32 {
 		return nil, errors.New("a batch needs records")
 	}
-	base, maxMs := records[0].TimestampMs, records[0].TimestampMs
-	var raw []byte
+	base, maxMs, size := records[0].TimestampMs, records[0].TimestampMs, 0
 	for i := range records {
 		r := &records[i]
 		if r.Offset != records[0].Offset+int64(i) {
 			return nil, errors.New("the records of a batch to produce must have consecutive offsets")
 		}
 		maxMs = max(maxMs, r.TimestampMs)
-		raw = AppendRecord(raw, &Record{
-			TimestampDelta: r.TimestampMs - base, OffsetDelta: int32(i), Key: r.Key, Value: r.Value, Headers: r.Headers,
-		})
+		relative := r.relative(i, base)
+		size += relative.size()
+	}
+	raw := make([]byte, 0, size)
+	for i := range records {
+		relative := records[i].relative(i, base)
+		raw = AppendRecord(raw, &relative)
 	}
 	return assemble(header{codec: codec, count: int32(len(records)), baseMs: base, maxMs: maxMs}, raw, p)
+}
+
+// relative is the record as the i-th of a batch.
+func (r *Absolute) relative(i int, baseMs int64) Record {
+	return Record{TimestampDelta: r.TimestampMs - baseMs, OffsetDelta: int32(i), Key: r.Key, Value: r.Value, Headers: r.Headers}
 }
 
 type header struct {

@@ -1,6 +1,11 @@
 package recordbatch
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+
+	"coldstream"
+)
 
 // Record is one record of a batch, in the form of distances to the batch's base offset
 // and base timestamp. Slices alias the decoded batch; a null key, value or header value
@@ -74,25 +79,59 @@ func varintSize(v int64) int {
 	return n
 }
 
+// What decoded records take in memory besides their bytes: a [Record] and the [Absolute]
+// made of it, and a [Header]. Seven bytes may be a whole record and two a header, so
+// without counting them a bound on decompressed bytes would bound little.
+const (
+	recordCost   = 96 + absoluteCost
+	absoluteCost = 88
+	headerCost   = 48
+	// minRecordSize is that of a record without key, value and headers.
+	minRecordSize = 7
+	minHeaderSize = 2
+)
+
+// errMalformed means that the fields of a record do not fit into its length.
+var errMalformed = fmt.Errorf("the record does not fit its length: %w", coldstream.ErrCorrupt)
+
 // recordReader takes decoded records apart. After an error it returns zero values.
 type recordReader struct {
-	b   []byte
-	bad bool
+	b    []byte
+	room int64 // what headers may still take in memory
+	err  error // the first that was met
 }
 
-func (r *recordReader) varint() int64 {
+func (r *recordReader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.b = nil
+}
+
+// int32 reads a number that Kafka reads into 32 bits: of at most five bytes.
+func (r *recordReader) int32() int32 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 || n > binary.MaxVarintLen32 || v != int64(int32(v)) {
+		r.fail(errMalformed)
+		return 0
+	}
+	r.b = r.b[n:]
+	return int32(v)
+}
+
+func (r *recordReader) int64() int64 {
 	v, n := binary.Varint(r.b)
 	if n <= 0 {
-		r.bad, r.b = true, nil
+		r.fail(errMalformed)
 		return 0
 	}
 	r.b = r.b[n:]
 	return v
 }
 
-func (r *recordReader) take(n int64) []byte {
-	if n < 0 || n > int64(len(r.b)) {
-		r.bad, r.b = true, nil
+func (r *recordReader) take(n int32) []byte {
+	if r.err != nil || n < 0 || int64(n) > int64(len(r.b)) {
+		r.fail(errMalformed)
 		return nil
 	}
 	out := r.b[:n:n]
@@ -100,9 +139,11 @@ func (r *recordReader) take(n int64) []byte {
 	return out
 }
 
+// nullable reads bytes that may be null. Kafka writes -1 for that, and its brokers and
+// clients take any negative length for it.
 func (r *recordReader) nullable() []byte {
-	n := r.varint()
-	if n == -1 {
+	n := r.int32()
+	if r.err != nil || n < 0 {
 		return nil
 	}
 	if n == 0 {
@@ -111,53 +152,72 @@ func (r *recordReader) nullable() []byte {
 	return r.take(n)
 }
 
-func decodeRecords(payload []byte, count int32) ([]Record, error) {
-	r := &recordReader{b: payload}
-	// Seven bytes are the least that a record takes: the count cannot make us allocate
-	// more than the payload is worth.
-	out := make([]Record, 0, min(int64(count), int64(len(payload)/7)+1))
-	for range count {
-		length := r.varint()
-		body := &recordReader{b: r.take(length)}
-		if r.bad {
-			return nil, corruptf("records end after %d of %d", len(out), count)
+// record reads a whole record.
+func (r *recordReader) record() Record {
+	body := recordReader{b: r.take(r.int32()), room: r.room, err: r.err}
+	rec := body.fields()
+	if len(body.b) > 0 {
+		body.fail(errMalformed)
+	}
+	r.room = body.room
+	if body.err != nil {
+		r.fail(body.err)
+		return Record{}
+	}
+	return rec
+}
+
+func (r *recordReader) fields() Record {
+	var rec Record
+	if attributes := r.take(1); attributes != nil {
+		rec.Attributes = int8(attributes[0])
+	}
+	rec.TimestampDelta = r.int64()
+	rec.OffsetDelta = r.int32()
+	rec.Key, rec.Value = r.nullable(), r.nullable()
+	rec.Headers = r.headers()
+	return rec
+}
+
+func (r *recordReader) headers() []Header {
+	n := int64(r.int32())
+	if r.err != nil || n == 0 {
+		return nil
+	}
+	if n < 0 || n > int64(len(r.b)/minHeaderSize) {
+		r.fail(errMalformed)
+		return nil
+	}
+	if r.room -= n * headerCost; r.room < 0 {
+		r.fail(errTooLarge)
+		return nil
+	}
+	out := make([]Header, n)
+	for i := range out {
+		out[i].Key = r.take(r.int32()) // a header's key is never null
+		out[i].Value = r.nullable()
+	}
+	return out
+}
+
+// decodeRecords decodes a payload which is count records and nothing else. What they
+// take in memory besides the payload is bounded by room.
+func decodeRecords(payload []byte, count int32, room int64) ([]Record, error) {
+	if int64(count) > int64(len(payload)/minRecordSize) {
+		return nil, corruptf("%d records in %d bytes", count, len(payload))
+	}
+	if room -= int64(count) * recordCost; room < 0 {
+		return nil, errTooLarge
+	}
+	r := recordReader{b: payload, room: room}
+	out := make([]Record, count)
+	for i := range out {
+		if out[i] = r.record(); r.err != nil {
+			return nil, fmt.Errorf("record %d of %d: %w", i+1, count, r.err)
 		}
-		rec := body.record()
-		if body.bad || len(body.b) > 0 {
-			return nil, corruptf("record %d does not fit its length", len(out))
-		}
-		out = append(out, rec)
 	}
 	if len(r.b) > 0 {
 		return nil, corruptf("%d bytes behind the last record", len(r.b))
 	}
 	return out, nil
-}
-
-func (r *recordReader) record() Record {
-	var rec Record
-	if attributes := r.take(1); attributes != nil {
-		rec.Attributes = int8(attributes[0])
-	}
-	rec.TimestampDelta = r.varint()
-	delta := r.varint()
-	if delta != int64(int32(delta)) {
-		r.bad = true
-	}
-	rec.OffsetDelta = int32(delta)
-	rec.Key, rec.Value = r.nullable(), r.nullable()
-	headers := r.varint()
-	if headers < 0 || headers > int64(len(r.b))/2 {
-		r.bad = r.bad || headers != 0
-		return rec
-	}
-	for range headers {
-		key := r.nullable()
-		r.bad = r.bad || key == nil // a header key is never null
-		rec.Headers = append(rec.Headers, Header{Key: key, Value: r.nullable()})
-		if r.bad {
-			break
-		}
-	}
-	return rec
 }
