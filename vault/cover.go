@@ -52,6 +52,7 @@ func (s *rowSet) cover(view View, damage []*DamageError) coverage {
 			at = gap.NextOffset
 			continue
 		}
+		next = min(next, s.nextGap(at))
 		out.lost = append(out.lost, lostRange(view.Stream, damage, at, next))
 		at = next
 	}
@@ -222,6 +223,15 @@ func (s *rowSet) explain(at, next int64) (coldstream.Gap, bool) {
 		}
 	}
 	return coldstream.Gap{}, false
+}
+
+// nextGap is where the first gap behind an offset begins.
+func (s *rowSet) nextGap(at int64) int64 {
+	i, _ := slices.BinarySearchFunc(s.gaps, at+1, func(g format.Gap, at int64) int { return cmp.Compare(g.FirstOffset, at) })
+	if i == len(s.gaps) {
+		return math.MaxInt64
+	}
+	return s.gaps[i].FirstOffset
 }
 
 func (s *segment) run(firstOffset, nextOffset int64) Run {

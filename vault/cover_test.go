@@ -83,6 +83,7 @@ func TestCover(t *testing.T) {
 		"gap at the end":                {[]storedRow{rowNamed('A', row(0, 10, 1, 0))}, []format.Gap{gap(10, 30)}, nil, view(0, 20, 1), "A[0,10) log_start_advanced[10,20)"},
 		"gap around a row":              {[]storedRow{rowNamed('A', row(5, 6, 1, 5))}, []format.Gap{gap(0, 10)}, nil, view(0, 10, 1), "log_start_advanced[0,5) A[5,6) log_start_advanced[6,10)"},
 		"lost":                          {[]storedRow{rowNamed('A', row(0, 10, 1, 0)), rowNamed('B', row(15, 20, 1, 15))}, nil, nil, view(0, 25, 1), "A[0,10) LOST[10,15) B[15,20) LOST[20,25)"},
+		"lost before a gap":             {[]storedRow{rowNamed('A', row(15, 20, 1, 15))}, []format.Gap{gap(10, 15)}, nil, view(5, 20, 1), "LOST[5,10) log_start_advanced[10,15) A[15,20)"},
 		"two begun at once":             {[]storedRow{rowNamed('A', row(0, 3, 1, 0)), rowNamed('B', row(5, 9, 1, 5))}, nil, []int64{0, 5}, view(0, 9, 1), "A[0,3) log_start_advanced[3,5) B[5,9)"},
 		"empty row":                     {[]storedRow{rowNamed('A', row(0, 10, 1, 0)), rowNamed(0, row(10, 20))}, nil, nil, view(0, 20, 1), "A[0,10) -[10,20)"},
 		"empty row over data":           {[]storedRow{rowNamed(0, row(0, 30)), rowNamed('A', row(0, 10, 1, 0)), rowNamed('B', row(20, 25, 1, 20))}, nil, nil, view(0, 30, 1), "A[0,10) -[10,20) B[20,25) -[25,30)"},

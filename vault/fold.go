@@ -40,6 +40,9 @@ func (c *Catalog) readCommits(ctx context.Context, v *Vault) error {
 		}
 	}
 	c.waiting = nil
+	if !c.hasBase && len(c.commits) > 0 {
+		c.report(format.VaultKey, KindAltered, errors.New("neither the base nor any commit opens as an object of the vault ID that it says"))
+	}
 	return nil
 }
 
