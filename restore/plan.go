@@ -76,7 +76,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	for _, d := range catalog.Damage() {
 		p.warn("%v", d)
 	}
-	snapshot, chosen, err := SelectSnapshot(catalog.Snapshots(), &req)
+	snapshot, chosen, err := Choose(catalog, &req)
 	if err != nil {
 		return nil, err
 	}

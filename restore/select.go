@@ -12,6 +12,16 @@ import (
 
 const minPrefix = 4
 
+// Choose is [SelectSnapshot] over a catalog. Where damage may be why nothing is found, the
+// damage is the error.
+func Choose(catalog *vault.Catalog, req *Request) (*vault.Snapshot, []coldstream.Topic, error) {
+	snapshot, topics, err := SelectSnapshot(catalog.Snapshots(), req)
+	if damage := catalog.Damage(); err != nil && len(damage) > 0 {
+		return nil, nil, fmt.Errorf("%v; it may have been lost: %d objects of the catalog are damaged, the first: %w", err, len(damage), damage[0]) //nolint:errorlint // no longer an error of the command line
+	}
+	return snapshot, topics, err
+}
+
 // SelectSnapshot finds the snapshot that a command means: the one with the given ID or
 // unique prefix, or else the newest that holds all topics asked for, of the one cluster
 // in the vault. Snapshots are oldest first. Topics are those chosen, in order of name.

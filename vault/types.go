@@ -120,7 +120,11 @@ func (e *DamageError) Error() string {
 	if e.NextOffset > e.FirstOffset {
 		lost = fmt.Sprintf(", which costs %s offsets [%d, %d)", e.Stream.TopicPartition(), e.FirstOffset, e.NextOffset)
 	}
-	return fmt.Sprintf("object %s is %s%s: %v", e.Object, e.Kind, lost, e.Cause)
+	state := "is " + e.Kind
+	if e.Kind == KindDoesNotJoin {
+		state = "does not join"
+	}
+	return fmt.Sprintf("object %s %s%s: %v", e.Object, state, lost, e.Cause)
 }
 
 // Unwrap gives the cause and [coldstream.ErrCorrupt].

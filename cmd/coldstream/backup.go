@@ -250,9 +250,7 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 			e.note("not saved: %s: %v", f.TopicPartition, f.Err)
 		}
 	}
-	for _, d := range r.Damage {
-		e.note("damage in the vault: %v", d)
-	}
+	listDamage(e, r.Damage)
 	if len(r.Damage) > 0 {
 		e.hint("what only damaged objects told was fetched again where the cluster still had it; see: coldstream verify --deep")
 	}

@@ -82,14 +82,24 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 
 // noteDamage prints what of a catalog could not be read; a list without it is not whole.
 func noteDamage(e *env, damage []*vault.DamageError) error {
-	for _, d := range damage {
-		e.note("damage in the vault: %v", d)
-	}
+	listDamage(e, damage)
 	if len(damage) > 0 {
 		e.hint("see what it costs with: coldstream verify --deep")
 		return &incomplete{exitDamage}
 	}
 	return nil
+}
+
+// listDamage names the first objects; verify names all.
+func listDamage(e *env, damage []*vault.DamageError) {
+	const named = 10
+	for i, d := range damage {
+		if i == named {
+			e.note("damage in the vault: %d objects more", len(damage)-i)
+			return
+		}
+		e.note("damage in the vault: %v", d)
+	}
 }
 
 func topicCount(s *vault.Snapshot) int {
@@ -153,7 +163,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 			return err
 		}
 	}
-	snapshot, topics, err := restore.SelectSnapshot(catalog.Snapshots(), req)
+	snapshot, topics, err := restore.Choose(catalog, req)
 	if err != nil {
 		return err
 	}

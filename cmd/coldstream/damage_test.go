@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"coldstream/kafka/embedded"
+)
+
+// flip alters one bit of every file that matches a pattern below the vault.
+func flip(t *testing.T, vault, pattern string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(vault, pattern))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("nothing matches %s: %v", pattern, err)
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content[len(content)/2] ^= 1
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestALostCatalogIsDamageAndNoEmptyVault(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	flip(t, vault, "commits/*/*/*")
+	command(t, nil, "snapshots", "--vault", vault).must(t, exitDamage).says(t, "commits/", "altered")
+	command(t, nil, "ls", "--vault", vault).must(t, exitDamage).says(t, "holds no snapshot", "altered")
+	command(t, nil, "restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders=again", "--yes").must(t, exitDamage).says(t, "altered")
+	var d verifyDocument
+	command(t, nil, "verify", "--vault", vault, "-o", "json").must(t, exitDamage).into(t, &d)
+	if len(d.Problems) != 1 || d.Problems[0].Kind != "altered" {
+		t.Errorf("problems %+v", d.Problems)
+	}
+	// What the lost commit told is fetched again.
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDamage).says(t, "fetched again")
+	command(t, nil, "restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders=again", "--yes").must(t, exitDone)
+}
+
+func TestADamagedPackCostsItsPartitionOnly(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"}, embedded.Topic{Name: "other"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault, "-t", "orders").must(t, exitDone)
+	flip(t, vault, "packs/*/*/*")
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	command(t, nil, "verify", "--vault", vault).must(t, exitDone)
+	var d verifyDocument
+	command(t, nil, "verify", "--deep", "--vault", vault, "-o", "json").must(t, exitDamage).into(t, &d)
+	if len(d.Problems) != 1 || d.Problems[0].Topic != "orders" || d.Problems[0].FirstOffset != 0 || d.Problems[0].NextOffset != 100 {
+		t.Errorf("problems %+v", d.Problems)
+	}
+	var r struct {
+		Partitions []struct {
+			Topic   string
+			Records int64
+			Error   string
+		}
+	}
+	command(t, nil, "restore", "-b", at, "--vault", vault, "--all-topics", "--map", "/(.*)/=$1-again", "--yes", "-o", "json").must(t, exitDamage).into(t, &r)
+	for _, p := range r.Partitions {
+		if p.Topic == "orders" && (p.Records != 0 || p.Error == "") || p.Topic == "other" && (p.Records != 100 || p.Error != "") {
+			t.Errorf("partition %+v", p)
+		}
+	}
+}
