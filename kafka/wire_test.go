@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"sync"
 
@@ -121,8 +122,7 @@ func (c *wireConn) Write(b []byte) (int, error) {
 	key := c.key
 	c.mu.Unlock()
 	if c.wire.takeLoss(key) {
-		c.Conn.Close()
-		return 0, net.ErrClosed
+		return 0, errors.Join(net.ErrClosed, c.Conn.Close())
 	}
 	return c.Conn.Write(b)
 }
