@@ -70,7 +70,7 @@ func TestExitCodesAndWhatIsSaidWithThem(t *testing.T) {
 
 		{"snapshots of no vault", []string{"snapshots", "--vault", missing}, exitNoVault, nil},
 		{"ls of an empty vault", []string{"ls", "--vault", vault}, exitUsage, []string{"no snapshot"}},
-		{"ls of an unknown snapshot", []string{"ls", "--vault", vault, "--snapshot", "abcd"}, exitUsage, []string{"abcd"}},
+		{"ls of an unknown snapshot", []string{"ls", "--vault", vault, "--snapshot", "abcd"}, exitUsage, []string{"no snapshot"}},
 		{"verify of no vault", []string{"verify", "--vault", missing}, exitNoVault, nil},
 		{"verify of an empty vault", []string{"verify", "--vault", vault}, exitDone, nil},
 	} {
