@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -30,17 +32,34 @@ var testNow = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 // enough to delete them.
 var recentMs = testNow.Add(-time.Minute).UnixMilli()
 
+// breakingStore is a store in memory that fails where a test says so.
+type breakingStore struct {
+	*mem.Store
+	breaks func(method, key string) error // nil: nothing does
+}
+
+func (s *breakingStore) Create(ctx context.Context, key string, body []byte) error {
+	if s.breaks != nil {
+		if err := s.breaks("create", key); err != nil {
+			return err
+		}
+	}
+	return s.Store.Create(ctx, key, body)
+}
+
 // world is a vault in memory, filled by hand, and an embedded cluster to restore into.
 type world struct {
-	store  *mem.Store
+	store  *breakingStore
 	vault  *vault.Vault
 	fake   *kfake.Cluster
 	target *kafka.Client
+	// backups is their number: each is a minute after the one before.
+	backups int
 }
 
 func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 	t.Helper()
-	w := &world{store: mem.New(), fake: kafkatest.StartFake(t, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)}
+	w := &world{store: &breakingStore{Store: mem.New()}, fake: kafkatest.StartFake(t, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)}
 	var err error
 	if w.vault, err = vault.Init(t.Context(), w.store, vault.InitOptions{Now: func() time.Time { return testNow }}); err != nil {
 		t.Fatal(err)
@@ -175,7 +194,8 @@ func (b batch) encode() []byte {
 // sourceTopic is a topic as a backup found it: what is in its snapshot, and its logs.
 type sourceTopic struct {
 	coldstream.Topic
-	logs []sourceLog // by partition
+	logs   []sourceLog // by partition
+	stored bool        // by an earlier backup: the snapshot only shows it
 }
 
 // sourceLog is one partition's log [start, next) and its batches, in order.
@@ -228,16 +248,22 @@ func (w *world) backUp(t *testing.T, topics []sourceTopic, groups ...coldstream.
 		t.Fatal(err)
 	}
 	slices.SortFunc(topics, func(a, b sourceTopic) int { return strings.Compare(a.Name, b.Name) })
-	changes := vault.Changes{Snapshot: &vault.NewSnapshot{Time: testNow, ClusterID: "source", Metadata: vault.Metadata{
+	w.backups++
+	at := testNow.Add(time.Duration(w.backups) * time.Minute)
+	changes := vault.Changes{Snapshot: &vault.NewSnapshot{Time: at, ClusterID: "source", Metadata: vault.Metadata{
 		Cluster: coldstream.Cluster{ID: "source"}, Groups: groups, Missing: map[string]string{},
 	}}}
 	for _, topic := range topics {
 		changes.Snapshot.Metadata.Topics = append(changes.Snapshot.Metadata.Topics, topic.Topic)
 		for id, log := range topic.logs {
 			if !log.absent {
+				data, gaps, scans := len(changes.Data), len(changes.Gaps), len(changes.Scans)
 				log.addTo(&changes, coldstream.Stream{
 					Incarnation: coldstream.Incarnation{ClusterID: "source", Topic: topic.Name, TopicID: topic.ID}, Partition: int32(id),
 				})
+				if topic.stored {
+					changes.Data, changes.Gaps, changes.Scans = changes.Data[:data], changes.Gaps[:gaps], changes.Scans[:scans]
+				}
 			}
 		}
 	}
@@ -416,6 +442,9 @@ func (w *world) committed(t *testing.T, group string) map[string]int64 {
 	}
 	defer client.Close()
 	offsets, err := kadm.NewClient(client).FetchOffsets(t.Context(), group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

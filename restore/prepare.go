@@ -63,30 +63,35 @@ func (x *execution) meetAgain(ctx context.Context) error {
 }
 
 // prepareTopics makes the topics that are missing, and lifts the limits of those there.
+// It waits for all answers also after an error, to know what was done.
 func (x *execution) prepareTopics(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(topicsAtOnce)
 	for _, t := range x.plan.topics {
 		group.Go(func() error {
-			if !t.create {
-				if err := x.plan.target.AlterTopicConfigs(ctx, t.target, coldstream.ConfigChange{Set: t.configs.during}); err != nil {
-					return fmt.Errorf("prepare topic %s: %w", t.target, err)
-				}
-				t.prepared = true
-				return nil
-			}
-			err := x.plan.target.CreateTopic(ctx, t.newTopic)
-			if errors.Is(err, fs.ErrExist) {
-				return fmt.Errorf("topic %s was made by somebody else meanwhile: %w", t.target, err)
-			}
-			if err != nil {
-				return fmt.Errorf("make topic %s: %w", t.target, err)
-			}
-			t.prepared = true
-			return nil
+			err := x.prepare(ctx, t)
+			t.prepared = err == nil || ctx.Err() != nil // then it may be
+			return err
 		})
 	}
 	return group.Wait()
+}
+
+func (x *execution) prepare(ctx context.Context, t *topicPlan) error {
+	if !t.create {
+		if err := x.plan.target.AlterTopicConfigs(ctx, t.target, coldstream.ConfigChange{Set: t.configs.during}); err != nil {
+			return fmt.Errorf("prepare topic %s: %w", t.target, err)
+		}
+		return nil
+	}
+	err := x.plan.target.CreateTopic(ctx, t.newTopic)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("topic %s was made by somebody else meanwhile: %w", t.target, err)
+	}
+	if err != nil {
+		return fmt.Errorf("make topic %s: %w", t.target, err)
+	}
+	return nil
 }
 
 // findTopicIDs binds each partition to the incarnation that was planned for, so that
@@ -139,12 +144,26 @@ func (x *execution) leaveUntouched(ctx context.Context) {
 		case sent:
 			x.warnIncomplete(t)
 		default:
-			if err := x.plan.target.AlterTopicConfigs(ctx, t.target, t.configs.putBack()); err != nil {
+			if err := x.undo(ctx, t); err != nil {
 				x.plan.req.Observer.Observe(&coldstream.Warning{
-					Text: fmt.Sprintf("topic %s is empty, and keeps the configs of the restore: %v", t.target, err),
+					Text: fmt.Sprintf("topic %s is empty, and may keep the configs of the restore: %v", t.target, err),
 					Hint: "delete it, or put its configs back",
 				})
 			}
 		}
 	}
+}
+
+// undo puts the configs of a topic back that was prepared, or may have been.
+func (x *execution) undo(ctx context.Context, t *topicPlan) error {
+	cluster, err := x.plan.target.Metadata(ctx, []string{t.target})
+	if err != nil {
+		return err
+	}
+	for _, found := range cluster.Topics {
+		if errors.Is(found.Err, coldstream.ErrUnknownTopic) {
+			return nil
+		}
+	}
+	return x.plan.target.AlterTopicConfigs(ctx, t.target, t.configs.putBack())
 }
