@@ -16,6 +16,7 @@ import (
 type segment struct {
 	firstOffset, nextOffset int64
 	row                     *storedRow
+	forked                  bool // a newer epoch ends it
 }
 
 // coverage is what the rows of a stream make of a view.
@@ -116,16 +117,21 @@ func (s *rowSet) segments(view View) (data, empty *sweep) {
 	var rows, fillers []segment
 	for i := range s.rows {
 		r := &s.rows[i]
+		lead := r.NextOffset // what is below says no epoch
+		if len(r.Epochs) > 0 {
+			lead = r.Epochs[0].FirstOffset
+		}
 		switch {
 		case r.Length == 0:
-			fillers = append(fillers, segment{r.FirstOffset, r.NextOffset, r})
-		case len(r.Epochs) == 0:
-			if next := l.legacyEnd(r); next > r.FirstOffset {
-				rows = append(rows, segment{r.FirstOffset, next, r})
-			}
-		default:
-			rows = l.appendSegments(rows, r)
+			fillers = append(fillers, segment{firstOffset: r.FirstOffset, nextOffset: r.NextOffset, row: r})
+		case r.BaseOffset < lead:
+			rows = l.appendLegacy(rows, r, lead)
+		case r.FirstOffset < lead:
+			// Nothing was there, whatever becomes of the epoch behind it.
+			hole := &storedRow{Row: format.Row{FirstOffset: r.FirstOffset, NextOffset: lead, BaseOffset: r.FirstOffset}}
+			fillers = append(fillers, segment{firstOffset: r.FirstOffset, nextOffset: lead, row: hole})
 		}
+		rows = l.appendSegments(rows, r)
 	}
 	order := func(a, b segment) int {
 		return cmp.Or(cmp.Compare(a.firstOffset, b.firstOffset), cmp.Compare(b.nextOffset, a.nextOffset))
@@ -167,13 +173,17 @@ func (l lineage) end(epoch int32) (int64, bool) {
 	return math.MaxInt64, true
 }
 
-// legacyEnd says where a row of legacy batches ends, which say no epoch: where the first
-// epoch begins, if that is behind the row's begin.
-func (l lineage) legacyEnd(r *storedRow) int64 {
+// appendLegacy takes the part of a row below lead: legacy batches, which say no epoch. They
+// end where the first epoch begins, if they begin below that.
+func (l lineage) appendLegacy(dst []segment, r *storedRow, lead int64) []segment {
+	next := lead
 	if len(l) > 0 && l[0].FirstOffset > r.FirstOffset {
-		return min(r.NextOffset, l[0].FirstOffset)
+		next = min(lead, l[0].FirstOffset)
 	}
-	return r.NextOffset
+	if next <= r.FirstOffset {
+		return dst
+	}
+	return append(dst, segment{r.FirstOffset, next, r, next < lead})
 }
 
 func (l lineage) appendSegments(dst []segment, r *storedRow) []segment {
@@ -182,15 +192,15 @@ func (l lineage) appendSegments(dst []segment, r *storedRow) []segment {
 		if !ok {
 			continue
 		}
-		first, next := r.FirstOffset, min(end, r.NextOffset)
-		if j > 0 {
+		first, next := r.FirstOffset, r.NextOffset
+		if j > 0 || r.BaseOffset < e.FirstOffset {
 			first = max(first, e.FirstOffset)
 		}
 		if j+1 < len(r.Epochs) {
-			next = min(next, r.Epochs[j+1].FirstOffset)
+			next = r.Epochs[j+1].FirstOffset
 		}
-		if next > first {
-			dst = append(dst, segment{first, next, r})
+		if s := (segment{first, min(end, next), r, end < next}); s.nextOffset > s.firstOffset {
+			dst = append(dst, s)
 		}
 	}
 	return dst
@@ -201,7 +211,7 @@ func joinSegments(in []segment) []segment {
 	var out []segment
 	for _, s := range in {
 		if n := len(out); n > 0 && out[n-1].row == s.row && out[n-1].nextOffset == s.firstOffset {
-			out[n-1].nextOffset = s.nextOffset
+			out[n-1].nextOffset, out[n-1].forked = s.nextOffset, s.forked
 			continue
 		}
 		out = append(out, s)
@@ -242,6 +252,7 @@ func (s *segment) run(firstOffset, nextOffset int64) Run {
 		MaxBatchBytes: r.MaxBatchBytes, MaxTimestampMs: r.MaxTimestampMs,
 		Partial: firstOffset != r.FirstOffset || nextOffset != r.NextOffset || r.BaseOffset < firstOffset,
 		ref:     rowRef{r.pack, &r.Row},
+		forked:  s.forked && nextOffset == s.nextOffset,
 	}
 	if r.isDense() {
 		run.Records, run.Partial = nextOffset-firstOffset, false

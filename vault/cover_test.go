@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"coldstream"
+	"coldstream/blob/mem"
+	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
 )
 
@@ -55,6 +57,8 @@ func (c coverage) String() string {
 func TestCover(t *testing.T) {
 	forked := []storedRow{rowNamed('A', row(0, 10, 1, 0)), rowNamed('B', row(5, 8, 2, 5)), rowNamed('C', row(8, 20, 2, 8))}
 	reborn := []storedRow{rowNamed('A', row(0, 10, 1, 0)), rowNamed('B', row(5, 14, 2, 5)), rowNamed('C', row(5, 20, 1, 5, 3, 12))}
+	holed := rowNamed('A', row(0, 20, 5, 8))
+	holed.BaseOffset = 8
 	gap := func(first, next int64) format.Gap {
 		return format.Gap{FirstOffset: first, NextOffset: next, Cause: coldstream.GapLogStartAdvanced}
 	}
@@ -89,6 +93,9 @@ func TestCover(t *testing.T) {
 		"empty row over data":           {[]storedRow{rowNamed(0, row(0, 30)), rowNamed('A', row(0, 10, 1, 0)), rowNamed('B', row(20, 25, 1, 20))}, nil, nil, view(0, 30, 1), "A[0,10) -[10,20) B[20,25) -[25,30)"},
 		"empty row before a fork":       {[]storedRow{rowNamed('A', row(0, 10, 1, 0)), rowNamed(0, row(10, 20)), rowNamed('B', row(12, 25, 2, 12))}, nil, nil, view(0, 25, 2), "A[0,10) -[10,12) B[12,25)"},
 		"legacy batches":                {[]storedRow{rowNamed('A', row(0, 10)), rowNamed('B', row(10, 20)), rowNamed('C', row(20, 30, 5, 20))}, nil, nil, view(0, 30, 5), "A[0,10) B[10,20) C[20,30)"},
+		"legacy batches, then others":   {[]storedRow{rowNamed('A', row(0, 20, 5, 10)), rowNamed('B', row(15, 18, 6, 15))}, nil, nil, view(0, 18, 6), "A[0,15) B[15,18)"},
+		"of which an epoch was lost":    {[]storedRow{rowNamed('A', row(0, 20, 5, 10)), rowNamed('B', row(10, 18, 6, 10))}, nil, nil, view(0, 18, 6), "A[0,10) B[10,18)"},
+		"a hole before a lost epoch":    {[]storedRow{holed, rowNamed('B', row(8, 18, 6, 8))}, nil, nil, view(0, 18, 6), "-[0,8) B[8,18)"},
 		"legacy batches, truncated":     {[]storedRow{rowNamed('A', row(0, 10)), rowNamed('B', row(10, 20)), rowNamed('C', row(15, 18, 5, 15))}, nil, nil, view(0, 18, 5), "A[0,10) B[10,15) C[15,18)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,27 +138,42 @@ func TestLostRangeBlames(t *testing.T) {
 func TestRunOfRow(t *testing.T) {
 	dense := rowNamed('A', row(5, 15, 1, 5))
 	dense.Transactions = []format.TransactionStart{{ProducerID: 7, FirstOffset: 6}}
-	run := (&segment{5, 15, &dense}).run(8, 12)
+	run := (&segment{5, 15, &dense, false}).run(8, 12)
 	if !run.Dense() || run.Partial || run.Records != 4 || len(run.Transactions) != 1 {
 		t.Errorf("part of a dense row: %+v", run)
 	}
 	marked := dense
 	marked.Records, marked.Markers = 8, []format.Marker{{Offset: 7}, {Offset: 12}}
-	run = (&segment{5, 15, &marked}).run(8, 15)
+	run = (&segment{5, 15, &marked, false}).run(8, 15)
 	if run.Dense() || !run.Partial || len(run.Markers) != 1 || run.Markers[0].Offset != 12 {
 		t.Errorf("part of a row with markers: %+v", run)
 	}
-	run = (&segment{5, 15, &marked}).run(5, 15)
+	run = (&segment{5, 15, &marked, false}).run(5, 15)
 	if run.Dense() || run.Partial || run.Records != 8 {
 		t.Errorf("whole row with markers: %+v", run)
 	}
 	below := dense
 	below.BaseOffset, below.Records = 3, 10
-	if run = (&segment{5, 15, &below}).run(5, 15); run.Dense() || !run.Partial {
+	if run = (&segment{5, 15, &below, false}).run(5, 15); run.Dense() || !run.Partial {
 		t.Errorf("row whose first batch begins below it, with holes: %+v", run)
 	}
 	below.Records = 12
-	if run = (&segment{5, 15, &below}).run(5, 15); !run.Dense() || run.Records != 10 {
+	if run = (&segment{5, 15, &below, false}).run(5, 15); !run.Dense() || run.Records != 10 {
 		t.Errorf("row whose first batch begins below it: %+v", run)
+	}
+}
+
+// TestForkInsideABatch: logs are truncated between batches, so what straddles the begin of
+// a newer epoch was lost whole: the newer log began lower, and its first batches were
+// compacted away.
+func TestForkInsideABatch(t *testing.T) {
+	k := newKit(t, mem.New())
+	s := stream("orders", 0)
+	w := k.writer()
+	k.commit(w, Changes{Data: data(s, piece(t, 0, 9, 1)), Scans: begin(s, 0)})
+	k.commit(w, Changes{Data: data(s, Piece{FirstOffset: 6, NextOffset: 10, Batches: batchOf(t, 7, 3, 2, recordbatch.CodecNone)})})
+	h := k.history(View{Stream: s, NextOffset: 10, LastEpoch: 2})[0]
+	if got, damage := offsets(t, h, 0); got != "0-2@1 3-5@1 7-9@2" || damage != nil {
+		t.Errorf("behind the fork: %s, %v", got, damage)
 	}
 }

@@ -248,7 +248,8 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	}
 	if commit.Snapshot != nil {
 		for _, view := range commit.Snapshot.Views {
-			if !head(view.Stream).covers(view) {
+			h := head(view.Stream)
+			if !h.covers(view) && (!proven || !h.reaches(view)) {
 				return nil, false
 			}
 		}
@@ -259,15 +260,13 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 // covers says that a view lies within what the head holds. A view of an older leader
 // epoch may be of a fork: another writer has seen since that the log lost its end.
 func (h *headState) covers(view format.View) bool {
-	switch {
-	case h == nil || view.Scan > h.scan || view.LogStartOffset < h.floor:
-		return false
-	case view.Scan < h.scan:
-		return true
-	case view.LastEpoch < h.epochs.last():
-		return view.NextOffset <= h.reach
-	}
-	return view.NextOffset <= h.nextOffset
+	return h.reaches(view) && (view.Scan < h.scan || view.LastEpoch < h.epochs.last() || view.NextOffset <= h.nextOffset)
+}
+
+// reaches says that a view lies within what any history of the stream held.
+func (h *headState) reaches(view format.View) bool {
+	return h != nil && view.Scan <= h.scan && view.LogStartOffset >= h.floor &&
+		(view.Scan < h.scan || view.NextOffset <= h.reach)
 }
 
 // beginScan applies the fact that a reading began at a log start: what lies below was

@@ -87,6 +87,9 @@ type Run struct {
 	Partial        bool
 
 	ref rowRef
+	// forked says that the log lost its end at NextOffset. It did so between two batches:
+	// one that goes on behind it was lost as a whole.
+	forked bool
 }
 
 // Dense says that each offset of the run is a data record, so that producing the
