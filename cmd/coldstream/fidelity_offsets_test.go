@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -106,6 +107,7 @@ type transactor struct {
 	topic  string
 	client *kgo.Client
 	number int
+	time   time.Time // of the records; zero is now
 }
 
 func (w *world) newTransactor(topic, id string) *transactor {
@@ -126,7 +128,9 @@ func (x *transactor) write(fate string, n int) {
 	var records []*kgo.Record
 	for range n {
 		x.number++
-		records = append(records, &kgo.Record{Topic: x.topic, Key: []byte(fmt.Sprint(x.number)), Value: []byte(fmt.Sprintf("%s %d", fate, x.number))})
+		records = append(records, &kgo.Record{
+			Topic: x.topic, Key: fmt.Append(nil, x.number), Value: fmt.Appendf(nil, "%s %d", fate, x.number), Timestamp: x.time,
+		})
 	}
 	produce(x.T, x.client, records[:n/2]...)
 	produce(x.T, x.client, records[n/2:]...)

@@ -23,6 +23,7 @@ var shared = kafkatest.NewShared(kafkatest.Config{Properties: map[string]string{
 	"replica.fetch.max.bytes":             "33554432",
 	"group.initial.rebalance.delay.ms":    "0",
 	"log.retention.check.interval.ms":     "86400000",
+	"log.cleaner.backoff.ms":              "100",
 	"transaction.state.log.min.isr":       "1",
 	"log.message.timestamp.after.max.ms":  "9223372036854775807",
 	"log.message.timestamp.before.max.ms": "9223372036854775807",

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"coldstream/kafka/kafkatest"
+)
+
+// rollTime gives timestamps hours ahead of now, which is that of transaction markers: with
+// segment.ms below that each begins a new segment, and the cleaner may have those before.
+func rollTime(n int) time.Time { return time.Now().Add(time.Duration(n) * time.Hour) }
+
+// createCleaned makes a topic that the cleaner looks after at once.
+func (w *world) createCleaned(topic string) {
+	w.Helper()
+	w.create(topic, 1, "cleanup.policy=compact", "min.cleanable.dirty.ratio=0.001", "segment.ms=600000")
+}
+
+// overwrite writes random records of few keys, tombstones among them, with all codecs and
+// in transactions that are committed or aborted.
+func (w *world) overwrite(random *rand.Rand, topic string) {
+	w.Helper()
+	x := w.newTransactor(topic, topic)
+	x.time = rollTime(0)
+	for i := range 15 {
+		codec := codecs()[i%len(codecs())]
+		var records []*kgo.Record
+		for range 1 + random.IntN(40) {
+			r := &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "key-%d", random.IntN(30)), Timestamp: rollTime(0), Headers: someHeaders(random)}
+			if random.IntN(6) > 0 {
+				r.Value = fmt.Appendf(nil, "value %d", random.Uint32())
+			}
+			records = append(records, r)
+		}
+		w.oneBatch(w.newClient(kgo.ProducerBatchCompression(codec), kgo.ManualFlushing()), records)
+		if i%4 == 0 {
+			x.begin()
+			x.write("aborted", 3)
+			x.end(kgo.TryAbort)
+			x.begin()
+			x.write("committed", 3)
+			x.end(kgo.TryCommit)
+		}
+	}
+}
+
+// roll begins a new segment, and waits until the cleaner has been through those before.
+func (w *world) roll(topic string, n int) []kafkatest.Record {
+	w.Helper()
+	before := len(w.read(topic))
+	w.produce(&kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "roll-%d", n), Value: []byte("x"), Timestamp: rollTime(n)})
+	var last []kafkatest.Record
+	w.await("the cleaner has been there and rests", func() bool {
+		now := w.read(topic)
+		rests := kafkatest.ContentHash(now) == kafkatest.ContentHash(last)
+		last = now
+		return len(now) <= before && rests // the new record is one more
+	})
+	return last
+}
+
+func TestCompactedTopicWithHoles(t *testing.T) {
+	w, random := newWorld(t), newRandom(t)
+	w.createCleaned("holes")
+	w.overwrite(random, "holes")
+	w.roll("holes", 2)
+	w.overwrite(random, "holes") // and what is not cleaned behind it
+	before, end := w.read("holes"), w.logRanges("holes")[0].Next
+	survive := surviving(before)
+	wanted := w.groupsAnywhere(random, "holes", survive, end)
+	saved := w.backup("holes")
+	same(t, "the cleaner rested", kafkatest.ContentHash(w.read("holes")), kafkatest.ContentHash(before))
+	same(t, "records saved", saved.Records, int64(len(before)))
+	same(t, "saved again", w.backup("holes").Records, int64(0))
+	w.verify()
+
+	w.restoring("-t", "holes", "--map", "holes=holes-exact", "--offsets", "exact").must(t, exitFailed).says(t, "nothing was restored: holes-exact-0 cannot keep its offsets")
+	if w.exists("holes-exact") {
+		t.Error("a refused restore made its topic")
+	}
+	r := w.restore("-t", "holes", "--map", "holes=holes-copy", "--groups")
+	same(t, "offsets", r.Partitions[0].Offsets, "translated")
+	same(t, "records", r.Partitions[0].Records, int64(len(survive)))
+	sameContent(t, w.read("holes-copy"), translated(survive, 0))
+	same(t, "configs", w.ownConfigs("holes-copy"), w.ownConfigs("holes"))
+	for group, offset := range wanted {
+		same(t, group, w.committed(group)["holes-copy-0"], fmt.Sprintf("%d of %s", offset, group))
+	}
+}
+
+// latest is what a compacted topic means: the last value of each key.
+func latest(records []kafkatest.Record) map[string]string {
+	out := map[string]string{}
+	for _, r := range surviving(records) {
+		if delete(out, string(r.Key)); r.Value != nil {
+			out[string(r.Key)] = string(r.Value)
+		}
+	}
+	return out
+}
+
+// The cleaner goes over what the vault holds already, and over what it does not.
+func TestCompactionBetweenBackups(t *testing.T) {
+	w, random := newWorld(t), newRandom(t)
+	w.createCleaned("cleaned")
+	for n := range 3 {
+		w.overwrite(random, "cleaned")
+		same(t, "gaps", w.backup("cleaned").Gaps, []gapReport{})
+		w.overwrite(random, "cleaned")
+		w.roll("cleaned", 2+2*n)
+	}
+	w.backup("cleaned")
+	w.verify()
+	w.restoreAs("cleaned", "cleaned-copy")
+	same(t, "the latest of each key", latest(w.read("cleaned-copy")), latest(w.read("cleaned")))
+}
