@@ -48,14 +48,7 @@ func (k *kit) edit(key string, change func(*format.Commit)) string {
 		k.Fatal(err)
 	}
 	change(commit)
-	if payload, err = commit.Append(nil); err != nil {
-		k.Fatal(err)
-	}
-	body, err := k.vault.seal(format.KindCommit, commit.ID.Key(), payload)
-	if err != nil {
-		k.Fatal(err)
-	}
-	replace(k, k.store, commit.ID.Key(), body)
+	k.place(commit)
 	return commit.ID.Key()
 }
 

@@ -241,7 +241,7 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 			return nil, false
 		case e.scan < h.scan: // a scan that is over does not move the head
 		case proven && e.firstOffset <= h.reach:
-			h.addProven(e.extent)
+			h.add(e.extent)
 		case !h.extend(e.extent):
 			return nil, false
 		}

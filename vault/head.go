@@ -40,23 +40,19 @@ type extent struct {
 // What begins in an older leader epoch than the head's last one, or says none (a gap),
 // may be of a fork that another commit has ended: it joins where any history was.
 func (h *headState) extend(e extent) bool {
-	was, joins := h.epochs.last(), e.firstOffset <= h.nextOffset
-	forked := len(e.epochs) == 0 || e.epochs[0].Epoch < was
-	if !joins && (!forked || e.firstOffset > h.reach) {
+	forked := len(e.epochs) == 0 || e.epochs[0].Epoch < h.epochs.last()
+	if e.firstOffset > h.nextOffset && (!forked || e.firstOffset > h.reach) {
 		return false
 	}
-	h.add(e, joins)
+	h.add(e)
 	return true
 }
 
-// addProven takes in an extent of a commit whose parents were all taken in: its writer
-// has seen that it joins, so that a hole only means that the head went back since.
-func (h *headState) addProven(e extent) {
-	h.add(e, e.firstOffset <= h.nextOffset)
-}
-
-func (h *headState) add(e extent, joins bool) {
-	was := h.epochs.last()
+// add takes in an extent that joins some history of the stream. That of a commit whose
+// parents were all taken in does: its writer has seen so, and a hole only means that the
+// head went back since.
+func (h *headState) add(e extent) {
+	was, joins := h.epochs.last(), e.firstOffset <= h.nextOffset
 	last := was
 	for i, start := range e.epochs {
 		after := int32(noEpoch)

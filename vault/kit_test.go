@@ -354,3 +354,8 @@ func (u *unreadable) List(ctx context.Context, prefix, after string) iter.Seq2[b
 	}
 	return u.Store.List(ctx, prefix, after)
 }
+
+func (c *counting) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	c.reads++
+	return c.Store.Read(ctx, key, offset, length)
+}

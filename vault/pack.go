@@ -14,6 +14,7 @@ import (
 
 // frame is what will be one zstd frame: blocks of one topic.
 type frame struct {
+	number     int // in its pack
 	blocks     []*block
 	decoded    int64
 	compressed bool // the producers compressed it already: stored as raw zstd blocks
@@ -28,42 +29,39 @@ type pack struct {
 
 // planPack lays out blocks, which are sorted by stream, in frames of about
 // [frameTarget]. Blocks of one topic share frames, so that quiet partitions compress
-// together; those that are compressed already have frames of their own.
+// together; those that are compressed already have frames of their own. The blocks of a
+// stream stay in their order through all frames: so a pack, decompressed, is read as a log.
 func planPack(blocks []*block) *pack {
 	p := &pack{}
 	var open [2]*frame
-	var topic coldstream.Incarnation
+	var stream coldstream.Stream
+	last := 0 // frame of the stream's block before
 	for _, b := range blocks {
 		if b.row.Length == 0 {
 			continue
 		}
-		if b.stream.Incarnation != topic {
-			topic, open = b.stream.Incarnation, [2]*frame{}
+		if b.stream.Incarnation != stream.Incarnation {
+			open = [2]*frame{}
+		}
+		if b.stream != stream {
+			stream, last = b.stream, 0
 		}
 		kind := 0
 		if b.isCompressed() {
 			kind = 1
 		}
 		f := open[kind]
-		if f == nil || f.decoded+b.row.Length > frameTarget {
-			f = &frame{compressed: kind == 1}
+		if f == nil || f.decoded+b.row.Length > frameTarget || f.number < last {
+			f = &frame{number: len(p.frames), compressed: kind == 1}
 			p.frames = append(p.frames, f)
 			open[kind] = f
 		}
-		b.row.Frame, b.row.Offset = p.indexOf(f), f.decoded
+		last = f.number
+		b.row.Frame, b.row.Offset = last, f.decoded
 		f.blocks = append(f.blocks, b)
 		f.decoded += b.row.Length
 	}
 	return p
-}
-
-// indexOf finds a frame that is still open: one of the last two.
-func (p *pack) indexOf(f *frame) int {
-	for i := len(p.frames) - 1; ; i-- {
-		if p.frames[i] == f {
-			return i
-		}
-	}
 }
 
 // encode makes the pack's bytes: frames on all cores, each decoded again and compared

@@ -88,7 +88,7 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 		if batch.NextOffset() <= from {
 			continue
 		}
-		if batch.BaseOffset() >= run.NextOffset {
+		if batch.BaseOffset() >= run.NextOffset || run.forked && batch.NextOffset() > run.NextOffset {
 			break
 		}
 		if !yield(batch, nil) {
