@@ -25,11 +25,9 @@ const maxZstdWindow = 128 << 20
 // Decoder decodes batches; it keeps its decompressors for the next one. It is used by
 // one goroutine at a time.
 type Decoder struct {
+	zstd *zstd.Decoder
 	gzip *gzip.Reader
 	lz4  *lz4.Reader
-
-	zstd      *zstd.Decoder
-	zstdLimit int64
 }
 
 // NewDecoder makes a decoder; its memory is taken when it is first used.
@@ -38,6 +36,8 @@ func NewDecoder() *Decoder { return &Decoder{} }
 // decompress returns the decoded payload, of at most limit bytes. It aliases the input
 // if that is not compressed.
 func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, error) {
+	var from io.Reader
+	var err error
 	switch codec {
 	case CodecNone:
 		if int64(len(payload)) > limit {
@@ -47,24 +47,27 @@ func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, 
 	case CodecSnappy:
 		return decodeSnappy(payload, limit)
 	case CodecGzip:
-		from, err := d.gzipReader(payload)
-		if err != nil {
-			return nil, corruptf("decompress %s records: %v", codec, err)
-		}
-		return d.read(codec, from, limit)
+		from, err = d.gzipReader(payload)
 	case CodecLZ4:
-		return d.read(codec, d.lz4Reader(bytes.NewReader(payload)), limit)
+		from = d.lz4Reader(bytes.NewReader(payload))
 	case CodecZstd:
-		return d.decodeZstd(payload, limit)
+		from, err = d.zstdReader(payload)
+	default:
+		return nil, fmt.Errorf("records compressed with %s: %w", codec, coldstream.ErrUnsupported)
 	}
-	return nil, fmt.Errorf("records compressed with %s: %w", codec, coldstream.ErrUnsupported)
+	if err != nil {
+		return nil, corruptf("decompress %s records: %v", codec, err)
+	}
+	return d.read(codec, from, limit)
 }
 
 // read reads all that a decompressor gives, if that is not more than limit bytes.
 func (d *Decoder) read(codec Codec, from io.Reader, limit int64) ([]byte, error) {
 	limit = max(0, min(limit, math.MaxInt64-1))
 	var out bytes.Buffer
-	if _, err := io.Copy(&out, io.LimitReader(from, limit+1)); err != nil {
+	if _, err := io.Copy(&out, io.LimitReader(from, limit+1)); errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return nil, errTooLarge
+	} else if err != nil {
 		return nil, corruptf("decompress %s records: %v", codec, err)
 	}
 	if int64(out.Len()) > limit {
@@ -90,27 +93,17 @@ func (d *Decoder) lz4Reader(payload io.Reader) io.Reader {
 	return d.lz4
 }
 
-// decodeZstd decodes whole payloads: decoding a stream would take the window that a
-// frame claims, up to 128 MiB, before the first byte is there.
-func (d *Decoder) decodeZstd(payload []byte, limit int64) ([]byte, error) {
-	// A smaller limit would make the library refuse frames for their windows.
-	bound := max(limit, maxZstdWindow)
-	if d.zstd == nil || d.zstdLimit != bound {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(uint64(bound)))
+// zstdReader decodes as a stream, so that reading can stop at a limit. That takes the
+// window that a frame claims, once per decoder.
+func (d *Decoder) zstdReader(payload []byte) (io.Reader, error) {
+	if d.zstd == nil {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
 		if err != nil {
-			return nil, fmt.Errorf("make zstd decoder: %w", err)
+			return nil, err
 		}
-		d.zstd, d.zstdLimit = r, bound
+		d.zstd = r
 	}
-	out, err := d.zstd.DecodeAll(payload, nil)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) || int64(len(out)) > limit {
-		return nil, errTooLarge
-	}
-	if err != nil {
-		return nil, corruptf("decompress zstd records: %v", err)
-	}
-	return out, nil
+	return d.zstd, d.zstd.Reset(bytes.NewReader(payload))
 }
 
 // xerialMagic begins what Java's snappy streams write: a header, then blocks with their
@@ -122,48 +115,62 @@ const (
 	xerialBlock  = 32 << 10
 )
 
+// decodeSnappy adds up what the blocks say, and takes memory once.
 func decodeSnappy(payload []byte, limit int64) ([]byte, error) {
-	if !bytes.HasPrefix(payload, xerialMagic) {
-		return appendSnappyBlock(nil, payload, limit)
-	}
-	if len(payload) < xerialHeader {
-		return nil, corruptf("decompress snappy records: short header")
-	}
+	size := int64(0)
+	err := eachSnappyBlock(payload, func(block []byte) error {
+		n, err := s2.DecodedLen(block)
+		if err != nil {
+			return err
+		}
+		// Snappy cannot expand a byte to more than 64: a length that lies costs nothing.
+		if size += int64(n); n > 64*len(block) {
+			return fmt.Errorf("%d bytes out of %d", n, len(block))
+		}
+		if size > limit {
+			return errTooLarge
+		}
+		return nil
+	})
 	var out []byte
-	for rest := payload[xerialHeader:]; len(rest) > 0; {
-		if len(rest) < 4 {
-			return nil, corruptf("decompress snappy records: short block")
-		}
-		n := uint64(binary.BigEndian.Uint32(rest))
-		if n > uint64(len(rest)-4) {
-			return nil, corruptf("decompress snappy records: block of %d bytes where %d are left", n, len(rest)-4)
-		}
-		var err error
-		if out, err = appendSnappyBlock(out, rest[4:4+n], limit); err != nil {
-			return nil, err
-		}
-		rest = rest[4+n:]
+	if err == nil {
+		out = make([]byte, 0, size)
+		err = eachSnappyBlock(payload, func(block []byte) error {
+			decoded, err := s2.Decode(out[len(out):cap(out)], block)
+			out = out[:len(out)+len(decoded)] // they are there already
+			return err
+		})
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, err
+	case err != nil:
+		return nil, corruptf("decompress snappy records: %v", err)
 	}
 	return out, nil
 }
 
-func appendSnappyBlock(dst, block []byte, limit int64) ([]byte, error) {
-	n, err := s2.DecodedLen(block)
-	if err != nil {
-		return nil, corruptf("decompress snappy records: %v", err)
+func eachSnappyBlock(payload []byte, do func(block []byte) error) error {
+	if !bytes.HasPrefix(payload, xerialMagic) {
+		return do(payload)
 	}
-	if int64(len(dst))+int64(n) > limit {
-		return nil, errTooLarge
+	if len(payload) < xerialHeader {
+		return errors.New("short header")
 	}
-	// Snappy cannot expand a byte to more than 64: a length that lies costs nothing.
-	if n > 64*len(block) {
-		return nil, corruptf("decompress snappy records: %d bytes out of %d", n, len(block))
+	for rest := payload[xerialHeader:]; len(rest) > 0; {
+		if len(rest) < 4 {
+			return errors.New("short block")
+		}
+		n := uint64(binary.BigEndian.Uint32(rest))
+		if n > uint64(len(rest)-4) {
+			return fmt.Errorf("block of %d bytes where %d are left", n, len(rest)-4)
+		}
+		if err := do(rest[4 : 4+n]); err != nil {
+			return err
+		}
+		rest = rest[4+n:]
 	}
-	out, err := s2.Decode(make([]byte, n), block)
-	if err != nil {
-		return nil, corruptf("decompress snappy records: %v", err)
-	}
-	return append(dst, out...), nil
+	return nil
 }
 
 // compress writes records as Java's producer would.

@@ -6,9 +6,9 @@ import (
 )
 
 // Decode returns the records of a magic 2 batch. They alias the batch, or memory that
-// the decoder does not use again. What decompressing and decoding take in memory is a
-// small multiple of limit at most, and 128 MiB for zstd; records for which that does not
-// suffice are an error that wraps [coldstream.ErrUnsupported].
+// the decoder does not use again. What they take in memory, decompressed and decoded, is
+// at most limit, and while decompressing several times that and, for zstd, a window of up
+// to 128 MiB. Records that need more are an error that wraps [coldstream.ErrUnsupported].
 func (d *Decoder) Decode(b Batch, limit int64) ([]Record, error) {
 	if b.legacy() {
 		return nil, corruptf("message of magic %d at offset %d has no records", b.Magic(), b.BaseOffset())

@@ -100,10 +100,11 @@ func (m maker) headers() []Header {
 	return out
 }
 
-// spec makes a batch with holes if it can have some.
+// spec makes a batch, with holes or without. Its times fit into the nanoseconds that
+// franz-go counts in.
 func (m maker) spec(codec Codec, count int) *spec {
 	s := &spec{
-		base: m.Int64N(math.MaxInt64 >> m.IntN(60)), baseMs: m.Int64N(math.MaxInt64>>20) - 1, epoch: m.Int32N(100), codec: codec,
+		base: m.Int64N(math.MaxInt64 >> m.IntN(60)), baseMs: m.Int64N(1<<42) - 1, epoch: m.Int32N(100), codec: codec,
 		producer: Producer{ID: m.Int64(), Epoch: int16(m.Int32N(math.MaxInt16)), Sequence: m.Int32()},
 	}
 	s.base = min(s.base, math.MaxInt64-(1<<24))
