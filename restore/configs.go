@@ -119,6 +119,7 @@ type retained struct {
 
 // hold keeps retention off where it would delete what was restored.
 func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
+	p.held = nil
 	effective := func(name string) string {
 		if v, ok := p.original[name]; ok {
 			return v

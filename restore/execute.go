@@ -30,6 +30,7 @@ type partitionProgress struct {
 	next     int64 // the target's end as we made it
 	sequence int32
 	offsets  offsetMap
+	segment  firstSegment
 	records  int64
 	aborted  int64
 	pending  int64 // undecided
@@ -45,7 +46,7 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
 	for _, t := range p.topics {
 		for _, part := range t.partitions {
-			x.partitions[part] = &partitionProgress{next: part.at}
+			x.partitions[part] = &partitionProgress{next: part.at, segment: t.firstSegment()}
 		}
 	}
 	if err := x.announce(ctx); err != nil {
@@ -178,6 +179,9 @@ func (x *execution) putBackConfigs(ctx context.Context) {
 		if x.topicFailed(t) {
 			x.warnIncomplete(t)
 			continue
+		}
+		if !x.plan.req.PutBackRetention {
+			t.configs.hold(x.retained(t), t.known, x.plan.req.Now())
 		}
 		change := t.configs.putBack()
 		if len(change.Set)+len(change.Remove) == 0 {

@@ -194,6 +194,7 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 		o.held.mapped.Target = p.next
 		p.offsets.add(o.held.mapped)
 	}
+	p.segment.add(o.held.batch)
 	p.next += int64(o.held.count)
 	p.sequence = recordbatch.NextSequence(p.sequence, o.held.count)
 	p.records += o.held.records

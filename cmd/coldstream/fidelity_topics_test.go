@@ -160,6 +160,19 @@ func TestRetentionThatWouldDeleteIsHeld(t *testing.T) {
 	same(t, "configs", w.ownConfigs("ancient-again"), map[string]string{"retention.ms": "604800000", "retention.bytes": "1000"})
 }
 
+// A broker begins a new segment where the times of records are far apart, and retention
+// then looks at each by itself: one new record does not save the old ones before it.
+func TestRetentionIsHeldForOldRecordsBeforeNewOnes(t *testing.T) {
+	w := newWorld(t)
+	w.create("old-and-new", 1, "retention.ms=3600000")
+	w.produce(&kgo.Record{Topic: "old-and-new", Value: []byte("old"), Timestamp: time.Now().Add(-30 * 24 * time.Hour)})
+	w.values("old-and-new", "new")
+	w.backup("old-and-new")
+	r := w.restore("-t", "old-and-new", "--map", "old-and-new=old-copy")
+	same(t, "held", r.RetentionHeld, []heldReport{{"old-copy", "retention.ms", "3600000"}})
+	same(t, "configs", w.ownConfigs("old-copy"), map[string]string{"retention.ms": "-1"})
+}
+
 // A config that the target does not know, and more replicas than it has brokers.
 func TestWhatTheTargetCannotHaveIsLeftOut(t *testing.T) {
 	fake := kafkatest.StartFake(t, kfake.NumBrokers(3))
