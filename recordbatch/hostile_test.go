@@ -67,7 +67,7 @@ func TestBombs(t *testing.T) {
 		if len(payload) > size/15 {
 			t.Fatalf("%s: %d bytes are no bomb", codec, len(payload))
 		}
-		const bound = 5 * limit
+		const bound = 6 * limit
 		if taken := mustRefuse(t, codec.String(), sealed(codec, 1, payload), limit, coldstream.ErrUnsupported); taken > bound {
 			t.Errorf("%s: %d MB allocated for a limit of %d MB", codec, taken>>20, limit>>20)
 		}
