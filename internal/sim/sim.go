@@ -149,7 +149,7 @@ func (s *Scheduler) Run() error {
 	}
 	s.Fail(s.config.Check())
 	s.End()
-	return s.failed()
+	return s.Failed()
 }
 
 const checkEvery = 5
@@ -164,12 +164,12 @@ func (s *Scheduler) RunCalm(role *Role, done func() bool) error {
 		s.advance(sl)
 		if done() || s.failure != nil {
 			s.kill(sl.proc)
-			return s.failed()
+			return s.Failed()
 		}
 	}
 	s.kill(sl.proc)
 	s.Fail(fmt.Errorf("%s does not end when it is alone", sl.proc.Name))
-	return s.failed()
+	return s.Failed()
 }
 
 // End kills all processes; what was in flight lands.
@@ -184,7 +184,8 @@ func (s *Scheduler) End() {
 	s.late = nil
 }
 
-func (s *Scheduler) failed() error {
+// Failed gives the [*Failure] of the schedule, if there is one.
+func (s *Scheduler) Failed() error {
 	if s.failure == nil {
 		return nil
 	}
