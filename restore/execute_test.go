@@ -138,6 +138,31 @@ func TestRestoreThatFailsBeforeItWrites(t *testing.T) {
 	}
 }
 
+// Interrupted while it waits for an answer, a restore does not know whether the topic has
+// its configs. It has the user's own afterwards.
+func TestRestoreThatIsInterruptedBeforeItWrites(t *testing.T) {
+	for _, key := range []kmsg.Key{kmsg.CreateTopics, kmsg.IncrementalAlterConfigs} {
+		w := newWorld(t)
+		w.backUp(t, []sourceTopic{topicOf("new", []sourceLog{dense(0, 3)}, "cleanup.policy=compact"), topicOf("there", []sourceLog{dense(0, 3)})})
+		w.create(t, "there", 1, "cleanup.policy=compact", "retention.ms=77")
+		p := w.plan(t, Request{})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Count: 1, Observe: true, When: func(kmsg.Request) bool { cancel(); return true }})
+		if _, err := p.Execute(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v, want the interruption", key.Name(), err)
+		}
+		if diff := cmp.Diff([]string{"cleanup.policy=compact", "retention.ms=77"}, w.configs(t, "there")); diff != "" {
+			t.Errorf("%s: configs of the topic that is there: -before +after:\n%s", key.Name(), diff)
+		}
+		if _, made := w.state(t)["new"]; made {
+			if diff := cmp.Diff([]string{"cleanup.policy=compact"}, w.configs(t, "new")); diff != "" {
+				t.Errorf("%s: configs of the topic that was made: -want +got:\n%s", key.Name(), diff)
+			}
+		}
+	}
+}
+
 // The plan may have waited for somebody's yes.
 func TestTargetThatChangedSinceThePlan(t *testing.T) {
 	w := newWorld(t)
@@ -310,7 +335,7 @@ func (w *world) join(t *testing.T, group, topic string) *kgo.Client {
 func TestGroupThatIsThere(t *testing.T) {
 	w := newWorld(t)
 	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(0, 9), dense(0, 9)}), topicOf("payments", []sourceLog{dense(0, 1)})},
-		groupOf("g", "orders", 5), groupOf("h", "payments", 1), groupOf("none", "orders"))
+		groupOf("g", "orders", 5), groupOf("h", "payments", 1), groupOf("none", "orders"), groupOf("unset", "orders", -1, 3))
 	w.create(t, "copy", 2)
 	old := []coldstream.GroupOffset{
 		{TopicPartition: coldstream.TopicPartition{Topic: "copy", Partition: 0}, Offset: 77, LeaderEpoch: -1, Metadata: "was"},
@@ -326,6 +351,8 @@ func TestGroupThatIsThere(t *testing.T) {
 	}
 	want := []GroupResult{{Group: "g", Status: "committed", Offsets: []GroupOffsetResult{
 		{Topic: "copy", Partition: 0, SourceOffset: 5, TargetOffset: 5, Metadata: "m5"},
+	}}, {Group: "unset", Status: "committed", Offsets: []GroupOffsetResult{
+		{Topic: "copy", Partition: 1, SourceOffset: 3, TargetOffset: 3, Metadata: "m3"},
 	}}}
 	if diff := cmp.Diff(want, r.Groups); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -69,7 +69,9 @@ func TestOffsetMapAgainstTheModel(t *testing.T) {
 		m, model := offsetMap{start: start, next: start}, modelMap{next: start}
 		source := rnd.Int64N(20)
 		for range rnd.IntN(12) {
-			source += rnd.Int64N(4) // what was not restored
+			source += rnd.Int64N(4)     // what was not restored
+			model.next += rnd.Int64N(2) // a marker in the target, say
+			m.next = model.next
 			n := 1 + rnd.Int64N(5)
 			m.add(mapped{Source: source, Target: m.next, Count: n})
 			for range n {
