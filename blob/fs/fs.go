@@ -4,8 +4,6 @@ package fsstore
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,20 +11,22 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 
 	"coldstream/blob"
 )
 
 const (
-	// tempDir holds files in the making. It is no valid key, so it is never listed.
-	tempDir  = ".tmp"
 	fileMode = 0o600
 	dirMode  = 0o700
 )
 
-// Store is a [blob.Store] in a folder. Symbolic links cannot lead out of it.
+// Store is a [blob.Store] in a folder. An object is a regular file. Symbolic links cannot
+// lead out of the folder, and one in the place of an object is an error, not an object:
+// passed over in silence it would take what is behind it out of the vault.
 type Store struct {
-	root *os.Root
+	root  *os.Root
+	flush func(*os.File) error // (*os.File).Sync, but in tests of what fails there
 
 	mu   sync.Mutex
 	made map[string]bool // folders known to be there, and synced into their parents
@@ -34,32 +34,34 @@ type Store struct {
 
 var _ blob.Store = (*Store)(nil)
 
-// Open opens a folder that must be there: else the error wraps fs.ErrNotExist.
+// Open opens a folder that must be there: else the error wraps fs.ErrNotExist. Nothing is
+// written before the first Create.
 func Open(dir string) (*Store, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{root: root, made: map[string]bool{}}, nil
+	return &Store{root: root, flush: (*os.File).Sync, made: map[string]bool{}}, nil
 }
 
 // Create opens a folder, and makes it and those above it if they are missing.
 func Create(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := makeVaultFolder(dir); err != nil {
 		return nil, err
 	}
 	return Open(dir)
 }
 
-// Foreign returns the name of something in a folder, or "" if it is empty; temporary
-// files left by a crash do not count. A folder that is not there wraps fs.ErrNotExist.
+// Foreign returns the name of something in a folder, or "" if it is empty. Temporary
+// files left by a crash do not count, nor does what a fresh file system has at its top. A
+// folder that is not there wraps fs.ErrNotExist.
 func Foreign(dir string) (string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
 	}
 	for _, e := range entries {
-		if e.Name() != tempDir {
+		if e.Name() != tempDir && e.Name() != "lost+found" {
 			return e.Name(), nil
 		}
 	}
@@ -78,98 +80,129 @@ func check(ctx context.Context, key string) error {
 
 // Create is [blob.Store.Create].
 func (s *Store) Create(ctx context.Context, key string, body []byte) error {
-	if err := check(ctx, key); err != nil {
-		return err
+	err := check(ctx, key)
+	if err == nil {
+		err = s.create(key, body)
 	}
-	dir := path.Dir(key)
-	if err := errors.Join(s.makeDir(tempDir), s.makeDir(dir)); err != nil {
-		return fmt.Errorf("create %s: %w", key, err)
+	// Somebody took a folder or the temporary file away: they are made once more, for a
+	// process that runs for months must not need a new start after that.
+	for retries := 2; retries > 0 && errors.Is(err, fs.ErrNotExist); retries-- {
+		s.forgetFolders()
+		err = s.create(key, body)
 	}
-	temp, err := s.writeTemp(body)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", key, err)
-	}
-	err = s.publish(temp, key)
-	// What is left behind by a failure here is never listed, and harms nobody.
-	_ = s.root.Remove(temp)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", key, err)
-	}
-	if err := s.syncDir(dir); err != nil {
-		return fmt.Errorf("create %s: sync folder: %w", key, err)
 	}
 	return nil
 }
 
-// writeTemp writes and syncs a new file; on failure nothing is left.
-func (s *Store) writeTemp(body []byte) (string, error) {
-	var random [12]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return "", err
-	}
-	name := path.Join(tempDir, hex.EncodeToString(random[:]))
-	f, err := s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+func (s *Store) create(key string, body []byte) error {
+	dir := path.Dir(key)
+	newDir, err := s.makeFolder(dir)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = f.Write(body)
-	if err == nil {
-		err = f.Sync()
+	// Publishing finds this too, but not on a full disk, and not before all is written.
+	if _, err := s.find(key); err == nil {
+		return s.taken(key)
 	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
+	newTempDir, err := s.makeFolder(tempDir)
+	if err != nil {
+		return err
+	}
+	temp, err := s.writeTemp(body)
+	if err != nil {
+		return err
+	}
+	if newDir || newTempDir {
+		s.sweep(temp.modTime)
+	}
+	err = s.publish(temp.name, key)
+	// What is left behind by a failure here is never listed, and swept later.
+	_ = s.root.Remove(temp.name)
+	if errors.Is(err, fs.ErrExist) {
+		return s.taken(key)
 	}
 	if err != nil {
-		_ = s.root.Remove(name) // the first error is the one to tell
-		return "", err
+		return err
 	}
-	return name, nil
+	return s.syncFolder(dir)
+}
+
+// taken is the error of Create for a key that has an object. Its maker may have been
+// killed, or be slow, between link and sync; who is told that the object is there builds
+// on it, so it is made durable first.
+func (s *Store) taken(key string) error {
+	if info, err := s.root.Lstat(key); err == nil && info.IsDir() {
+		return errors.New("it is the folder of other objects")
+	}
+	if _, err := s.find(key); err != nil {
+		return err
+	}
+	if err := s.syncFolder(path.Dir(key)); err != nil {
+		return err
+	}
+	return fs.ErrExist
 }
 
 // publish gives a finished file its name, if that is free.
 func (s *Store) publish(temp, key string) error {
 	err := s.root.Link(temp, key)
-	if err == nil || errors.Is(err, fs.ErrExist) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		// A network file system that lost its own answer asks again, and is told that
+		// the name is taken: by us.
+		if s.isSame(temp, key) {
+			return nil
+		}
 		return err
 	}
-	if done, renameErr := s.renameNoReplace(temp, key); done {
+	done, renameErr := s.renameNoReplace(temp, key)
+	switch {
+	case done:
 		return renameErr
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w (the file system must have hard links, or a rename that never replaces)", err)
 	}
 	return err
 }
 
-// makeDir makes a folder and those above it, each synced into its parent, once.
-func (s *Store) makeDir(dir string) error {
-	if dir == "." {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.makeDirLocked(dir)
+func (s *Store) isSame(a, b string) bool {
+	infoA, errA := s.root.Lstat(a)
+	infoB, errB := s.root.Lstat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
-func (s *Store) makeDirLocked(dir string) error {
-	if dir == "." || s.made[dir] {
-		return nil
+// find returns an object's facts. A folder is no object, and what is below a file is not
+// there; anything else in its place is an error that is not one of absence.
+func (s *Store) find(key string) (fs.FileInfo, error) {
+	info, err := s.root.Lstat(key)
+	switch {
+	case errors.Is(err, syscall.ENOTDIR), err == nil && info.IsDir():
+		return nil, fs.ErrNotExist
+	case err == nil && !info.Mode().IsRegular():
+		return nil, &notRegularError{info.Mode().Type()}
 	}
-	parent := path.Dir(dir)
-	if err := s.makeDirLocked(parent); err != nil {
-		return err
-	}
-	if err := s.root.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// Synced also where it was there: whoever made it may have crashed before its sync.
-	if err := s.syncDir(parent); err != nil {
-		return err
-	}
-	s.made[dir] = true
-	return nil
+	return info, err
 }
 
-// open refuses what is not a regular file.
+type notRegularError struct{ mode fs.FileMode }
+
+func (e *notRegularError) Error() string {
+	if e.mode&fs.ModeSymlink != 0 {
+		return "a symbolic link is in its place"
+	}
+	return fmt.Sprintf("neither a file nor a folder is in its place (%v)", e.mode)
+}
+
 func (s *Store) open(ctx context.Context, key string) (*os.File, int64, error) {
 	if err := check(ctx, key); err != nil {
+		return nil, 0, err
+	}
+	// Before it is opened: to open a named pipe is to wait for its other end.
+	if _, err := s.find(key); err != nil {
 		return nil, 0, err
 	}
 	f, err := s.root.Open(key)
@@ -177,9 +210,6 @@ func (s *Store) open(ctx context.Context, key string) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", key)
-	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}
@@ -200,8 +230,8 @@ func (s *Store) Read(ctx context.Context, key string, offset, length int64) ([]b
 		return nil, fmt.Errorf("read %s: %w", key, io.ErrUnexpectedEOF)
 	}
 	out := make([]byte, length)
-	if _, err := f.ReadAt(out, offset); err != nil && (length > 0 || !errors.Is(err, io.EOF)) {
-		if errors.Is(err, io.EOF) {
+	if _, err := io.ReadFull(io.NewSectionReader(f, offset, length), out); err != nil {
+		if errors.Is(err, io.EOF) { // it got shorter
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, fmt.Errorf("read %s: %w", key, err)
@@ -218,16 +248,31 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, int64, err
 	return f, size, nil
 }
 
-// Delete is [blob.Store.Delete].
+// Delete is [blob.Store.Delete]. Folders stay, so that none vanishes under another
+// process that is about to put an object into it.
 func (s *Store) Delete(ctx context.Context, key string) error {
-	if err := check(ctx, key); err != nil {
-		return err
+	err := check(ctx, key)
+	if err == nil {
+		err = s.remove(key)
 	}
-	if err := s.root.Remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
-	if err := s.syncDir(path.Dir(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("delete %s: sync folder: %w", key, err)
-	}
 	return nil
+}
+
+func (s *Store) remove(key string) error {
+	_, err := s.find(key)
+	if err == nil {
+		err = s.root.Remove(key)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Synced also if it was gone: who deleted it may have been killed before.
+	err = s.syncFolder(path.Dir(key))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	return err
 }

@@ -9,20 +9,19 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"coldstream/blob"
 )
 
-// List is [blob.Store.List]. Folders are read one at a time. What is no object (a name
-// that is no key, a symbolic link, a file in the making) is passed over.
+// List is [blob.Store.List]. Folders are read one at a time, so the largest folder says
+// how much memory it needs. A name that is no key is passed over: files in the making,
+// and what file systems and people leave in folders. A symbolic link, pipe or device that
+// could hide objects is an error.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
-		dir := ""
-		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-			dir = prefix[:i]
-		}
 		l := lister{store: s, ctx: ctx, prefix: prefix, after: after, yield: yield}
-		if err := l.walk(dir); err != nil && !errors.Is(err, errStop) {
+		if err := l.start(); err != nil && !errors.Is(err, errStop) {
 			yield(blob.Entry{}, fmt.Errorf("list %q: %w", prefix, err))
 		}
 	}
@@ -37,21 +36,48 @@ type lister struct {
 	yield         func(blob.Entry, error) bool
 }
 
-// walk lists a folder in the order of keys: a folder counts as its name with a slash, so
-// that "a-b" stands before "a/b".
-func (l *lister) walk(dir string) error {
+// start finds the one folder that has all keys with the prefix.
+func (l *lister) start() error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
-	entries, err := fs.ReadDir(l.store.root.FS(), nonEmpty(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // no object has such a key; or the last one went while we were listing
+	i := strings.LastIndexByte(l.prefix, '/')
+	if i < 0 {
+		return l.walk(".")
+	}
+	dir := l.prefix[:i]
+	if !isKey(dir) {
+		return nil // nothing begins so, and the file system is not to be asked
+	}
+	info, err := l.store.root.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return l.walk(dir)
+	case info.Mode().IsRegular():
+		return nil
+	}
+	return fmt.Errorf("%s: %w", dir, &notRegularError{info.Mode().Type()})
+}
+
+// walk lists a folder in the order of keys: a folder counts as its name with a slash, so
+// that "a-b" stands before "a/b".
+func (l *lister) walk(dir string) error {
+	entries, err := l.store.readFolder(dir)
+	if errors.Is(err, fs.ErrNotExist) && dir != "." {
+		return nil // somebody took it away while we were listing
 	}
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(sortName(a), sortName(b)) })
 	for _, e := range entries {
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
 		if err := l.visit(path.Join(dir, e.Name()), e); err != nil {
 			return err
 		}
@@ -60,15 +86,18 @@ func (l *lister) walk(dir string) error {
 }
 
 func (l *lister) visit(key string, e fs.DirEntry) error {
+	isWanted := strings.HasPrefix(key, l.prefix) && key > l.after
 	switch {
-	case blob.CheckKey(key) != nil:
+	case !isKey(key):
 		return nil
 	case e.IsDir():
-		if folder := key + "/"; !l.mayHold(folder) {
+		if !l.mayHold(key + "/") {
 			return nil
 		}
 		return l.walk(key)
-	case !e.Type().IsRegular() || !strings.HasPrefix(key, l.prefix) || key <= l.after:
+	case !e.Type().IsRegular() && (isWanted || l.mayHold(key+"/")):
+		return fmt.Errorf("%s: %w", key, &notRegularError{e.Type()})
+	case !isWanted:
 		return nil
 	}
 	info, err := e.Info()
@@ -93,6 +122,8 @@ func (l *lister) mayHold(folder string) bool {
 	return folder > l.after || strings.HasPrefix(l.after, folder)
 }
 
+func isKey(name string) bool { return blob.CheckKey(name) == nil }
+
 func sortName(e fs.DirEntry) string {
 	if e.IsDir() {
 		return e.Name() + "/"
@@ -100,9 +131,12 @@ func sortName(e fs.DirEntry) string {
 	return e.Name()
 }
 
-func nonEmpty(dir string) string {
-	if dir == "" {
-		return "."
+// readFolder reads a folder in no order.
+func (s *Store) readFolder(dir string) ([]fs.DirEntry, error) {
+	f, err := s.root.Open(dir)
+	if err != nil {
+		return nil, err
 	}
-	return dir
+	defer f.Close() //nolint:errcheck // only read
+	return f.ReadDir(-1)
 }

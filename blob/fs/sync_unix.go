@@ -2,13 +2,18 @@
 
 package fsstore
 
-import "errors"
+import (
+	"errors"
+	"os"
+	"syscall"
+)
 
-// syncDir makes the names in a folder durable.
-func (s *Store) syncDir(dir string) error {
-	f, err := s.root.Open(dir)
-	if err != nil {
-		return err
+// syncNames makes the names in a folder durable. Some network and user-space file systems
+// have no such call, and say so in one of these ways: then the link was all there is.
+func syncNames(dir *os.File, flush func(*os.File) error) error {
+	err := flush(dir)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTTY) {
+		return nil
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return err
 }
