@@ -439,4 +439,3 @@ func nth(entries iter.Seq2[blob.Entry, error], n int) (blob.Entry, bool) {
 	}
 	return blob.Entry{}, false
 }
-
