@@ -1,0 +1,88 @@
+// Bench measures what a backup and a restore cost, against the least that they could
+// cost: it starts two real Kafka brokers of one node, fills one, and lets tools bring its
+// topics out and into the other, one after the other, round after round. See
+// docs/benchmarks.md for what is measured and how to read it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// options are the command line.
+type options struct {
+	workloads string
+	tools     string
+	rounds    int
+	scale     float64
+	seed      uint64
+	dir       string
+	json      string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // main
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		err = nil
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1) //nolint:forbidigo,gocritic // main
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == childCommand {
+		return runChild(ctx, args[1:], os.Stdout)
+	}
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.StringVar(&o.workloads, "workloads", "W1,W2,W3", "what to measure with")
+	f.StringVar(&o.tools, "tools", strings.Join(toolNames(), ","), "what to measure; limit is always measured, since all else is compared with it")
+	f.IntVar(&o.rounds, "rounds", 5, "how often")
+	f.Float64Var(&o.scale, "scale", 1, "how many records, as a share of the full workload")
+	f.Uint64Var(&o.seed, "seed", 1, "of the records")
+	f.StringVar(&o.dir, "dir", "", "where tools put their backups (default: the system's folder for temporary files, where the brokers' logs are)")
+	f.StringVar(&o.json, "json", "", "write all measurements to this file, too")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || o.rounds < 1 || o.scale <= 0 {
+		return fmt.Errorf("usage: no arguments, at least one round, a scale above 0; got %v, %d, %g", f.Args(), o.rounds, o.scale)
+	}
+	report, err := Run(ctx, &o, os.Stderr)
+	if err != nil {
+		return err
+	}
+	report.Write(os.Stdout)
+	if o.json == "" {
+		return nil
+	}
+	return writeJSON(o.json, report)
+}
+
+func writeJSON(path string, report *Report) error {
+	b, err := json.MarshalIndent(report, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode measurements: %w", err)
+	}
+	if err := os.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write measurements: %w", err)
+	}
+	return nil
+}
+
+// logf says what goes on.
+func logf(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format+"\n", args...) // there is nobody to tell
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coldstream/bench/wire"
+	"coldstream/bench/workload"
+	"coldstream/kafka/kafkatest"
+)
+
+const (
+	brokerHeapMB = 1024
+	gonePatience = 5 * time.Minute
+	gonePoll     = 50 * time.Millisecond
+)
+
+// session is one run of the benchmark.
+type session struct {
+	*options
+	say            io.Writer
+	root           string // everything of ours is below it
+	jars           string
+	source, target *kafkatest.Cluster
+	workloads      []workload.Workload
+	tools          []tool
+	report         *Report
+}
+
+// Run measures, and says what it does on say.
+func Run(ctx context.Context, o *options, say io.Writer) (*Report, error) {
+	s := &session{options: o, say: say, report: newReport(o)}
+	s.report.Version = version(ctx)
+	var err error
+	if s.workloads, err = workload.Choose(o.workloads, o.scale); err != nil {
+		return nil, err
+	}
+	if err := s.chooseTools(); err != nil {
+		return nil, err
+	}
+	if s.root, err = os.MkdirTemp(o.dir, "coldstream-bench-"); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(s.root) //nolint:errcheck // of temporary files
+	if err := s.buildPrograms(ctx); err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if err := s.startBrokers(); err != nil {
+		return nil, err
+	}
+	if err := s.load(ctx); err != nil {
+		return nil, err
+	}
+	for round := 0; round <= o.rounds; round++ {
+		if err := s.round(ctx, round); err != nil {
+			return nil, err
+		}
+	}
+	return s.report, nil
+}
+
+func (s *session) chooseTools() error {
+	names := strings.Split(s.options.tools, ",")
+	for _, name := range names {
+		if !slices.Contains(toolNames(), name) {
+			return fmt.Errorf("no tool %q: there are %s", name, strings.Join(toolNames(), ", "))
+		}
+	}
+	for _, t := range tools() {
+		if t.name != limitTool && !slices.Contains(names, t.name) {
+			continue
+		}
+		if t.missing != nil {
+			if err := t.missing(s); err != nil {
+				s.report.LeftOut = append(s.report.LeftOut, fmt.Sprintf("%s: %v", t.name, err))
+				continue
+			}
+		}
+		s.tools = append(s.tools, t)
+	}
+	return nil
+}
+
+// buildPrograms makes the programs that are measured, from this tree.
+func (s *session) buildPrograms(ctx context.Context) error {
+	if err := os.Mkdir(s.program(""), 0o755); err != nil {
+		return err
+	}
+	return quietly(ctx, []string{"go", "build", "-trimpath", "-o", s.program("") + "/", "coldstream/cmd/coldstream", "coldstream/bench/limit"})
+}
+
+func (s *session) program(name string) string { return filepath.Join(s.root, "bin", name) }
+
+func (s *session) startBrokers() (err error) {
+	config := kafkatest.Config{HeapMB: brokerHeapMB, Properties: map[string]string{
+		"log.segment.delete.delay.ms": "100", // what is deleted must be gone before the next tool starts
+	}}
+	if s.source, err = kafkatest.StartShared(config); err != nil {
+		return err
+	}
+	if s.target, err = kafkatest.StartShared(config); err != nil {
+		return err
+	}
+	s.jars, err = findJars()
+	return err
+}
+
+func (s *session) close() {
+	for _, c := range []*kafkatest.Cluster{s.source, s.target} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+func (s *session) load(ctx context.Context) error {
+	for i := range s.workloads {
+		w := &s.workloads[i]
+		var f fact
+		if err := child(ctx, &f, "load", "-b", s.source.Bootstrap(), "-w", w.Name,
+			"-scale", strconv.FormatFloat(s.scale, 'g', -1, 64), "-seed", strconv.FormatUint(s.seed, 10)); err != nil {
+			return err
+		}
+		s.report.Workloads[w.Name] = f
+		logf(s.say, "%s: %s; scale %g: %d records, %d MB as the broker has them, zstd level 1 leaves %.3f",
+			w.Name, w.Title, s.scale, f.Records, f.StoredBytes/1e6, f.Level1)
+	}
+	return nil
+}
+
+// round lets each tool handle each workload once. Round 0 warms the brokers up and
+// counts for nothing. Who is first changes, so that it is no advantage.
+func (s *session) round(ctx context.Context, round int) error {
+	for _, w := range s.workloads {
+		var jobs []*job
+		for range s.tools {
+			dir, err := os.MkdirTemp(s.root, "job-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir) //nolint:errcheck // of temporary files
+			jobs = append(jobs, &job{session: s, workload: w, dir: dir})
+		}
+		for i := range s.tools {
+			at := (i + round) % len(s.tools)
+			if err := jobs[at].backup(ctx, s.tools[at], round); err != nil {
+				return err
+			}
+		}
+		for i := range s.tools {
+			at := (i + round) % len(s.tools)
+			if err := jobs[at].restore(ctx, s.tools[at], round); err != nil {
+				return err
+			}
+			if err := os.RemoveAll(jobs[at].dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (j *job) backup(ctx context.Context, t tool, round int) error {
+	if t.prepare != nil {
+		if err := t.prepare(ctx, j); err != nil {
+			return err
+		}
+	}
+	if t.backup == nil {
+		return nil
+	}
+	m, err := j.measure(ctx, t.backup(j))
+	if err != nil {
+		return err
+	}
+	if m.Stored, m.Objects, err = stored(j.dir); err != nil {
+		return err
+	}
+	j.add(m, names{backupOperation, t.name, round})
+	return nil
+}
+
+func (j *job) restore(ctx context.Context, t tool, round int) error {
+	if t.restore == nil {
+		return nil
+	}
+	m, err := j.measure(ctx, t.restore(j))
+	if err != nil {
+		return err
+	}
+	var d workload.Digest
+	if err := child(ctx, &d, "digest", "-b", j.target.Bootstrap(), "-w", j.workload.Name); err != nil {
+		return err
+	}
+	m.Records = j.report.Workloads[j.workload.Name].Same(d)
+	j.add(m, names{restoreOperation, t.name, round})
+	return j.forget(ctx)
+}
+
+const (
+	backupOperation  = "backup"
+	restoreOperation = "restore"
+)
+
+type names struct {
+	operation, tool string
+	round           int
+}
+
+func (j *job) add(m Measurement, n names) {
+	m.Workload, m.Operation, m.Tool, m.Round = j.workload.Name, n.operation, n.tool, n.round
+	text := fmt.Sprintf("round %d %s %-7s %-24s %7.2f s, CPU %6.2f s, broker %6.2f s, %4d MB", n.round, m.Workload, m.Operation, m.Tool, m.Wall, m.CPU, m.BrokerCPU, m.PeakRSS>>20)
+	if m.Noise != "" {
+		text += "  NOISY: " + m.Noise
+	}
+	logf(j.say, "%s", text)
+	if n.round > 0 {
+		j.report.Measurements = append(j.report.Measurements, m)
+	}
+}
+
+// forget deletes the restored topic, and waits until its files are gone, too.
+func (j *job) forget(ctx context.Context) error {
+	if err := wire.Delete(ctx, j.target.Bootstrap(), j.workload.Topic()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, gonePatience)
+	defer cancel()
+	poll := time.NewTicker(gonePoll)
+	defer poll.Stop()
+	for {
+		left, err := filepath.Glob(filepath.Join(j.target.LogDir(1), j.workload.Topic()+"-*"))
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the files of a deleted topic to go: %w", ctx.Err())
+		case <-poll.C:
+		}
+	}
+}
+
+// stored counts what a backup left.
+func stored(dir string) (sizeBytes int64, files int, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			sizeBytes += info.Size()
+			files++
+		}
+		return err
+	})
+	return sizeBytes, files, err
+}
+
+// version says which program was measured.
+func version(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,87 @@
+package main
+
+import "fmt"
+
+// Target is what coldstream promises for one operation on one workload. A zero is no
+// promise.
+type Target struct {
+	Operation, Workload string
+	// WallRatio times the limit's time, and WallExtra seconds, is how long it may take.
+	WallRatio, WallExtra float64
+	// CPURatio is to the limit's; a restore of what the vault compressed may decode it, too.
+	CPURatio float64
+	decodes  bool
+	// CPUPerGB is in seconds for each GB of batches.
+	CPUPerGB float64
+	// StoredRatio is to the batches as the broker has them.
+	StoredRatio float64
+	Objects     int
+}
+
+// peakRSSLimit is for backups of any size.
+const peakRSSLimit = 300 << 20
+
+func targets() []Target {
+	return []Target{
+		{Operation: backupOperation, Workload: "W1", WallRatio: 2.0, CPUPerGB: 5.0, StoredRatio: 0.22},
+		{Operation: backupOperation, Workload: "W2", WallRatio: 1.3, WallExtra: 0.3, CPURatio: 2.5, StoredRatio: 1.01},
+		{Operation: backupOperation, Workload: "W3", WallRatio: 1.5, WallExtra: 0.3, CPURatio: 3, Objects: 10},
+		{Operation: restoreOperation, Workload: "W1", WallRatio: 1.4, WallExtra: 0.5, CPURatio: 2, decodes: true},
+		{Operation: restoreOperation, Workload: "W2", WallRatio: 1.4, WallExtra: 0.5, CPURatio: 2},
+		{Operation: restoreOperation, Workload: "W3", WallRatio: 1.3, WallExtra: 1},
+	}
+}
+
+// Verdicts says for each target that was measured whether it was met.
+func (r *Report) Verdicts() []string {
+	var out []string
+	for _, s := range r.Summaries() {
+		for _, t := range targets() {
+			if s.tool == "coldstream" && s.operation == t.Operation && s.workload == t.Workload {
+				out = append(out, t.verdicts(&s, r.Workloads[s.workload])...)
+			}
+		}
+	}
+	return out
+}
+
+// verdicts compares, and says by how much.
+func (t *Target) verdicts(s *Summary, f fact) []string {
+	var out []string
+	check := func(what string, got, want float64) {
+		word := "met   "
+		if got > want {
+			word = "MISSED"
+		}
+		out = append(out, fmt.Sprintf("%s %s %s: %s is %.2f, at most %.2f", word, s.operation, s.workload, what, got, want))
+	}
+	gb := float64(f.StoredBytes) / 1e9
+	check(fmt.Sprintf("(wall - %.1f s) / limit", t.WallExtra), s.WallRatioLess(t.WallExtra), t.WallRatio)
+	if t.CPURatio > 0 {
+		decode := 0.0
+		if t.decodes {
+			decode = f.DecodeSecondsPerGB * gb
+		}
+		check(fmt.Sprintf("(CPU - %.2f s) / limit", decode), s.median(func(p pair) float64 { return (p.tool.CPU - decode) / p.limit.CPU }), t.CPURatio)
+	}
+	if t.CPUPerGB > 0 {
+		check("CPU s per GB", s.CPU/gb, t.CPUPerGB)
+	}
+	if t.StoredRatio > 0 {
+		check("stored / batches", float64(s.Stored)/float64(f.StoredBytes), t.StoredRatio)
+	}
+	if t.Objects > 0 {
+		check("objects", float64(s.Objects), float64(t.Objects))
+	}
+	if t.Operation == backupOperation {
+		check("peak memory in MB", float64(s.PeakRSS>>20), peakRSSLimit>>20)
+	} else if s.Records != "same" {
+		out = append(out, fmt.Sprintf("MISSED %s %s: the records are not the same (%s)", s.operation, s.workload, s.Records))
+	}
+	return out
+}
+
+// WallRatioLess is the ratio to the limit's time without so many seconds.
+func (s *Summary) WallRatioLess(seconds float64) float64 {
+	return s.median(func(p pair) float64 { return (p.tool.Wall - seconds) / p.limit.Wall })
+}
