@@ -37,7 +37,7 @@ func main() {
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1) //nolint:forbidigo,gocritic // main
+		os.Exit(1) //nolint:forbidigo // main
 	}
 }
 

@@ -32,7 +32,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "limit:", err)
-		os.Exit(1) //nolint:forbidigo,gocritic // main
+		os.Exit(1) //nolint:forbidigo // main
 	}
 }
 

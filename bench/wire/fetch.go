@@ -37,7 +37,7 @@ func ReadAll(ctx context.Context, addr string, topic Topic, take Take) error {
 			if err != nil {
 				return err
 			}
-			r := &reader{client: client, topic: topic, take: take, next: make([]int64, topic.Partitions), ends: ends}
+			r := &reader{client: client, topic: topic, take: take, next: make([]int64, topic.Partitions), ends: ends, castagnoli: crc32.MakeTable(crc32.Castagnoli)}
 			for p := n; p < topic.Partitions; p += fetchConnections {
 				if ends[p] > 0 {
 					r.open = append(r.open, p)
@@ -56,6 +56,7 @@ type reader struct {
 	take       Take
 	next, ends []int64
 	open       []int32
+	castagnoli *crc32.Table
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -106,7 +107,7 @@ func (r *reader) partition(p *kmsg.FetchResponseTopicPartition) error {
 		if !ok {
 			break
 		}
-		if crc32.Checksum(b[21:], castagnoli) != binary.BigEndian.Uint32(b[17:]) {
+		if crc32.Checksum(b[21:], r.castagnoli) != binary.BigEndian.Uint32(b[17:]) {
 			return fmt.Errorf("fetch %s-%d: bad checksum at offset %d", r.topic.Name, p.Partition, r.next[p.Partition])
 		}
 		r.next[p.Partition] = int64(binary.BigEndian.Uint64(b)) + int64(binary.BigEndian.Uint32(b[23:])) + 1
@@ -117,8 +118,6 @@ func (r *reader) partition(p *kmsg.FetchResponseTopicPartition) error {
 	}
 	return r.take(p.Partition, p.RecordBatches[:whole])
 }
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const (
 	lengthAt   = 8
