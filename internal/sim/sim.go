@@ -119,7 +119,9 @@ func (f *Failure) Story(lines int) string {
 
 // Spawn adds a process of a role.
 func (s *Scheduler) Spawn(role *Role) {
-	sl := &slot{role: role, weight: s.Rand.Float64() + .05}
+	// Most are slow, some are very slow: so others go far between two of their steps.
+	x := s.Rand.Float64()
+	sl := &slot{role: role, weight: x*x*x + .02}
 	s.slots = append(s.slots, sl)
 	s.birth(sl)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"time"
@@ -305,11 +306,7 @@ func runVault(t *testing.T, seed uint64, conditions ...func(*sim.Config)) (*worl
 		t.Fatal(err)
 	}
 	if w.sched.Chance(.3) {
-		// A crash of init: who opens makes the rest.
-		w.store.Remove("epochs/0/base")
-		if w.sched.Chance(.5) {
-			w.store.Remove("epochs/0/begun")
-		}
+		w.crashInit()
 	}
 	writers := &sim.Role{Name: "w", Start: sim.Goroutine, Body: w.writes}
 	readers := &sim.Role{Name: "r", Start: sim.Goroutine, Body: w.reads}
@@ -322,6 +319,23 @@ func runVault(t *testing.T, seed uint64, conditions ...func(*sim.Config)) (*worl
 	w.sched.Fail(w.judge())
 	return w, w.sched.Failed()
 }
+
+// crashInit takes away what an init that died did not make: who opens makes it.
+func (w *world) crashInit() {
+	made := slices.Clone(w.store.Keys("epochs/"))
+	if len(made) != 2 || !strings.HasSuffix(made[0], "/base") {
+		w.Fatalf("init makes %q: this is not what it leaves out any more", made)
+	}
+	w.store.Remove(made[0])
+	w.sched.Count("init died before the base")
+	if w.sched.Chance(.5) {
+		w.store.Remove(made[1])
+		w.sched.Count("init died before the epoch's begin")
+	}
+}
+
+// fewest is how many schedules it takes until every state has surely been reached.
+const fewest = 200
 
 // testVault runs schedules of real code; the states that it has to reach are listed here.
 func testVault(t *testing.T, n int) {
@@ -345,10 +359,10 @@ func testVault(t *testing.T, n int) {
 		}
 	}
 	for _, what := range []string{
-		"commit acknowledged", "commit tried again", "gap recorded", "log truncated", "snapshot read meanwhile",
+		"init died before the base", "init died before the epoch's begin", "commit acknowledged", "commit tried again", "gap recorded", "log truncated", "snapshot read meanwhile",
 		"snapshot there that nobody was told of", sim.CountLateEffect, sim.CountLostAnswer,
 	} {
-		if counts[what] == 0 && *seed < 0 {
+		if counts[what] == 0 && *seed < 0 && n >= fewest {
 			t.Errorf("in %d schedules never reached: %s", n, what)
 		}
 	}
@@ -361,8 +375,8 @@ func testVault(t *testing.T, n int) {
 // have no answers.
 func TestVaultSchedules(t *testing.T) {
 	if testing.Short() {
-		testVault(t, 60)
+		testVault(t, 20)
 		return
 	}
-	testVault(t, 200)
+	testVault(t, fewest)
 }

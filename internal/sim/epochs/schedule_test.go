@@ -112,7 +112,7 @@ const fewest = 5000
 
 func TestModelSchedules(t *testing.T) {
 	if testing.Short() {
-		testSchedules(t, 300)
+		testSchedules(t, 100)
 		return
 	}
 	testSchedules(t, fewest)

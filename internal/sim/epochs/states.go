@@ -87,7 +87,7 @@ func Expected(kind StoreKind) []State {
 	never := []State{WaitedForBase, WaitedForDead}
 	if kind == Unconditional {
 		// One keeper makes all bases, and leaves nothing in flight behind its successor's back.
-		never = []State{BaseTaken, BaseAgain, NotConfirmed, PlanDropped}
+		never = []State{BaseTaken, BaseAgain, NotConfirmed}
 	}
 	var out []State
 	for s := range stateCount {
