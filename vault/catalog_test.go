@@ -433,6 +433,28 @@ func TestRowsThatLie(t *testing.T) {
 	}
 }
 
+// TestSectionThatIsNone has the right hash, and is no metadata.
+func TestSectionThatIsNone(t *testing.T) {
+	k := newKit(t, mem.New())
+	commits := k.chain(stream("orders", 0), 1)
+	garbage := []byte("{}")
+	id := format.TableID{Hash: format.HashOf(garbage)}
+	sealed, err := k.vault.seal(format.KindSection, id.Key(), garbage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, k.store, id.Key(), sealed)
+	k.edit(commits[0], func(c *format.Commit) {
+		c.Snapshot.Sections[2].Table, c.Snapshot.Sections[2].SizeBytes = id, int64(len(garbage))
+	})
+	if diff := cmp.Diff([]string{"altered " + id.Key()}, kinds(k.verify(VerifyOptions{}).Problems)); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := k.vault.Metadata(t.Context(), &k.catalog().Snapshots()[0]); !errors.Is(err, coldstream.ErrCorrupt) {
+		t.Errorf("metadata: %v", err)
+	}
+}
+
 // TestHostileDescription: a second commit says other things of the same pack.
 func TestHostileDescription(t *testing.T) {
 	k := newKit(t, mem.New())

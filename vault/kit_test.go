@@ -283,19 +283,20 @@ func (s *shuffled) List(ctx context.Context, prefix, after string) iter.Seq2[blo
 var errStore = errors.New("the store failed")
 
 // failing fails its n-th operation, and all after it: as a process does that is killed
-// there. With answered set the operation is carried out, and only its answer is lost.
+// there. With once set it goes on, as a store does after a moment of trouble. With
+// answered set the operation is carried out, and only its answer is lost.
 type failing struct {
 	blob.Store
-	mu       sync.Mutex
-	left     int
-	answered bool
+	mu             sync.Mutex
+	left           int
+	answered, once bool
 }
 
 func (f *failing) fails() (fails, carriesOut bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.left--
-	return f.left <= 0, f.left == 0 && f.answered
+	return f.left == 0 || f.left < 0 && !f.once, f.left == 0 && f.answered
 }
 
 func (f *failing) Create(ctx context.Context, key string, body []byte) error {
@@ -353,6 +354,11 @@ func (u *unreadable) List(ctx context.Context, prefix, after string) iter.Seq2[b
 		return func(yield func(blob.Entry, error) bool) { yield(blob.Entry{}, err) }
 	}
 	return u.Store.List(ctx, prefix, after)
+}
+
+func (c *counting) Create(ctx context.Context, key string, body []byte) error {
+	c.creates++
+	return c.Store.Create(ctx, key, body)
 }
 
 func (c *counting) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {

@@ -229,5 +229,5 @@ func TestFrameCache(t *testing.T) {
 
 type counting struct {
 	blob.Store
-	reads int
+	creates, reads int
 }

@@ -134,26 +134,38 @@ func (p *packRef) isDescribedBy(other format.Pack) bool {
 }
 
 // checkViews proves that what snapshots show is in rows and gaps that join. Views of one
-// leader epoch share one history, so that the widest stands for all.
+// leader epoch share one history: those that overlap are looked at together.
 func (ver *verifier) checkViews(catalog *Catalog) {
 	type history struct {
 		scanOf
 		lastEpoch int32
 	}
-	widest := map[history]View{}
+	views := map[history][]View{}
 	for i := range catalog.snapshots {
 		for _, view := range catalog.snapshots[i].Views {
 			key := history{scanOf{view.Stream, view.Scan}, view.LastEpoch}
-			if known, ok := widest[key]; ok {
-				view.LogStartOffset = min(view.LogStartOffset, known.LogStartOffset)
-				view.NextOffset = max(view.NextOffset, known.NextOffset)
-			}
-			widest[key] = view
+			views[key] = append(views[key], view)
 		}
 	}
-	for key, view := range widest {
-		ver.add(ver.rowsOf(key.scanOf).cover(view, catalog.damage).lost...)
+	for key, list := range views {
+		for _, view := range mergeViews(list) {
+			ver.add(ver.rowsOf(key.scanOf).cover(view, catalog.damage).lost...)
+		}
 	}
+}
+
+// mergeViews puts views that overlap together.
+func mergeViews(views []View) []View {
+	slices.SortFunc(views, func(a, b View) int { return cmp.Compare(a.LogStartOffset, b.LogStartOffset) })
+	var out []View
+	for _, view := range views {
+		if n := len(out); n > 0 && view.LogStartOffset <= out[n-1].NextOffset {
+			out[n-1].NextOffset = max(out[n-1].NextOffset, view.NextOffset)
+			continue
+		}
+		out = append(out, view)
+	}
+	return out
 }
 
 func (ver *verifier) sortProblems() {

@@ -136,7 +136,7 @@ func TestManySmallPartitions(t *testing.T) {
 // TestNothingTwice follows the heads, as every backup does: batches and metadata that are
 // there are not stored again.
 func TestNothingTwice(t *testing.T) {
-	store := mem.New()
+	store := &counting{Store: mem.New()}
 	k := newKit(t, store)
 	s := stream("orders", 0)
 	view := View{Stream: s, NextOffset: 9, LastEpoch: 1}
@@ -146,8 +146,9 @@ func TestNothingTwice(t *testing.T) {
 	if head, ok := w.Head(s); !ok || head.NextOffset != 9 {
 		t.Fatalf("head %+v, %v", head, ok)
 	}
-	if r := k.commit(w, Changes{Snapshot: snapshotOf(view)}); r.Objects != 1 {
-		t.Errorf("a backup with nothing new made %d objects, want 1", r.Objects)
+	store.creates = 0
+	if r := k.commit(w, Changes{Snapshot: snapshotOf(view)}); r.Objects != 1 || store.creates != 1 {
+		t.Errorf("a backup with nothing new made %d objects with %d requests, want 1", r.Objects, store.creates)
 	}
 	if got := len(keys(t, store, "")); got != before+1 {
 		t.Errorf("%d new objects, want 1", got-before)
@@ -240,45 +241,16 @@ func TestTruncationInOneCommit(t *testing.T) {
 }
 
 // TestFailedCommit lets each storage operation of a commit fail, before or after it was
-// carried out. Nothing is acknowledged, and the same changes can be committed again, by
-// the same writer or by another.
+// carried out, for a moment or for ever. Nothing is acknowledged, and the same changes can
+// be committed again, by the same writer or by another.
 func TestFailedCommit(t *testing.T) {
-	s := stream("orders", 0)
-	view := View{Stream: s, NextOffset: 20, LastEpoch: 1}
 	operations := 0
 	for n := 1; ; n++ {
-		done := false
-		for _, answered := range []bool{false, true} {
-			store := &failing{Store: mem.New(), left: 1 << 30, answered: answered}
-			k := newKit(t, store)
-			k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 10, 1)), Scans: begin(s, 0)})
-			w := k.writer()
-			changes := Changes{Data: data(s, piece(t, 10, 20, 1)), Snapshot: snapshotOf(view)}
-			store.left = n
-			r, err := w.Commit(t.Context(), changes)
-			if store.left > 0 {
-				done = true
-				break
-			}
-			store.left = 1 << 30
-			if !errors.Is(err, errStore) || r != (Receipt{}) {
-				t.Fatalf("operation %d: %+v, %v", n, r, err)
-			}
-			if head, _ := w.Head(s); head.NextOffset != 10 {
-				t.Errorf("operation %d: a commit that failed moved the head to %d", n, head.NextOffset)
-			}
-			for _, again := range []*Writer{w, k.writer()} {
-				if head, _ := again.Head(s); head.NextOffset == 20 {
-					changes.Data = nil // it was carried out, and another writer sees it
-				}
-				k.commit(again, changes)
-			}
-			k.mustBeSound()
-			if got, _ := offsets(t, k.history(view)[0], 0); got != "0-2@1 3-5@1 6-8@1 9-9@1 10-12@1 13-15@1 16-18@1 19-19@1" {
-				t.Errorf("operation %d: %s", n, got)
-			}
+		reached := true
+		for _, how := range []*failing{{}, {answered: true}, {once: true}, {once: true, answered: true}} {
+			reached = reached && failCommit(t, n, how)
 		}
-		if done {
+		if !reached {
 			break
 		}
 		operations = n
@@ -287,6 +259,41 @@ func TestFailedCommit(t *testing.T) {
 	if operations != 6 {
 		t.Errorf("a commit had %d storage operations, want 6", operations)
 	}
+}
+
+// failCommit is false if a commit does not come to its n-th operation.
+func failCommit(t *testing.T, n int, store *failing) bool {
+	s := stream("orders", 0)
+	view := View{Stream: s, NextOffset: 20, LastEpoch: 1}
+	store.Store, store.left = mem.New(), 1<<30
+	k := newKit(t, store)
+	k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 10, 1)), Scans: begin(s, 0)})
+	w := k.writer()
+	changes := Changes{Data: data(s, piece(t, 10, 20, 1)), Snapshot: snapshotOf(view)}
+	store.left = n
+	r, err := w.Commit(t.Context(), changes)
+	if store.left > 0 {
+		return false
+	}
+	store.left = 1 << 30
+	if !errors.Is(err, errStore) || r != (Receipt{}) {
+		t.Fatalf("operation %d: %+v, %v", n, r, err)
+	}
+	if head, _ := w.Head(s); head.NextOffset != 10 {
+		t.Errorf("operation %d: a commit that failed moved the head to %d", n, head.NextOffset)
+	}
+	k.mustBeSound()
+	for _, again := range []*Writer{w, k.writer()} {
+		if head, _ := again.Head(s); head.NextOffset == 20 {
+			changes.Data = nil // it was carried out, and another writer sees it
+		}
+		k.commit(again, changes)
+	}
+	k.mustBeSound()
+	if got, _ := offsets(t, k.history(view)[0], 0); got != "0-2@1 3-5@1 6-8@1 9-9@1 10-12@1 13-15@1 16-18@1 19-19@1" {
+		t.Errorf("operation %d: %s", n, got)
+	}
+	return true
 }
 
 // retrying answers as a store behind a client that tries again when an answer is lost:
@@ -387,6 +394,73 @@ func TestInterleavedWriters(t *testing.T) {
 		}
 		k.mustBeSound()
 	})
+}
+
+// TestForkedWriters: two writers go on from the same head, and only one of them learns of a
+// truncation. Neither's commits, nor its snapshots, may be left out for what the other saw.
+func TestForkedWriters(t *testing.T) {
+	s := stream("orders", 0)
+	gap := func(first, next int64) []StreamGap {
+		return []StreamGap{{Stream: s, FirstOffset: first, NextOffset: next, Cause: coldstream.GapLogStartAdvanced}}
+	}
+	view := func(first, next int64, epoch int32) *NewSnapshot {
+		return snapshotOf(View{Stream: s, LogStartOffset: first, NextOffset: next, LastEpoch: epoch})
+	}
+	for name, c := range map[string]struct {
+		one, two []Changes
+		next     int64
+	}{
+		"the fork goes on": {
+			one:  []Changes{{Data: data(s, piece(t, 10, 20, 1)), Snapshot: view(0, 20, 1)}, {Data: data(s, piece(t, 20, 30, 1)), Snapshot: view(0, 30, 1)}},
+			two:  []Changes{{Data: data(s, piece(t, 6, 8, 2)), Snapshot: view(0, 8, 2)}, {Data: data(s, piece(t, 8, 9, 2)), Snapshot: view(0, 9, 2)}},
+			next: 9,
+		},
+		"with a gap": {
+			one:  []Changes{{Gaps: gap(10, 15), Data: data(s, piece(t, 15, 20, 1)), Snapshot: view(15, 20, 1)}},
+			two:  []Changes{{Data: data(s, piece(t, 6, 8, 2)), Snapshot: view(0, 8, 2)}},
+			next: 8,
+		},
+		"with a gap and a newer epoch": {
+			one:  []Changes{{Gaps: gap(10, 15), Data: data(s, piece(t, 15, 20, 3)), Snapshot: view(15, 20, 3)}},
+			two:  []Changes{{Data: data(s, piece(t, 6, 8, 2)), Snapshot: view(0, 8, 2)}},
+			next: 20,
+		},
+		"both truncated": {
+			one:  []Changes{{Data: data(s, piece(t, 6, 20, 2)), Snapshot: view(0, 20, 2)}, {Data: data(s, piece(t, 3, 5, 3)), Snapshot: view(0, 5, 3)}},
+			two:  []Changes{{Data: data(s, piece(t, 6, 12, 2)), Snapshot: view(0, 12, 2)}},
+			next: 5,
+		},
+		"with a gap in the same epoch": {
+			one:  []Changes{{Data: data(s, piece(t, 6, 8, 2)), Snapshot: view(0, 8, 2)}},
+			two:  []Changes{{Data: data(s, piece(t, 9, 20, 2)), Snapshot: view(9, 20, 2)}},
+			next: 0, // 20, or 8 and what is behind it is fetched again: both are right
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := mem.New()
+			k := newKit(t, store)
+			k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 10, 1)), Scans: begin(s, 0)})
+			one, two := k.writer(), k.writer()
+			for _, changes := range c.one {
+				k.commit(one, changes)
+			}
+			for _, changes := range c.two {
+				k.commit(two, changes)
+			}
+			random := rand.New(rand.NewPCG(*seed, 4))
+			for range 20 {
+				k.vault.store = &shuffled{store, random}
+				catalog := k.catalog()
+				if damage := catalog.Damage(); len(damage) > 0 || len(catalog.Snapshots()) != len(c.one)+len(c.two) {
+					t.Fatalf("%d snapshots, damage %v", len(catalog.Snapshots()), damage)
+				}
+				if head, _ := catalog.head(s); c.next > 0 && head.NextOffset != c.next {
+					t.Fatalf("head at %d, want %d", head.NextOffset, c.next)
+				}
+			}
+			k.mustBeSound()
+		})
+	}
 }
 
 // interleave calls f with each interleaving of a and b.
