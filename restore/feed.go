@@ -31,7 +31,7 @@ func newFeed(part *partitionPlan) *feed {
 	return &feed{part: part, fates: newTransactions(part.stream.Runs), decoder: recordbatch.NewDecoder()}
 }
 
-// all yields filler for a leading gap, then the data.
+// all yields the data.
 func (f *feed) all(ctx context.Context) iter.Seq2[outgoing, error] {
 	return func(yield func(outgoing, error) bool) {
 		for batch, err := range f.part.stream.Batches(ctx, f.part.stream.View.LogStartOffset) {
@@ -85,28 +85,44 @@ func (f *feed) one(b recordbatch.Batch, yield func(outgoing, error) bool) bool {
 	return true
 }
 
-// filler yields batches of empty records for the offsets below the source's log start.
-func (f *feed) filler(timestampMs int64) iter.Seq2[outgoing, error] {
+const noTimestamp = -1
+
+// stream is what the target's log will be: filler for the offsets below the source's log
+// start, then the data. Filler is a moment older than the first record: so a broker that
+// is asked for the newest record, or for one at some time, never means filler.
+func (f *feed) stream(ctx context.Context) iter.Seq2[outgoing, error] {
 	return func(yield func(outgoing, error) bool) {
-		for left := f.part.filler; left > 0; {
-			n := int32(min(left, recordbatch.MaxFiller))
-			batch, err := recordbatch.Filler(n, timestampMs, recordbatch.Producer{})
-			if err != nil || !yield(outgoing{batch: batch, count: n}, nil) {
-				if err != nil {
-					yield(outgoing{}, err)
+		filled := false
+		for o, err := range f.all(ctx) {
+			if !filled && err == nil {
+				filled = true
+				if !f.filler(max(noTimestamp, recordbatch.Batch(o.batch).BaseTimestampMs()-1), yield) {
+					return
 				}
+			}
+			if !yield(o, err) || err != nil {
 				return
 			}
-			left -= int64(n)
+		}
+		if !filled {
+			f.filler(0, yield)
 		}
 	}
 }
 
-// fillerTimestampMs is that of the first records, so that filler does not mislead
-// lookups by time.
-func (p *partitionPlan) fillerTimestampMs() int64 {
-	if len(p.stream.Runs) == 0 {
-		return 0
+// filler yields batches of empty records; it is false when the caller has enough.
+func (f *feed) filler(timestampMs int64, yield func(outgoing, error) bool) bool {
+	for left := f.part.filler; left > 0; {
+		n := int32(min(left, recordbatch.MaxFiller))
+		batch, err := recordbatch.Filler(n, timestampMs, recordbatch.Producer{})
+		if err != nil {
+			yield(outgoing{}, err)
+			return false
+		}
+		if !yield(outgoing{batch: batch, count: n}, nil) {
+			return false
+		}
+		left -= int64(n)
 	}
-	return max(0, p.stream.Runs[0].MaxTimestampMs)
+	return true
 }

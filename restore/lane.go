@@ -103,22 +103,6 @@ func (l *lane) begin(ctx context.Context, part *partitionPlan) {
 	}
 }
 
-// stream is filler, if there is any, and then the data.
-func (f *feed) stream(ctx context.Context) iter.Seq2[outgoing, error] {
-	return func(yield func(outgoing, error) bool) {
-		for o, err := range f.filler(f.part.fillerTimestampMs()) {
-			if !yield(o, err) || err != nil {
-				return
-			}
-		}
-		for o, err := range f.all(ctx) {
-			if !yield(o, err) {
-				return
-			}
-		}
-	}
-}
-
 // advance takes a partition's next batch. It is false when there is none, and the
 // partition is closed.
 func (l *lane) advance(o *openPartition) bool {

@@ -152,6 +152,15 @@ func TestLookupsByTimeFindTheSameOffsets(t *testing.T) {
 	w.deleteRecords("times", 7) // the filler below must not mislead lookups
 	w.backup("times")
 	w.restoreAs("times", "times-copy", "--offsets", "exact")
+	var newest [2]int64
+	for i, topic := range []string{"times", "times-copy"} {
+		offsets, err := w.adm.ListMaxTimestampOffsets(t.Context(), topic)
+		if err != nil || offsets.Error() != nil {
+			t.Fatal(err, offsets.Error())
+		}
+		newest[i] = offsets[topic][0].Offset
+	}
+	same(t, "offset of the newest record", newest[1], newest[0])
 	for _, ms := range append(at, 0, at[49]+1) {
 		var found [2]int64
 		for i, topic := range []string{"times", "times-copy"} {
