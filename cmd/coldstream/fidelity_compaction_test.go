@@ -93,6 +93,21 @@ func TestCompactedTopicWithHoles(t *testing.T) {
 	}
 }
 
+// Holes are all that keeps the offsets of this one from coming back.
+func TestHolesOfCompactionAreNotExact(t *testing.T) {
+	w := newWorld(t)
+	w.createCleaned("only-holes")
+	for _, v := range []string{"a", "b", "a", "c"} {
+		w.produce(&kgo.Record{Topic: "only-holes", Key: []byte(v), Value: []byte(v)})
+	}
+	before := w.roll("only-holes", 2)
+	w.backup("only-holes")
+	w.restoring("-t", "only-holes", "--map", "only-holes=holes-exact", "--offsets", "exact").must(t, exitFailed).says(t, "cannot keep its offsets")
+	r := w.restore("-t", "only-holes", "--map", "only-holes=holes-copy")
+	same(t, "offsets", r.Partitions[0].Offsets, "translated")
+	sameContent(t, w.read("holes-copy"), translated(before, 0))
+}
+
 // latest is what a compacted topic means: the last value of each key.
 func latest(records []kafkatest.Record) map[string]string {
 	out := map[string]string{}

@@ -79,9 +79,9 @@ func (w *world) files(folder string) int {
 }
 
 // holdBack lets a cluster answer only the first requests of a kind; further ones wait
-// until release is called.
-func holdBack(fake *kfake.Cluster, key kmsg.Key, first int32) (release func()) {
-	var asked atomic.Int32
+// until release is called. asked counts them all.
+func holdBack(fake *kfake.Cluster, key kmsg.Key, first int32) (asked *atomic.Int32, release func()) {
+	asked = new(atomic.Int32)
 	released := make(chan struct{})
 	fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
@@ -90,7 +90,7 @@ func holdBack(fake *kfake.Cluster, key kmsg.Key, first int32) (release func()) {
 		}
 		return nil, nil, false
 	})
-	return sync.OnceFunc(func() { close(released) })
+	return asked, sync.OnceFunc(func() { close(released) })
 }
 
 func buildProgram(t *testing.T) string {
@@ -106,8 +106,9 @@ func buildProgram(t *testing.T) string {
 func TestProcess(t *testing.T) {
 	realCluster(t)
 	binary := buildProgram(t)
-	t.Run("SIGINT", func(t *testing.T) { testSignaledBackup(t, binary, os.Interrupt) })
-	t.Run("SIGTERM", func(t *testing.T) { testSignaledBackup(t, binary, syscall.SIGTERM) })
+	t.Run("SIGINT", func(t *testing.T) { testSignaledBackup(t, binary, os.Interrupt, never) })
+	t.Run("SIGINT after a commit", func(t *testing.T) { testSignaledBackup(t, binary, os.Interrupt, "50ms") })
+	t.Run("SIGTERM", func(t *testing.T) { testSignaledBackup(t, binary, syscall.SIGTERM, never) })
 	t.Run("restore", func(t *testing.T) { testSignaledRestore(t, binary) })
 	t.Run("kill", func(t *testing.T) { testKilledBackups(t, binary) })
 }
@@ -130,17 +131,22 @@ func (w *world) fillLarge(topic string) {
 	}
 }
 
+// never is an interval at which nothing is committed during a test.
+const never = "1h"
+
 // A backup that is told to end commits what it has, makes no snapshot, and the next one
 // reads only the rest.
-func testSignaledBackup(t *testing.T, binary string, signal os.Signal) {
+func testSignaledBackup(t *testing.T, binary string, signal os.Signal, interval string) {
 	fake := kafkatest.StartFake(t, kfake.NumBrokers(1))
 	w := newWorldOf(t, fake.ListenAddrs())
 	w.fillLarge("large")
 	before := w.read("large")
-	release := holdBack(fake, kmsg.Fetch, 2)
+	asked, release := holdBack(fake, kmsg.Fetch, 2)
 	t.Cleanup(release)
-	p := w.startProcess(binary, "backup", "-t", "large", "--interval", "50ms")
-	w.await("the first commit", func() bool { return w.files("commits") > 0 || p.hasEnded() })
+	p := w.startProcess(binary, "backup", "-t", "large", "--interval", interval)
+	w.await("some data is fetched, and committed if it is soon", func() bool {
+		return p.hasEnded() || asked.Load() > 2 && (interval == never || w.files("commits") > 0)
+	})
 	if err := p.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +182,7 @@ func testSignaledRestore(t *testing.T, binary string) {
 	w.fillLarge("broken-off")
 	before := w.read("broken-off")
 	w.backup("broken-off")
-	release := holdBack(fake, kmsg.Produce, 4)
+	_, release := holdBack(fake, kmsg.Produce, 4)
 	t.Cleanup(release)
 	p := w.startProcess(binary, "restore", "-t", "broken-off", "--map", "broken-off=half", "--yes")
 	w.await("the first records", func() bool {
