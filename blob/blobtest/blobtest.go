@@ -148,10 +148,10 @@ func wantList(ctx context.Context, s blob.Store, from [2]string, want []blob.Ent
 	if err != nil {
 		return err
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		return fmt.Errorf("List(%q, %q) (-want +got):\n%s", from[0], from[1], diff)
+	if slices.Equal(want, got) { // thousands of listings are, and to find differences takes long
+		return nil
 	}
-	return nil
+	return fmt.Errorf("List(%q, %q) (-want +got):\n%s", from[0], from[1], cmp.Diff(want, got))
 }
 
 // wantError says that an error is not the one that is due.
