@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -24,6 +25,7 @@ const (
 	defaultPort           = "9092"
 	defaultConnectTimeout = 15 * time.Second
 	defaultPatience       = 10 * time.Minute
+	defaultFetchBytes     = 256 << 20
 	// fetchClients is the number of connections per broker that fetch: two answers of
 	// 16 MiB under way moved all that one machine could take, more gained nothing.
 	fetchClients  = 2
@@ -39,6 +41,9 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Patience bounds how long a partition may stay unavailable; 10 minutes by default.
 	Patience time.Duration
+	// FetchBytes bounds the answers to fetches under way, of all brokers together; 256 MiB
+	// by default.
+	FetchBytes int
 }
 
 // Client is a connected cluster: a [coldstream.Source] and a [coldstream.Target].
@@ -48,6 +53,8 @@ type Client struct {
 	kgo   *kgo.Client
 	adm   *kadm.Client
 	lanes *lanes
+
+	closed atomic.Bool
 
 	fetchMu sync.Mutex
 	fetches []*kgo.Client
@@ -66,6 +73,9 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	}
 	if cfg.Patience <= 0 {
 		cfg.Patience = defaultPatience
+	}
+	if cfg.FetchBytes <= 0 {
+		cfg.FetchBytes = defaultFetchBytes
 	}
 	c := &Client{cfg: cfg, lanes: newLanes(produceLanes)}
 	for _, address := range cfg.Bootstrap {
@@ -163,8 +173,11 @@ func (c *Client) firstContact(ctx context.Context) error {
 
 // Close ends all connections.
 func (c *Client) Close() {
+	c.closed.Store(true)
 	c.kgo.Close()
 	c.lanes.close()
+	c.fetchMu.Lock()
+	defer c.fetchMu.Unlock()
 	for _, client := range c.fetches {
 		client.Close()
 	}

@@ -2,12 +2,12 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"coldstream"
@@ -15,32 +15,38 @@ import (
 
 const (
 	fetchMaxBytes       = 16 << 20
+	fetchMinBytes       = 1 << 20
 	fetchPartitionBytes = 4 << 20
 	fetchMaxPartitions  = 1000
 	fetchMaxWait        = 500 * time.Millisecond
+	// maxBatchBytes is the largest batch that is asked for: with what comes around it, it
+	// must be an answer that is still read.
+	maxBatchBytes = maxBrokerRead - fetchMinBytes
 
 	fetchIdleWait   = 20 * time.Millisecond // between looks for partitions that may be asked for
 	fetchRetryWait  = 100 * time.Millisecond
 	refreshInterval = 100 * time.Millisecond
-	// goneAfter is how long all brokers must agree that a topic is gone: one that is
-	// behind with its metadata says so for a moment as well.
-	goneAfter = 2 * time.Second
 	// badAnswers is how often a partition may answer with bytes that are bad, or with
-	// none where there should be some, before that is believed.
+	// none where there should be some, before that is believed. It is also the least
+	// number of failed tries before a partition is given up, however long they took.
 	badAnswers = 3
+	// maxTruncations is how often one fetch of a partition goes back: a log that loses its
+	// end again and again would be read for ever.
+	maxTruncations     = 100
+	findBrokersTimeout = 5 * time.Second
 )
 
-// Fetch is [coldstream.Source.Fetch]. At most two answers of about 16 MiB per broker are
-// alive at once. Data handed to the sink either is a copy, or a large part of the answer
-// that it keeps alive.
+// Fetch is [coldstream.Source.Fetch]. Two answers per broker are alive at once, of 16 MiB
+// or less, so that all of them are [Config.FetchBytes]; at least 1 MiB each, and more only
+// where a batch is larger. Data handed to the sink either is a copy, or at least a quarter of the
+// answer that it keeps alive.
 func (c *Client) Fetch(ctx context.Context, plan []coldstream.FetchPosition, sink coldstream.FetchSink) error {
 	if err := c.openFetchClients(); err != nil {
 		return err
 	}
 	e := &fetchEngine{client: c, sink: sink, done: make(chan struct{}), byTP: map[coldstream.TopicPartition]*fetchPartition{}}
-	now := time.Now()
 	for i, position := range plan {
-		p := &fetchPartition{FetchPosition: position, lane: i % fetchClients, leader: -1, leaderEpoch: -1, lastGood: now, maxBytes: fetchPartitionBytes}
+		p := &fetchPartition{FetchPosition: position, lane: i % fetchClients, leader: -1, leaderEpoch: -1, maxBytes: fetchPartitionBytes}
 		p.Epochs = append([]coldstream.EpochStart(nil), position.Epochs...)
 		e.partitions = append(e.partitions, p)
 		e.byTP[p.TopicPartition] = p
@@ -52,6 +58,9 @@ func (c *Client) Fetch(ctx context.Context, plan []coldstream.FetchPosition, sin
 func (c *Client) openFetchClients() error {
 	c.fetchMu.Lock()
 	defer c.fetchMu.Unlock()
+	if c.closed.Load() {
+		return kgo.ErrClientClosed
+	}
 	for len(c.fetches) < fetchClients {
 		client, err := c.newKgo()
 		if err != nil {
@@ -72,16 +81,41 @@ type fetchPartition struct {
 	leader      int32
 	leaderEpoch int32
 	retryAt     time.Time
-	lastGood    time.Time // when a broker last answered for it without an error
-	lastErr     error
+	failing     failures
 	missing     time.Time // since when the brokers say that its topic is gone
 
-	maxBytes  int32 // asked for; grows where a batch is larger
-	alone     bool  // ask for nothing else: its next batch is large
-	noEpoch   bool  // ask once without the epoch of the last batch
-	empty     int   // answers in a row without data
-	corrupted int   // answers in a row with bad bytes
-	log       coldstream.LogOffsets
+	maxBytes    int32 // asked for; grows where a batch is larger
+	alone       bool  // ask for nothing else: its next batch is large
+	noEpoch     bool  // ask once without the epoch of the last batch
+	empty       int   // answers in a row without data
+	corrupted   int   // answers in a row with bad bytes
+	truncations int
+	log         coldstream.LogOffsets
+}
+
+// failures are the tries in a row that came to nothing. Patience is measured from the
+// first to the last of them: a partition that nobody asked for meanwhile, because others
+// were before it or because the sink took its time, has not been unavailable.
+type failures struct {
+	count       int
+	first, last time.Time
+	err         error
+}
+
+func (f *failures) add(err error) {
+	f.last, f.err = time.Now(), err
+	if f.count++; f.count == 1 {
+		f.first = f.last
+	}
+}
+
+func (f *failures) exceed(patience time.Duration) bool {
+	return f.count >= badAnswers && f.last.Sub(f.first) >= patience
+}
+
+// wait is the time before the next try.
+func (f *failures) wait() time.Duration {
+	return min(fetchRetryWait<<min(max(f.count-1, 0), 10), maxRetryWait)
 }
 
 func (p *fetchPartition) lastEpoch() int32 {
@@ -144,6 +178,9 @@ func (e *fetchEngine) keepMetadata(ctx context.Context, group *errgroup.Group) e
 	ticker := time.NewTicker(refreshInterval)
 	defer ticker.Stop()
 	for {
+		if e.client.closed.Load() {
+			return kgo.ErrClientClosed
+		}
 		if topics := e.staleTopics(); len(topics) > 0 {
 			if err := e.refresh(ctx, topics); err != nil {
 				return err
@@ -185,9 +222,9 @@ func (e *fetchEngine) work(ctx context.Context, w fetchWorker) error {
 	idle := time.NewTimer(0)
 	defer idle.Stop()
 	for {
-		chosen := e.choose(w)
-		if len(chosen) > 0 {
-			if err := e.ask(ctx, client, w.broker, chosen); err != nil {
+		turn := e.choose(w)
+		if len(turn.partitions) > 0 {
+			if err := e.ask(ctx, client, turn); err != nil {
 				return err
 			}
 			continue
@@ -203,52 +240,81 @@ func (e *fetchEngine) work(ctx context.Context, w fetchWorker) error {
 	}
 }
 
+// fetchTurn is what one request asks for.
+type fetchTurn struct {
+	broker     int32
+	partitions []*fetchPartition
+	maxBytes   int32
+}
+
 // choose makes the partitions of the next request busy.
-func (e *fetchEngine) choose(w fetchWorker) []*fetchPartition {
+func (e *fetchEngine) choose(w fetchWorker) fetchTurn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	var out []*fetchPartition
+	turn := fetchTurn{broker: w.broker, maxBytes: answerBytes(e.client.cfg.FetchBytes, len(e.workers))}
 	for _, p := range e.partitions {
 		if p.busy || p.ended || p.lane != w.lane || p.leader != w.broker || now.Before(p.retryAt) {
 			continue
 		}
-		if p.alone && len(out) > 0 {
+		if p.alone && len(turn.partitions) > 0 {
 			continue
 		}
 		p.busy = true
-		out = append(out, p)
-		if p.alone || len(out) == fetchMaxPartitions {
+		turn.partitions = append(turn.partitions, p)
+		if p.alone || len(turn.partitions) == fetchMaxPartitions {
 			break
 		}
 	}
-	return out
+	return turn
+}
+
+// answerBytes is the share of one of several connections.
+func answerBytes(total, connections int) int32 {
+	return int32(min(fetchMaxBytes, max(fetchMinBytes, total/max(connections, 1))))
 }
 
 // ask sends one request and handles its answer. Its error ends the whole fetch.
-func (e *fetchEngine) ask(ctx context.Context, client *kgo.Client, broker int32, chosen []*fetchPartition) error {
-	defer e.release(chosen)
-	answer, err := fetchOnce(ctx, client, broker, chosen)
+func (e *fetchEngine) ask(ctx context.Context, client *kgo.Client, turn fetchTurn) error {
+	defer e.release(turn.partitions)
+	answer, err := fetchOnce(ctx, client, turn)
+	if err == nil {
+		err = e.checkIncarnations(ctx, client, turn, answer)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+		for _, p := range turn.partitions {
+			p.retry(fmt.Errorf("fetch from broker %d: %w", turn.broker, err))
 		}
-		for _, p := range chosen {
-			p.retry(fmt.Errorf("fetch from broker %d: %w", broker, err))
-		}
+		findBrokers(ctx, client)
 		return nil
 	}
-	for _, p := range chosen {
+	for _, p := range turn.partitions {
 		partition, ok := answer.partitions[p.TopicPartition]
-		if !ok {
-			p.retry(fmt.Errorf("broker %d left the partition out of its answer", broker))
-			continue
-		}
-		if err := e.take(ctx, p, partition, answer); err != nil {
-			return err
+		switch {
+		case answer.throttled: // the broker keeps a quota and left out everything
+			p.again(fetchRetryWait)
+		case !ok:
+			p.retry(fmt.Errorf("broker %d left the partition out of its answer", turn.broker))
+		default:
+			if err := e.take(ctx, p, partition, answer); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// findBrokers makes a client learn where the brokers are now, which one that only fetches
+// does not ask by itself. If that fails the next request fails as well.
+func findBrokers(ctx context.Context, client *kgo.Client) {
+	ctx, cancel := context.WithTimeout(ctx, findBrokersTimeout)
+	defer cancel()
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{}
+	_, _ = req.RequestWith(ctx, client)
 }
 
 func (e *fetchEngine) release(chosen []*fetchPartition) {
@@ -259,11 +325,12 @@ func (e *fetchEngine) release(chosen []*fetchPartition) {
 	}
 }
 
-// retry asks again a little later, and for the leader before that.
+// retry notes a try that came to nothing, asks again a little later, and for the leader
+// before that.
 func (p *fetchPartition) retry(err error) {
-	p.lastErr = err
-	p.leader = -1
-	p.retryAt = time.Now().Add(fetchRetryWait)
+	p.failing.add(err)
+	p.empty, p.leader = 0, -1
+	p.retryAt = time.Now().Add(p.failing.wait())
 }
 
 // again asks the same leader again a little later.
@@ -296,39 +363,13 @@ func (e *fetchEngine) finish(p *fetchPartition) {
 	}
 }
 
-// giveUp fails the partitions that no broker has answered for in too long.
-func (e *fetchEngine) giveUp(ctx context.Context) error {
-	for _, p := range e.takeIdle(func(p *fetchPartition, now time.Time) bool {
-		return now.Sub(p.lastGood) > e.client.patience()
-	}) {
-		last := p.lastErr
-		if last == nil {
-			last = errNoLeader
-		}
-		if err := e.fail(ctx, p, fmt.Errorf("unavailable for %s: %w", e.client.patience(), untemporary(last))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// untemporary lets go of the mark that another try may help: there will be none.
-func untemporary(err error) error {
-	var t temporaryError
-	if errors.As(err, &t) && errors.Is(err, errTemporary) {
-		return fmt.Errorf("%v", err) //nolint:errorlint // the cause is deliberately not promised
-	}
-	return err
-}
-
 // takeIdle makes those partitions busy that nobody is asking for and that want says.
-func (e *fetchEngine) takeIdle(want func(p *fetchPartition, now time.Time) bool) []*fetchPartition {
+func (e *fetchEngine) takeIdle(want func(p *fetchPartition) bool) []*fetchPartition {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
 	var out []*fetchPartition
 	for _, p := range e.partitions {
-		if !p.busy && !p.ended && want(p, now) {
+		if !p.busy && !p.ended && want(p) {
 			p.busy = true
 			out = append(out, p)
 		}

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -19,7 +20,11 @@ func (e *fetchEngine) take(ctx context.Context, p *fetchPartition, a *kmsg.Fetch
 	if code := kerr.ErrorForCode(a.ErrorCode); code != nil {
 		return e.takeError(ctx, p, a, code)
 	}
-	p.lastGood, p.lastErr, p.missing = time.Now(), nil, time.Time{}
+	if a.HighWatermark < 0 {
+		p.retry(errors.New("the broker's answer gives no high watermark"))
+		return nil
+	}
+	p.missing = time.Time{}
 	p.log = coldstream.LogOffsets{LogStartOffset: max(a.LogStartOffset, 0), HighWatermark: a.HighWatermark}
 	if d := a.DivergingEpoch; d.Epoch >= 0 || d.EndOffset >= 0 {
 		return e.truncate(ctx, p, coldstream.EpochStart{Epoch: d.Epoch, FirstOffset: d.EndOffset})
@@ -27,6 +32,9 @@ func (e *fetchEngine) take(ctx context.Context, p *fetchPartition, a *kmsg.Fetch
 	p.noEpoch = false
 	return e.takeBatches(ctx, p, a, answer)
 }
+
+// answered notes that a broker did its part.
+func (p *fetchPartition) answered() { p.failing = failures{} }
 
 func (e *fetchEngine) takeError(ctx context.Context, p *fetchPartition, a *kmsg.FetchResponseTopicPartition, code error) error {
 	err := brokerError(a.ErrorCode, nil)
@@ -77,6 +85,7 @@ type batchRun struct {
 	bytes      []byte
 	nextOffset int64
 	err        error // why it is not longer: partial, or corrupt
+	cutBytes   int64 // if partial: what the batch that is cut says it has; 0 if not even that is there
 }
 
 // split cuts off what the answer holds before and behind the batches wanted, and checks
@@ -92,8 +101,11 @@ func (p *fetchPartition) split(buf []byte) batchRun {
 		if err == nil && end > start && batch.BaseOffset() < run.nextOffset {
 			err = fmt.Errorf("batch at %d behind one up to %d: %w", batch.BaseOffset(), run.nextOffset, coldstream.ErrCorrupt)
 		}
+		if err == nil {
+			err = p.checkHole(batch, run.nextOffset)
+		}
 		if err != nil {
-			run.err = err
+			run.err, run.cutBytes = err, announcedBytes(rest)
 			break
 		}
 		at := len(buf) - len(after)
@@ -106,14 +118,39 @@ func (p *fetchPartition) split(buf []byte) batchRun {
 		rest = after
 	}
 	run.bytes = buf[start:end:end]
+	if len(run.bytes) == 0 && len(buf) > 0 && run.err == nil {
+		run.err = fmt.Errorf("the answer ends at offset %d or below: %w", p.NextOffset, coldstream.ErrCorrupt)
+	}
 	return run
+}
+
+// checkHole checks a batch's base offset, which no checksum covers: a wrong one would move
+// our position, and what it leaves out would never be read. While producers write, an
+// answer may hold more than the high watermark in it says; but nothing is compacted
+// there, so that no hole leads over it.
+func (p *fetchPartition) checkHole(batch recordbatch.Batch, nextOffset int64) error {
+	base := batch.BaseOffset()
+	if base > nextOffset && base >= p.log.HighWatermark {
+		return fmt.Errorf("batch at %d behind the high watermark %d, and %d was next: %w", base, p.log.HighWatermark, nextOffset, coldstream.ErrCorrupt)
+	}
+	return nil
+}
+
+// announcedBytes is the size that the batch at the front of buf says it has.
+func announcedBytes(buf []byte) int64 {
+	const lengthAt, lengthAndBefore = 8, 12
+	if len(buf) < lengthAndBefore {
+		return 0
+	}
+	return int64(int32(binary.BigEndian.Uint32(buf[lengthAt:]))) + lengthAndBefore
 }
 
 func (e *fetchEngine) takeBatches(ctx context.Context, p *fetchPartition, a *kmsg.FetchResponseTopicPartition, answer *fetchAnswer) error {
 	run := p.split(a.RecordBatches)
 	if len(run.bytes) == 0 {
-		return e.takeNothing(ctx, p, run.err, answer)
+		return e.takeNothing(ctx, p, run, answer)
 	}
+	p.answered()
 	p.empty, p.corrupted, p.alone, p.maxBytes = 0, 0, false, fetchPartitionBytes
 	content := run.bytes
 	if 4*len(content) < answer.sizeBytes {
@@ -134,16 +171,17 @@ func (e *fetchEngine) takeBatches(ctx context.Context, p *fetchPartition, a *kms
 }
 
 // takeNothing handles an answer without a whole batch.
-func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, err error, answer *fetchAnswer) error {
+func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, run batchRun, answer *fetchAnswer) error {
+	atEnd := p.log.HighWatermark <= p.NextOffset
 	switch {
-	case errors.Is(err, recordbatch.ErrPartial): // a batch larger than what was asked for
-		p.alone, p.maxBytes = true, int32(min(int64(p.maxBytes)*2, maxBrokerRead))
-		return nil
-	case err != nil:
-		return e.corrupt(ctx, p, err)
-	case answer.first != p:
+	case errors.Is(run.err, recordbatch.ErrPartial):
+		return e.askForMore(ctx, p, run)
+	case run.err != nil:
+		return e.corrupt(ctx, p, run.err)
+	case answer.first != p && !atEnd:
 		// Others filled the answer, or the next batch is larger than maxBytes, which brokers
 		// send only of the first partition asked for. The plan's order makes it that.
+		p.answered()
 		return nil
 	}
 	if p.empty++; p.empty < badAnswers {
@@ -151,19 +189,31 @@ func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, err er
 		return nil
 	}
 	switch {
-	case p.log.HighWatermark <= p.NextOffset:
-		// The log ends here by now: its end was taken back before we had read it.
-		p.StopOffset = p.NextOffset
+	case atEnd:
+		return e.resolveEnd(ctx, p)
 	case p.Compacted:
-		first := p.NextOffset
-		p.NextOffset = p.StopOffset
-		err := e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
-		if err != nil {
-			return err
-		}
-	default:
-		return e.fail(ctx, p, fmt.Errorf("the broker returned no data for offsets [%d, %d) though the high watermark is %d",
-			p.NextOffset, p.StopOffset, p.log.HighWatermark))
+		return e.resolveTail(ctx, p)
 	}
-	return e.end(ctx, p)
+	p.retry(p.errNoData())
+	return nil
+}
+
+func (p *fetchPartition) errNoData() error {
+	return fmt.Errorf("the broker returned no data for offsets [%d, %d) though the high watermark is %d",
+		p.NextOffset, p.StopOffset, p.log.HighWatermark)
+}
+
+// askForMore asks for a batch that is larger than what was asked for, and for nothing
+// else besides. A batch that is cut even so is not one.
+func (e *fetchEngine) askForMore(ctx context.Context, p *fetchPartition, run batchRun) error {
+	asked := int64(p.maxBytes)
+	switch {
+	case run.cutBytes > maxBatchBytes || p.alone && asked >= maxBatchBytes:
+		return e.corrupt(ctx, p, fmt.Errorf("batch of %d bytes, of which no answer can hold more than %d: %w", run.cutBytes, maxBatchBytes, coldstream.ErrCorrupt))
+	case p.alone && run.cutBytes > 0 && asked >= run.cutBytes:
+		return e.corrupt(ctx, p, fmt.Errorf("batch of %d bytes is cut though %d were asked for: %w", run.cutBytes, asked, coldstream.ErrCorrupt))
+	}
+	p.alone = true
+	p.maxBytes = int32(min(max(2*asked, run.cutBytes), maxBatchBytes))
+	return nil
 }

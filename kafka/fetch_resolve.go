@@ -2,87 +2,15 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
 )
-
-// staleTopics are those with a partition whose leader is not known.
-func (e *fetchEngine) staleTopics() []string {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var names []string
-	for _, p := range e.partitions {
-		if !p.ended && !p.busy && p.leader < 0 {
-			names = append(names, p.Topic)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// refresh asks for leaders. Brokers that do not answer are asked again at the next tick:
-// patience is counted by partition.
-func (e *fetchEngine) refresh(ctx context.Context, topics []string) error {
-	tryCtx, cancel := context.WithTimeout(ctx, tryTimeout)
-	cluster, err := e.client.describeCluster(tryCtx, topics)
-	cancel()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil {
-		for _, p := range e.takeIdle(func(p *fetchPartition, _ time.Time) bool { return p.leader < 0 }) {
-			p.lastErr = err
-			e.release([]*fetchPartition{p})
-		}
-		return nil
-	}
-	byName := map[string]*coldstream.Topic{}
-	for i := range cluster.Topics {
-		byName[cluster.Topics[i].Name] = &cluster.Topics[i]
-	}
-	for _, p := range e.takeIdle(func(p *fetchPartition, _ time.Time) bool { return p.leader < 0 && byName[p.Topic] != nil }) {
-		err := e.place(ctx, p, byName[p.Topic])
-		e.release([]*fetchPartition{p})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// place gives a partition its leader, or finds that its topic is gone.
-func (e *fetchEngine) place(ctx context.Context, p *fetchPartition, t *coldstream.Topic) error {
-	l := leaderIn(t, p.TopicPartition)
-	if t.Err == nil && !p.TopicID.IsZero() && !t.ID.IsZero() && t.ID != p.TopicID {
-		l.err = fmt.Errorf("%w: it was deleted and made again with ID %s", coldstream.ErrUnknownTopic, t.ID)
-	}
-	now := time.Now()
-	switch {
-	case l.err == nil:
-		if p.TopicID.IsZero() {
-			p.TopicID = t.ID
-		}
-		p.leader, p.leaderEpoch = l.id, l.epoch
-		return nil
-	case isTemporary(l.err):
-		p.lastErr = l.err
-		return nil
-	case isUnknownTopic(l.err):
-		if p.missing.IsZero() {
-			p.missing = now
-		}
-		if now.Sub(p.missing) < goneAfter {
-			return nil
-		}
-		return e.gone(ctx, p, l.err)
-	}
-	return e.fail(ctx, p, l.err)
-}
 
 // gone reports the offsets that were due as lost with their topic.
 func (e *fetchEngine) gone(ctx context.Context, p *fetchPartition, err error) error {
@@ -101,50 +29,133 @@ func (e *fetchEngine) gap(ctx context.Context, p *fetchPartition, nextOffset int
 }
 
 // resolveRange finds out what an offset out of range means: the log start has passed us,
-// the log lost its end, or the broker does not know our epoch inside its range.
+// the log lost its end, or the broker does not know our epoch inside its range. Only the
+// first is a gap.
 func (e *fetchEngine) resolveRange(ctx context.Context, p *fetchPartition) error {
 	out := map[coldstream.TopicPartition]coldstream.LogOffsets{}
 	leaders := map[coldstream.TopicPartition]partitionLeader{p.TopicPartition: {id: p.leader, epoch: p.leaderEpoch}}
 	e.client.listRound(ctx, []coldstream.TopicPartition{p.TopicPartition}, leaders, out)
 	log := out[p.TopicPartition]
+	if errors.Is(log.Err, coldstream.ErrDenied) {
+		return e.fail(ctx, p, fmt.Errorf("ask for the ends of the log: %w", log.Err))
+	}
 	if log.Err != nil {
 		p.retry(log.Err)
 		return ctx.Err()
 	}
-	p.lastGood, p.log = time.Now(), log
-	switch {
-	case p.NextOffset < log.LogStartOffset:
+	p.log = log
+	if p.NextOffset < log.LogStartOffset {
+		p.answered()
 		if err := e.gap(ctx, p, log.LogStartOffset, coldstream.GapLogStartAdvanced); err != nil {
 			return err
 		}
 		if p.NextOffset >= p.StopOffset {
 			return e.end(ctx, p)
 		}
-	case p.NextOffset > log.HighWatermark:
-		end, err := e.client.epochEnd(ctx, p)
-		if err != nil {
-			p.retry(err)
+		return nil
+	}
+	return e.resolveEpochs(ctx, p)
+}
+
+// resolveEpochs decides by leader epochs whether the log has lost what we have.
+func (e *fetchEngine) resolveEpochs(ctx context.Context, p *fetchPartition) error {
+	beyond := p.NextOffset > p.log.HighWatermark
+	end := coldstream.EpochStart{Epoch: -1, FirstOffset: -1}
+	for i := len(p.Epochs) - 1; i >= 0 && end.FirstOffset < 0; i-- {
+		var err error
+		if end, err = e.client.epochEnd(ctx, p, p.Epochs[i].Epoch); err != nil {
+			p.retry(fmt.Errorf("ask for the end of leader epoch %d: %w", p.Epochs[i].Epoch, err))
 			return ctx.Err()
 		}
-		if end.FirstOffset < 0 { // the broker knows nothing of our epochs
-			end.FirstOffset = log.HighWatermark
+		if !beyond {
+			break // inside the log's range, an epoch that is not known there proves nothing
 		}
-		return e.truncate(ctx, p, coldstream.EpochStart{Epoch: end.Epoch, FirstOffset: min(end.FirstOffset, log.HighWatermark)})
-	case p.noEpoch:
-		p.retry(fmt.Errorf("offset %d is said to be out of range [%d, %d]", p.NextOffset, log.LogStartOffset, log.HighWatermark))
+	}
+	switch lost := end.FirstOffset >= 0 && p.common(end) < p.NextOffset; {
+	case lost, beyond && len(p.Epochs) > 0 && end.FirstOffset < 0:
+		return e.truncate(ctx, p, end)
+	case beyond && len(p.Epochs) == 0: // nothing tells more than that the log ends there
+		return e.truncate(ctx, p, coldstream.EpochStart{Epoch: -1, FirstOffset: p.log.HighWatermark})
+	case beyond, p.noEpoch:
+		p.retry(fmt.Errorf("offset %d is said to be out of range, and the log to be [%d, %d)", p.NextOffset, p.log.LogStartOffset, p.log.HighWatermark))
 	default:
 		p.noEpoch = true
 	}
 	return nil
 }
 
-// epochEnd asks the leader where the last leader epoch that we know ends in its log, or
-// the newest one before it.
-func (c *Client) epochEnd(ctx context.Context, p *fetchPartition) (coldstream.EpochStart, error) {
-	none := coldstream.EpochStart{Epoch: -1, FirstOffset: -1}
-	if p.lastEpoch() < 0 {
-		return none, nil
+// resolveEnd finds out why the log ends before the partition's stop offset, though its
+// history is ours: the leader may not know yet how far its followers are, as for a moment
+// after every election, or the log has lost its end before we had read it.
+func (e *fetchEngine) resolveEnd(ctx context.Context, p *fetchPartition) error {
+	end := coldstream.EpochStart{Epoch: -1, FirstOffset: -1}
+	if p.leaderEpoch >= 0 {
+		var err error
+		// The leader's own epoch ends where its log does, committed or not.
+		if end, err = e.client.epochEnd(ctx, p, p.leaderEpoch); err != nil {
+			p.retry(fmt.Errorf("ask for the end of the log: %w", err))
+			return ctx.Err()
+		}
 	}
+	if end.FirstOffset < 0 {
+		end.FirstOffset = p.log.HighWatermark
+	}
+	switch {
+	case end.FirstOffset == p.NextOffset:
+		p.StopOffset = p.NextOffset
+		return e.end(ctx, p)
+	case end.FirstOffset > p.NextOffset:
+		p.StopOffset = min(p.StopOffset, end.FirstOffset)
+	}
+	p.retry(fmt.Errorf("the high watermark %d has not reached offset %d yet", p.log.HighWatermark, p.StopOffset))
+	return nil
+}
+
+// resolveTail ends a compacted partition whose tail stays empty, because the cleaner
+// removed it. What is only in remote storage may also come late.
+func (e *fetchEngine) resolveTail(ctx context.Context, p *fetchPartition) error {
+	local, err := e.client.isLocal(ctx, p)
+	if err != nil {
+		p.retry(fmt.Errorf("ask where the local log starts: %w", err))
+		return ctx.Err()
+	}
+	if !local {
+		p.retry(p.errNoData())
+		return nil
+	}
+	p.answered()
+	first := p.NextOffset
+	p.NextOffset, p.empty = min(p.StopOffset, p.log.HighWatermark), 0 // behind it there may be more
+	err = e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
+	if err != nil || p.NextOffset < p.StopOffset {
+		return err
+	}
+	return e.end(ctx, p)
+}
+
+// isLocal says whether the leader has the partition's position on its own disks. Brokers
+// that do not know the question have no other place.
+func (c *Client) isLocal(ctx context.Context, p *fetchPartition) (bool, error) {
+	tp := p.TopicPartition
+	leaders := map[coldstream.TopicPartition]partitionLeader{tp: {epoch: p.leaderEpoch}}
+	got, err := c.listOffsets(ctx, p.leader, listOffsetsRequest([]coldstream.TopicPartition{tp}, leaders, earliestLocalOffset))
+	if err != nil {
+		return false, err
+	}
+	start, ok := got[tp]
+	switch {
+	case !ok:
+		return false, temporary(errNotInAnswer)
+	case errors.Is(start.err, kerr.UnsupportedVersion), start.err == nil && start.offset < 0:
+		return true, nil
+	}
+	return start.offset <= p.NextOffset, start.err
+}
+
+// epochEnd asks the leader where a leader epoch ends in its log, or the newest one before
+// it. The offset is negative if the leader knows neither.
+func (c *Client) epochEnd(ctx context.Context, p *fetchPartition, epoch int32) (coldstream.EpochStart, error) {
+	none := coldstream.EpochStart{Epoch: -1, FirstOffset: -1}
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
 	req := kmsg.NewPtrOffsetForLeaderEpochRequest()
@@ -152,7 +163,7 @@ func (c *Client) epochEnd(ctx context.Context, p *fetchPartition) (coldstream.Ep
 	t := kmsg.NewOffsetForLeaderEpochRequestTopic()
 	t.Topic = p.Topic
 	rp := kmsg.NewOffsetForLeaderEpochRequestTopicPartition()
-	rp.Partition, rp.CurrentLeaderEpoch, rp.LeaderEpoch = p.Partition, p.leaderEpoch, p.lastEpoch()
+	rp.Partition, rp.CurrentLeaderEpoch, rp.LeaderEpoch = p.Partition, p.leaderEpoch, epoch
 	t.Partitions = append(t.Partitions, rp)
 	req.Topics = append(req.Topics, t)
 	kresp, err := c.kgo.Broker(int(p.leader)).Request(ctx, req)
@@ -161,38 +172,50 @@ func (c *Client) epochEnd(ctx context.Context, p *fetchPartition) (coldstream.Ep
 	}
 	for _, t := range kresp.(*kmsg.OffsetForLeaderEpochResponse).Topics {
 		for _, a := range t.Partitions {
-			return coldstream.EpochStart{Epoch: a.LeaderEpoch, FirstOffset: a.EndOffset}, brokerError(a.ErrorCode, nil)
+			if t.Topic == p.Topic && a.Partition == p.Partition {
+				return coldstream.EpochStart{Epoch: a.LeaderEpoch, FirstOffset: a.EndOffset}, brokerError(a.ErrorCode, nil)
+			}
 		}
 	}
-	return none, temporary(errNoLeader)
+	return none, temporary(errNotInAnswer)
 }
 
-// truncate goes back to where our history and the log's are the same: at most to the end
-// of the leader's epoch, and at most to the end of our own newest epoch that is not newer.
-func (e *fetchEngine) truncate(ctx context.Context, p *fetchPartition, end coldstream.EpochStart) error {
-	was, next := p.NextOffset, p.NextOffset
-	for len(p.Epochs) > 0 && p.lastEpoch() > end.Epoch {
-		next = min(next, p.Epochs[len(p.Epochs)-1].FirstOffset)
-		p.Epochs = p.Epochs[:len(p.Epochs)-1]
+// common is the offset up to which our history and the log's are the same, if the log's
+// epoch end.Epoch ends at end.FirstOffset, and our next epoch is not in it: at most that,
+// and at most the end of our own newest epoch that is not newer.
+func (p *fetchPartition) common(end coldstream.EpochStart) int64 {
+	next := p.NextOffset
+	for _, epoch := range p.Epochs {
+		if epoch.Epoch > end.Epoch {
+			next = min(next, epoch.FirstOffset)
+			break
+		}
 	}
 	if end.FirstOffset >= 0 {
 		next = min(next, end.FirstOffset)
 	}
-	for len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].FirstOffset >= next {
-		p.Epochs = p.Epochs[:len(p.Epochs)-1]
-	}
-	p.NextOffset = max(next, p.log.LogStartOffset)
-	if p.NextOffset >= was {
+	return next
+}
+
+// truncate goes back to where our history and the log's are the same.
+func (e *fetchEngine) truncate(ctx context.Context, p *fetchPartition, end coldstream.EpochStart) error {
+	was, next := p.NextOffset, p.common(end)
+	switch {
+	case next >= was && p.noEpoch:
+		p.retry(fmt.Errorf("leader epoch %d is said to end at offset %d, which contradicts nothing before %d", end.Epoch, end.FirstOffset, was))
+		return nil
+	case next >= was:
 		// Nothing of ours is beyond the fork: only our epoch is not known there any more.
 		p.noEpoch = true
 		return nil
+	case p.truncations == maxTruncations:
+		return e.fail(ctx, p, fmt.Errorf("the log lost its end %d times while it was read", p.truncations))
 	}
-	p.StopOffset = max(p.NextOffset, min(p.StopOffset, p.log.HighWatermark))
-	err := e.sink.Take(ctx, &coldstream.Truncated{
+	p.answered()
+	p.truncations++
+	p.NextOffset = next
+	p.Epochs = slices.DeleteFunc(p.Epochs, func(epoch coldstream.EpochStart) bool { return epoch.FirstOffset >= next })
+	return e.sink.Take(ctx, &coldstream.Truncated{
 		TopicPartition: p.TopicPartition, Epoch: p.lastEpoch(), NextOffset: p.NextOffset, WasOffset: was,
 	})
-	if err == nil && p.NextOffset >= p.StopOffset {
-		err = e.end(ctx, p)
-	}
-	return err
 }

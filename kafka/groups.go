@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,7 +44,11 @@ func (c *Client) Groups(ctx context.Context) ([]coldstream.Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list consumer groups: %w", err)
 	}
-	return groups, c.fetchGroupOffsets(ctx, groups)
+	if err := c.fetchGroupOffsets(ctx, groups); err != nil {
+		return nil, err
+	}
+	// A group that is gone since it was listed is none.
+	return slices.DeleteFunc(groups, func(g coldstream.Group) bool { return errors.Is(g.Err, kerr.GroupIDNotFound) }), nil
 }
 
 func (c *Client) listGroups(ctx context.Context) ([]coldstream.Group, error) {
@@ -58,7 +63,7 @@ func (c *Client) listGroups(ctx context.Context) ([]coldstream.Group, error) {
 		}
 		for _, g := range resp.Groups {
 			byName[g.Group] = coldstream.Group{
-				Name: g.Group, Type: g.GroupType, State: g.GroupState, ProtocolType: g.ProtocolType,
+				Name: g.Group, Type: strings.ToLower(g.GroupType), State: g.GroupState, ProtocolType: g.ProtocolType,
 			}
 		}
 	}
@@ -70,15 +75,9 @@ func (c *Client) listGroups(ctx context.Context) ([]coldstream.Group, error) {
 	return out, nil
 }
 
-// hasOffsets says whether OffsetFetch answers for groups of a type. Brokers name types
-// in several spellings; those that give none have consumer groups only.
-func hasOffsets(groupType string) bool {
-	switch groupType {
-	case "share", "Share":
-		return false
-	}
-	return true
-}
+// shareGroup is the type of groups that OffsetFetch does not answer for. Brokers that
+// give no type have consumer groups only.
+const shareGroup = "share"
 
 // fetchGroupOffsets fills in the offsets: the last committed ones, also where a
 // transaction is about to commit newer ones.
@@ -86,20 +85,25 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 	pending := map[string]*coldstream.Group{}
 	for i := range groups {
 		g := &groups[i]
-		if !hasOffsets(g.Type) {
+		if g.Type == shareGroup {
 			g.Err = errNoOffsets
 			continue
 		}
 		pending[g.Name] = g
 	}
-	var last error
 	err := c.patiently(ctx, func(ctx context.Context) error {
-		last = nil
+		for _, g := range pending {
+			g.Err = temporary(errNotInAnswer)
+		}
 		for name, resp := range c.fetchMany(ctx, pending) {
-			g := pending[name]
-			g.Offsets, g.Err = offsetsOf(resp)
+			if g := pending[name]; g != nil {
+				g.Offsets, g.Err = offsetsOf(resp)
+			}
+		}
+		var last error
+		for name, g := range pending {
 			if isTemporary(g.Err) {
-				last = g.Err
+				last = fmt.Errorf("group %s: %w", name, g.Err)
 				continue
 			}
 			delete(pending, name)
@@ -109,10 +113,10 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil && last == nil {
-		return fmt.Errorf("read committed offsets: %w", err)
+	for _, g := range pending { // what no coordinator answered for stands in the group
+		g.Err = untemporary(err)
 	}
-	return nil // what a coordinator did not answer stands in the group
+	return nil
 }
 
 func (c *Client) fetchMany(ctx context.Context, groups map[string]*coldstream.Group) kadm.FetchOffsetsResponses {
@@ -140,10 +144,9 @@ func offsetsOf(resp kadm.FetchOffsetsResponse) ([]coldstream.GroupOffset, error)
 			if o.At < 0 {
 				continue
 			}
-			metadata := o.Metadata
 			out = append(out, coldstream.GroupOffset{
 				TopicPartition: coldstream.TopicPartition{Topic: topic, Partition: id},
-				Offset:         o.At, LeaderEpoch: o.LeaderEpoch, Metadata: metadata,
+				Offset:         o.At, LeaderEpoch: o.LeaderEpoch, Metadata: o.Metadata,
 			})
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
@@ -17,16 +16,30 @@ import (
 // describeChunk bounds the topics of one DescribeConfigs request.
 const describeChunk = 200
 
-// Metadata is [coldstream.ClusterReader.Metadata].
+// Metadata is [coldstream.ClusterReader.Metadata]. A topic that stays unavailable longer
+// than patience has that as its Err.
 func (c *Client) Metadata(ctx context.Context, names []string) (*coldstream.Cluster, error) {
 	var cluster *coldstream.Cluster
 	err := c.patiently(ctx, func(ctx context.Context) error {
 		var err error
-		cluster, err = c.describeCluster(ctx, names)
-		return err
+		if cluster, err = c.describeCluster(ctx, names); err != nil {
+			return err
+		}
+		for i := range cluster.Topics {
+			if t := &cluster.Topics[i]; isTemporary(t.Err) {
+				return fmt.Errorf("topic %s: %w", t.Name, t.Err)
+			}
+		}
+		return nil
 	})
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if cluster == nil {
 		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	for i := range cluster.Topics {
+		cluster.Topics[i].Err = untemporary(cluster.Topics[i].Err)
 	}
 	if err := c.describeConfigs(ctx, cluster.Topics); err != nil {
 		return nil, fmt.Errorf("read topic configs: %w", err)
@@ -62,28 +75,29 @@ func (c *Client) describeCluster(ctx context.Context, names []string) (*coldstre
 	}
 	slices.SortFunc(cluster.Brokers, func(a, b coldstream.Broker) int { return cmp.Compare(a.ID, b.ID) })
 	for i := range resp.Topics {
-		topic, err := topicOf(&resp.Topics[i])
-		if err != nil {
-			return nil, err
+		if t := &resp.Topics[i]; t.Topic != nil {
+			cluster.Topics = append(cluster.Topics, topicOf(t))
 		}
-		cluster.Topics = append(cluster.Topics, topic)
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(resp.Topics, func(t kmsg.MetadataResponseTopic) bool { return t.Topic != nil && *t.Topic == name }) {
+			cluster.Topics = append(cluster.Topics, coldstream.Topic{Name: name, Err: temporary(errNotInAnswer)})
+		}
 	}
 	slices.SortFunc(cluster.Topics, func(a, b coldstream.Topic) int { return cmp.Compare(a.Name, b.Name) })
 	return cluster, nil
 }
 
-// topicOf reads one topic of an answer. Its error is for answers that cannot be, or that
-// another try may better; what the broker refuses is in the topic.
-func topicOf(t *kmsg.MetadataResponseTopic) (coldstream.Topic, error) {
-	topic := coldstream.Topic{ID: t.TopicID, Internal: t.IsInternal}
-	if t.Topic != nil {
-		topic.Name = *t.Topic
-	}
+// errNotInAnswer is for answers that leave out what was asked for. That never means that
+// it is not there.
+var errNotInAnswer = errors.New("the broker's answer leaves it out")
+
+// topicOf reads one topic of an answer. Its Err is temporary where another try may better
+// it.
+func topicOf(t *kmsg.MetadataResponseTopic) coldstream.Topic {
+	topic := coldstream.Topic{Name: *t.Topic, ID: t.TopicID, Internal: t.IsInternal}
 	if topic.Err = brokerError(t.ErrorCode, nil); topic.Err != nil {
-		if errors.Is(topic.Err, errTemporary) {
-			return topic, fmt.Errorf("topic %s: %w", topic.Name, topic.Err)
-		}
-		return topic, nil
+		return topic
 	}
 	for _, p := range t.Partitions {
 		topic.Partitions = append(topic.Partitions, coldstream.Partition{
@@ -93,56 +107,78 @@ func topicOf(t *kmsg.MetadataResponseTopic) (coldstream.Topic, error) {
 	slices.SortFunc(topic.Partitions, func(a, b coldstream.Partition) int { return cmp.Compare(a.ID, b.ID) })
 	for i, p := range topic.Partitions {
 		if p.ID != int32(i) {
-			return topic, temporary(fmt.Errorf("topic %s: metadata lacks partition %d", topic.Name, i))
+			topic.Partitions, topic.Err = nil, temporary(fmt.Errorf("the metadata lacks partition %d", i))
+			break
 		}
 	}
-	return topic, nil
+	return topic
 }
 
 // describeConfigs fills in the configs that topics carry themselves. A refusal is kept in
-// the topic.
+// the topic, and so is what stays unanswered while others are answered.
 func (c *Client) describeConfigs(ctx context.Context, topics []coldstream.Topic) error {
-	byName := map[string]*coldstream.Topic{}
-	var names []string
+	var rest []*coldstream.Topic
 	for i := range topics {
-		if topics[i].Err == nil {
-			byName[topics[i].Name] = &topics[i]
-			names = append(names, topics[i].Name)
+		if t := &topics[i]; t.Err == nil {
+			rest = append(rest, t)
 		}
 	}
-	for chunk := range slices.Chunk(names, describeChunk) {
+	for chunk := range slices.Chunk(rest, describeChunk) {
+		answered := false
 		err := c.patiently(ctx, func(ctx context.Context) error {
-			configs, err := c.adm.DescribeTopicConfigs(ctx, chunk...)
-			if err != nil {
-				return requestError(err)
-			}
-			for _, rc := range configs {
-				if t := byName[rc.Name]; t != nil {
-					setConfigs(t, rc)
+			err := c.describeSome(ctx, chunk)
+			answered = err == nil
+			for _, t := range chunk {
+				if answered && isTemporary(t.ConfigsErr) {
+					return fmt.Errorf("topic %s: %w", t.Name, t.ConfigsErr)
 				}
 			}
-			return nil
-		})
-		if err != nil {
 			return err
+		})
+		if err != nil && (!answered || ctx.Err() != nil) {
+			return err
+		}
+		for _, t := range chunk {
+			t.ConfigsErr = untemporary(t.ConfigsErr)
 		}
 	}
 	return nil
 }
 
-func setConfigs(t *coldstream.Topic, rc kadm.ResourceConfig) {
-	t.Configs, t.ConfigsErr = nil, nil
-	if rc.Err != nil {
-		t.ConfigsErr = kerrError(rc.Err)
-		return
+// describeSome asks for the configs of topics once.
+func (c *Client) describeSome(ctx context.Context, topics []*coldstream.Topic) error {
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	byName := map[string]*coldstream.Topic{}
+	for _, t := range topics {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, t.Name
+		req.Resources = append(req.Resources, r)
+		byName[t.Name] = t
+		t.Configs, t.ConfigsErr = nil, temporary(errNotInAnswer)
 	}
-	for _, cfg := range rc.Configs {
+	resp, err := req.RequestWith(ctx, c.kgo)
+	if err != nil {
+		return requestError(err)
+	}
+	for i := range resp.Resources {
+		if t := byName[resp.Resources[i].ResourceName]; t != nil {
+			setConfigs(t, &resp.Resources[i])
+		}
+	}
+	return nil
+}
+
+func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
+	t.Configs, t.ConfigsErr = nil, brokerError(r.ErrorCode, r.ErrorMessage)
+	for _, cfg := range r.Configs {
 		if cfg.Source != kmsg.ConfigSourceDynamicTopicConfig {
 			continue
 		}
-		t.Configs = append(t.Configs, coldstream.Config{
-			Name: cfg.Key, Value: cfg.MaybeValue(), Source: cfg.Source.String(), Sensitive: cfg.Sensitive,
-		})
+		config := coldstream.Config{Name: cfg.Name, Source: cfg.Source.String(), Sensitive: cfg.IsSensitive}
+		if cfg.Value != nil {
+			config.Value = *cfg.Value
+		}
+		t.Configs = append(t.Configs, config)
 	}
 	slices.SortFunc(t.Configs, func(a, b coldstream.Config) int { return cmp.Compare(a.Name, b.Name) })
 }
@@ -153,7 +189,7 @@ const listOffsetsChunk = 2000
 // LogOffsets is [coldstream.ClusterReader.LogOffsets].
 func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPartition) (map[coldstream.TopicPartition]coldstream.LogOffsets, error) {
 	out := make(map[coldstream.TopicPartition]coldstream.LogOffsets, len(partitions))
-	deadline := time.Now().Add(c.patience())
+	start := time.Now()
 	pending := slices.Clone(partitions)
 	for wait := firstRetryWait; len(pending) > 0; wait = min(2*wait, maxRetryWait) {
 		leaders, err := c.leadersOf(ctx, pending)
@@ -164,10 +200,11 @@ func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPa
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if pending = next; len(pending) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
+		waited := time.Since(start)
+		pending = slices.DeleteFunc(next, func(tp coldstream.TopicPartition) bool {
+			return isUnknownTopic(out[tp].Err) && waited >= unknownTopicPatience
+		})
+		if len(pending) == 0 || waited >= c.patience() {
 			break // the last errors stand in out
 		}
 		if !pause(ctx, wait) {
@@ -217,7 +254,7 @@ func leaderIn(t *coldstream.Topic, tp coldstream.TopicPartition) partitionLeader
 	none := partitionLeader{id: -1, epoch: -1}
 	switch {
 	case t == nil:
-		none.err = fmt.Errorf("%w: the brokers do not mention it", coldstream.ErrUnknownTopic)
+		none.err = temporary(errNotInAnswer)
 	case t.Err != nil:
 		none.err = t.Err
 	case int(tp.Partition) >= len(t.Partitions) || tp.Partition < 0:

@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -9,8 +11,12 @@ import (
 	"coldstream"
 )
 
-// earliestOffset is the timestamp that asks ListOffsets for the log start.
-const earliestOffset = -2
+// The timestamps that ask ListOffsets for the log start, and for the first offset that is
+// not in remote storage only.
+const (
+	earliestOffset      = -2
+	earliestLocalOffset = -4
+)
 
 // listRound asks each leader once for both ends of its partitions, fills in out, and
 // returns the partitions that are worth another try.
@@ -21,7 +27,7 @@ func (c *Client) listRound(ctx context.Context, partitions []coldstream.TopicPar
 		l := leaders[tp]
 		if l.err != nil {
 			out[tp] = coldstream.LogOffsets{Err: l.err}
-			if isTemporary(l.err) {
+			if isTemporary(l.err) || isUnknownTopic(l.err) {
 				again = append(again, tp)
 			}
 			continue
@@ -41,15 +47,9 @@ func (c *Client) listChunk(ctx context.Context, broker int32, chunk []coldstream
 	ends, endErr := c.listOffsets(ctx, broker, listOffsetsRequest(chunk, leaders, latestOffset))
 	var again []coldstream.TopicPartition
 	for _, tp := range chunk {
-		start, end := starts[tp], ends[tp]
-		o := coldstream.LogOffsets{LogStartOffset: start.offset, HighWatermark: end.offset}
-		for _, err := range []error{startErr, endErr, start.err, end.err} {
-			if o.Err == nil {
-				o.Err = err
-			}
-		}
-		if _, ok := starts[tp]; o.Err == nil && !ok {
-			o.Err = temporary(errNoLeader)
+		o := logOffsets(tp, starts, ends)
+		if err := cmp.Or(startErr, endErr); err != nil {
+			o = coldstream.LogOffsets{Err: err}
 		}
 		out[tp] = o
 		if isTemporary(o.Err) {
@@ -57,6 +57,24 @@ func (c *Client) listChunk(ctx context.Context, broker int32, chunk []coldstream
 		}
 	}
 	return again
+}
+
+// logOffsets joins the two answers for a partition. What is not in them is not 0: an end
+// that is too low hides records.
+func logOffsets(tp coldstream.TopicPartition, starts, ends map[coldstream.TopicPartition]offsetOrError) coldstream.LogOffsets {
+	start, hasStart := starts[tp]
+	end, hasEnd := ends[tp]
+	switch {
+	case start.err != nil:
+		return coldstream.LogOffsets{Err: start.err}
+	case end.err != nil:
+		return coldstream.LogOffsets{Err: end.err}
+	case !hasStart || !hasEnd:
+		return coldstream.LogOffsets{Err: temporary(errNotInAnswer)}
+	case start.offset < 0 || end.offset < start.offset:
+		return coldstream.LogOffsets{Err: temporary(fmt.Errorf("the broker says that the log is [%d, %d)", start.offset, end.offset))}
+	}
+	return coldstream.LogOffsets{LogStartOffset: start.offset, HighWatermark: end.offset}
 }
 
 func listOffsetsRequest(chunk []coldstream.TopicPartition, leaders map[coldstream.TopicPartition]partitionLeader, timestamp int64) *kmsg.ListOffsetsRequest {
