@@ -124,9 +124,18 @@ func (w *world) newClient(opts ...kgo.Opt) *kgo.Client {
 	return client
 }
 
+// create makes a topic, and waits until the broker itself knows what its controller said.
 func (w *world) create(topic string, partitions int32, configs ...string) {
 	w.Helper()
 	createTopic(w.T, w.client, topic, partitions, configs...)
+	w.await("the broker knows the topic", func() bool {
+		ends, err := w.adm.ListEndOffsets(w.Context(), topic)
+		if err != nil || ends.Error() != nil || len(ends[topic]) != int(partitions) {
+			return false
+		}
+		described, err := w.adm.DescribeTopicConfigs(w.Context(), topic)
+		return err == nil && described[0].Err == nil
+	})
 }
 
 func (w *world) delete(topic string) {
