@@ -222,7 +222,9 @@ func TestFetchRefusesBatchesThatOverlap(t *testing.T) {
 	plan := c.filled(t, 1, 4)
 	tp := plan[0].TopicPartition
 	c.answerFetches(tp, plan[0].TopicID, first(answerOf(40, ten(0), ten(5), ten(20))))
-	fetch(t, c.Client, plan...).wantStory(t, tp, "data [0,40)", "done 40")
+	r := fetch(t, c.Client, plan...)
+	r.wantStory(t, tp, "data [0,40)", "done 40")
+	r.checkRuns(t, tp)
 }
 
 func TestFetchGoesOverHolesBelowTheHighWatermark(t *testing.T) {
@@ -269,6 +271,43 @@ func TestFetchAsksForALargeBatchAloneAndWhole(t *testing.T) {
 		t.Errorf("asked for %v bytes, want %v", asked, want)
 	}
 	r.wantStory(t, plan[2].TopicPartition, "data [0,10)", "done 10")
+}
+
+func TestFetchAsksForNoMoreThanABatchSaysItHas(t *testing.T) {
+	c := startFake(t)
+	plan := c.filled(t, 1, 1)
+	tp := plan[0].TopicPartition
+	cut := ten(0)
+	binary.BigEndian.PutUint32(cut[8:], 9<<20)
+	var most atomic.Int32
+	c.answerFetches(tp, plan[0].TopicID, func(p kmsg.FetchRequestTopicPartition) *kmsg.FetchResponseTopicPartition {
+		most.Store(max(most.Load(), p.PartitionMaxBytes))
+		return answerOf(10, cut)
+	})
+	if r := fetch(t, c.Client, plan...); !errors.Is(r.failure(tp), coldstream.ErrCorrupt) {
+		t.Errorf("got %q, want ErrCorrupt", r.story(tp))
+	}
+	if got, want := most.Load(), int32(9<<20+12); got != want {
+		t.Errorf("asked for %d bytes, want at most %d", got, want)
+	}
+}
+
+// A broker that keeps a quota is there: waiting is the job.
+func TestFetchWaitsWhileItIsThrottled(t *testing.T) {
+	c := startFake(t)
+	plan := c.filled(t, 1, 1)
+	client := c.patient(t, briefly)
+	var answers atomic.Int32
+	c.fake.ControlKey(kmsg.Fetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.fake.KeepControl()
+		if answers.Add(1) > 12 {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FetchResponse)
+		resp.ThrottleMillis = 1
+		return resp, nil, true
+	})
+	fetch(t, client, plan...).wantStory(t, plan[0].TopicPartition, "data [0,10)", "done 10")
 }
 
 // legacy builds a message of magic 0 or 1 with a null key.

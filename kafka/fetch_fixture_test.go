@@ -285,8 +285,8 @@ func (r *recorder) checkRuns(t *testing.T, tp coldstream.TopicPartition) {
 			if err != nil {
 				t.Fatalf("%s: batch behind offset %d: %v", tp, next, err)
 			}
-			if batch.NextOffset() <= next {
-				t.Fatalf("%s: batch up to %d, wanted from %d on", tp, batch.NextOffset(), next)
+			if batch.NextOffset() <= next || batch.BaseOffset() < next && next != run.FirstOffset {
+				t.Fatalf("%s: batch from %d up to %d, wanted from %d on", tp, batch.BaseOffset(), batch.NextOffset(), next)
 			}
 			rest, next = after, batch.NextOffset()
 		}

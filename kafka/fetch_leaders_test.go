@@ -187,16 +187,16 @@ func TestFetchByNameNeverReadsAnotherIncarnation(t *testing.T) {
 	plan[0].StopOffset = 30
 	r := &recorder{onTake: func(event coldstream.FetchEvent) error {
 		if fetched, ok := event.(*coldstream.Fetched); ok && fetched.FirstOffset == 0 {
-			c.delete(t, tp.Topic)
-			if err := c.fake.CreateTopic(tp.Topic, 1, nil); err != nil {
-				return err
+			// Under the same leader and leader epoch nothing but the ID tells them apart.
+			for again := true; again; again = c.fake.LeaderFor(tp.Topic, 0) != leader {
+				c.delete(t, tp.Topic)
+				if err := c.fake.CreateTopic(tp.Topic, 1, nil); err != nil {
+					return err
+				}
 			}
 			id, producer := c.topicID(t, tp.Topic), c.producer(t)
 			for i := range int32(4) {
 				wantError(t, produceOne(t.Context(), c.Client, tp, id, batchOf(producer, 10*i, 10)).Err, "")
-			}
-			if err := c.fake.MoveTopicPartition(tp.Topic, 0, leader); err != nil {
-				return err
 			}
 		}
 		return nil
@@ -240,23 +240,30 @@ func TestFetchFromEveryGenerationOfBrokers(t *testing.T) {
 	}
 }
 
-// A broker that is behind with its metadata says for a moment that a topic is not there.
-func TestFetchDoesNotBelieveOneBrokerThatATopicIsGone(t *testing.T) {
-	c := startFake(t)
-	plan := c.filled(t, 1, 2)
-	var lies atomic.Int32
-	c.changeMetadata(t, plan[0].Topic, func(topic *kmsg.MetadataResponseTopic) bool {
-		if n := lies.Add(1); n > 6 || n%2 == 0 {
-			return false
+// A broker that is behind with its metadata says for a while that a topic is not there.
+func TestFetchBelievesThatATopicIsGoneWhenAllSaySoForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		e := &fetchEngine{client: &Client{cfg: Config{Patience: time.Hour}}, sink: r, done: make(chan struct{}), live: 1}
+		tp := coldstream.TopicPartition{Topic: "t"}
+		p := &fetchPartition{FetchPosition: coldstream.FetchPosition{TopicPartition: tp, TopicID: coldstream.TopicID{1}, StopOffset: 9}, leader: -1, leaderEpoch: -1}
+		there := &coldstream.Topic{Name: "t", ID: p.TopicID, Partitions: []coldstream.Partition{{Leader: 3}}}
+		gone := &coldstream.Topic{Name: "t", Err: coldstream.ErrUnknownTopic}
+		another := &coldstream.Topic{Name: "t", ID: coldstream.TopicID{2}, Partitions: there.Partitions}
+		for _, said := range []*coldstream.Topic{gone, gone, there, another, gone, there, gone, another} {
+			if err := e.place(t.Context(), p, said); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(unknownTopicPatience * 6 / 10)
 		}
-		topic.ErrorCode, topic.Partitions, topic.TopicID = kerr.UnknownTopicOrPartition.Code, nil, [16]byte{}
-		return true
+		if len(r.events) > 0 {
+			t.Fatalf("got %q though one broker knew it in between", r.story(tp))
+		}
+		if err := e.place(t.Context(), p, gone); err != nil {
+			t.Fatal(err)
+		}
+		r.wantStory(t, tp, "gap [0,9) topic_deleted", "failed")
 	})
-	c.answerFetches(plan[0].TopicPartition, plan[0].TopicID, first(refusal(kerr.UnknownTopicID.Code), refusal(kerr.UnknownTopicID.Code), refusal(kerr.UnknownTopicID.Code)))
-	fetch(t, c.patient(t, 10*time.Second), plan...).wantStory(t, plan[0].TopicPartition, "data [0,20)", "done 20")
-	if lies.Load() < 6 {
-		t.Errorf("asked %d times", lies.Load())
-	}
 }
 
 // A topic loses no partitions while it is the same: a broker that does not list one yet

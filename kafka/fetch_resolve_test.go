@@ -278,7 +278,7 @@ func TestFetchOutOfRangeInsideTheRangeIsNoGap(t *testing.T) {
 			answered := kmsg.NewOffsetForLeaderEpochResponseTopic()
 			answered.Topic = tp.Topic
 			other := kmsg.NewOffsetForLeaderEpochResponseTopicPartition()
-			other.Partition = 1
+			other.Partition, other.LeaderEpoch, other.EndOffset = 1, 5, 10
 			answered.Partitions = append(answered.Partitions, other)
 			resp.Topics = append(resp.Topics, answered)
 			return resp, nil, true
