@@ -31,6 +31,9 @@ type Topic struct {
 	// Configs are those the topic itself carries (source DYNAMIC_TOPIC_CONFIG), sorted
 	// by name; defaults are not among them.
 	Configs []Config
+	// CleanupPolicy is the effective cleanup.policy, wherever it is set; empty where
+	// ConfigsErr is set.
+	CleanupPolicy string
 	// Err is set when the broker refused to describe the topic: [ErrDenied],
 	// [ErrUnknownTopic] or what else it said. ConfigsErr likewise for its configs.
 	Err        error
@@ -84,7 +87,8 @@ type Group struct {
 	ProtocolType string
 	Offsets      []GroupOffset // sorted by topic and partition
 	// Err is set when the group's coordinator did not answer or refused: the group is
-	// then recorded as missing, never as a group without offsets.
+	// then recorded as missing, never as a group without offsets. It wraps
+	// [ErrUnsupported] where groups of the type have no committed offsets to tell.
 	Err error
 }
 

@@ -95,13 +95,12 @@ func (p *plan) takeTopics(clusterID string, topics []coldstream.Topic) {
 			p.refuse(t.Name, fmt.Errorf("read configs: %w", t.ConfigsErr))
 		}
 		p.metadata.Topics = append(p.metadata.Topics, *t)
-		policy, _ := t.Config("cleanup.policy")
 		for _, part := range t.Partitions {
 			s := coldstream.Stream{
 				Incarnation: coldstream.Incarnation{ClusterID: clusterID, Topic: t.Name, TopicID: t.ID},
 				Partition:   part.ID,
 			}
-			p.partitions = append(p.partitions, p.resume(s, isCompacted(policy, t)))
+			p.partitions = append(p.partitions, p.resume(s, isCompacted(t)))
 		}
 	}
 }
@@ -117,8 +116,8 @@ func (p *plan) refuse(topic string, err error) {
 
 // isCompacted says whether a cleaner may have removed a log's tail. Where the configs
 // are hidden, and for internal topics, which are compacted, it may.
-func isCompacted(policy string, t *coldstream.Topic) bool {
-	return t.Internal || t.ConfigsErr != nil || coldstream.HasPolicy(policy, "compact")
+func isCompacted(t *coldstream.Topic) bool {
+	return t.Internal || t.ConfigsErr != nil || coldstream.HasPolicy(t.CleanupPolicy, "compact")
 }
 
 // resume puts a stream where the vault's head is.
@@ -150,7 +149,8 @@ func (p *plan) readGroups(ctx context.Context, source coldstream.Source) error {
 		return fmt.Errorf("read consumer groups: %w", err)
 	}
 	for _, g := range groups {
-		if g.Err != nil {
+		// Groups of other types, such as share groups, have no offsets that could be saved.
+		if g.Err != nil && !errors.Is(g.Err, coldstream.ErrUnsupported) {
 			p.failed = append(p.failed, PartitionError{
 				TopicPartition: coldstream.TopicPartition{Partition: -1},
 				Err:            fmt.Errorf("read offsets of consumer group %q: %w", g.Name, g.Err),

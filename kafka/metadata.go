@@ -169,8 +169,11 @@ func (c *Client) describeSome(ctx context.Context, topics []*coldstream.Topic) e
 }
 
 func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
-	t.Configs, t.ConfigsErr = nil, brokerError(r.ErrorCode, r.ErrorMessage)
+	t.Configs, t.CleanupPolicy, t.ConfigsErr = nil, "", brokerError(r.ErrorCode, r.ErrorMessage)
 	for _, cfg := range r.Configs {
+		if cfg.Name == "cleanup.policy" && cfg.Value != nil {
+			t.CleanupPolicy = *cfg.Value
+		}
 		if cfg.Source != kmsg.ConfigSourceDynamicTopicConfig {
 			continue
 		}

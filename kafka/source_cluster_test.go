@@ -72,6 +72,9 @@ func TestMetadataDescribesTopics(t *testing.T) {
 	if topics[first].ID != firstID || len(topics[first].Partitions) != 3 || topics[first].Partitions[2].ID != 2 {
 		t.Errorf("got %+v", topics[first])
 	}
+	if topics[first].CleanupPolicy != "compact" || topics[second].CleanupPolicy != "delete" {
+		t.Errorf("got cleanup policies %q and %q, want compact and the broker's, delete", topics[first].CleanupPolicy, topics[second].CleanupPolicy)
+	}
 	if len(topics[second].Configs) > 0 || topics[second].ConfigsErr != nil {
 		t.Errorf("got configs %v (%v), want none", topics[second].Configs, topics[second].ConfigsErr)
 	}
