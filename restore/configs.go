@@ -34,6 +34,8 @@ func duringRestore(maxBatchBytes int64) map[string]string {
 		"message.timestamp.after.max.ms":      forever,
 		"message.timestamp.difference.max.ms": forever,
 		cfgMaxMessage:                         strconv.FormatInt(maxBatchBytes, 10),
+		// No batch may be larger than a segment.
+		"segment.bytes": strconv.Itoa(1 << 30),
 	}
 }
 

@@ -37,7 +37,7 @@ func TestConfigsDuringAndAfterARestore(t *testing.T) {
 	p := planConfigs(own("cleanup.policy=compact", "compression.type=zstd", "min.insync.replicas=2", "segment.bytes=1048576", "unknown.to.target=1"), known(), 1000)
 	want := map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "compression.type": "producer",
-		"message.timestamp.type": "CreateTime", "max.message.bytes": "1048588",
+		"message.timestamp.type": "CreateTime", "max.message.bytes": "1048588", "segment.bytes": "1073741824",
 		"message.timestamp.before.max.ms": "9223372036854775807", "message.timestamp.after.max.ms": "9223372036854775807",
 	}
 	if diff := cmp.Diff(want, p.during); diff != "" {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strconv"
 	"testing"
 	"time"
@@ -230,4 +231,17 @@ func TestDeletedAndMadeAgainIsAnotherTopic(t *testing.T) {
 		same(w.T, "partitions", len(w.logRanges("phoenix-chosen")), 1)
 		w.verify()
 	})
+}
+
+// A broker takes no batch that is larger than a segment of its topic.
+func TestTargetWithSmallSegments(t *testing.T) {
+	w := newWorld(t)
+	w.create("large", 1, "max.message.bytes=8388608")
+	client := w.newClient(kgo.ProducerBatchCompression(kgo.NoCompression()))
+	w.oneBatch(client, []*kgo.Record{{Topic: "large", Value: bytes.Repeat([]byte("x"), 3<<20)}})
+	w.backup("large")
+	w.create("narrow", 1, "segment.bytes=1048576")
+	w.restoreAs("large", "narrow")
+	sameContent(t, w.read("narrow"), w.read("large"))
+	same(t, "configs", w.ownConfigs("narrow"), map[string]string{"segment.bytes": "1048576"})
 }
