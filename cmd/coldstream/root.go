@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set by the linker for releases.
@@ -92,7 +93,10 @@ incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseEmpty(cmd); err != nil {
+				return err
+			}
 			return global.validate()
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -119,6 +123,17 @@ incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
 		newVersionCommand(global, e),
 	)
 	return root
+}
+
+// refuseEmpty finds flags that were given without a value, as by a variable that is not
+// set: what is meant is surely not what the flag's absence means.
+func refuseEmpty(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			err = usagef("leave the flag out, or give it a value", fmt.Errorf("--%s is empty", f.Name))
+		}
+	})
+	return err
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

@@ -65,6 +65,9 @@ func TestExitCodesAndWhatIsSaidWithThem(t *testing.T) {
 		{"restore with unknown offsets", append(restore, "-t", "a", "--offsets", "same"), exitUsage, []string{`"same"`, "auto, exact or translate"}},
 		{"restore with a bad map", append(restore, "-t", "a", "--map", "a", "--yes"), exitUsage, []string{"--map"}},
 		{"restore with bad partitions", append(restore, "-t", "a", "--partitions", "3-1", "--yes"), exitUsage, []string{"3-1"}},
+		{"restore of an empty list", append(restore, "-t", "a", "--yes", "--partitions", ""), exitUsage, []string{"--partitions is empty"}},
+		{"empty topic", append(restore, "-t", "", "--yes"), exitUsage, nil},
+		{"empty vault name", []string{"snapshots", "--vault", ""}, exitUsage, []string{"--vault is empty"}},
 		{"restore of no vault", []string{"restore", "-b", nowhere, "--vault", missing, "-t", "a", "--yes"}, exitNoVault, []string{"no vault there"}},
 		{"restore to nowhere", append(restore, "-t", "a", "--yes", "--connect-timeout", "300ms"), exitUnreachable, []string{nowhere}},
 
