@@ -180,6 +180,10 @@ func (j *job) backup(ctx context.Context, t tool, round int) error {
 	if t.backup == nil {
 		return nil
 	}
+	bytesBefore, filesBefore, err := stored(j.dir)
+	if err != nil {
+		return err
+	}
 	m, err := j.measure(ctx, t.backup(j))
 	if err != nil {
 		return err
@@ -187,6 +191,7 @@ func (j *job) backup(ctx context.Context, t tool, round int) error {
 	if m.Stored, m.Objects, err = stored(j.dir); err != nil {
 		return err
 	}
+	m.Stored, m.Objects = m.Stored-bytesBefore, m.Objects-filesBefore
 	j.add(m, names{backupOperation, t.name, round})
 	return nil
 }

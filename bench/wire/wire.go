@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	pollInterval   = 5 * time.Millisecond
-	requestTimeout = 5 * time.Minute // for a thousand partitions on a busy machine
+	pollInterval   = 50 * time.Millisecond // asking about a thousand partitions is not for nothing
+	requestTimeout = 5 * time.Minute       // for a thousand partitions on a busy machine
 )
 
 // Topic is a topic as requests name it.

@@ -60,7 +60,7 @@ func ReadDigest(ctx context.Context, addr, name string) (Digest, error) {
 		log.Write(p.log.Sum(nil))
 	}
 	out.Log = hex.EncodeToString(log.Sum(nil))
-	out.Values = fmt.Sprintf("%016x", d.values.Load())
+	out.Values = fmt.Sprintf("%016x", uint64(d.values.Load()))
 	return out, nil
 }
 

@@ -33,11 +33,11 @@ func All() []Workload {
 	return []Workload{
 		{
 			Name: "W1", Title: "2.0 GB of 1 KB JSON records, not compressed, 8 partitions, 64 records a batch",
-			Partitions: 8, Records: 1_960_000, BatchRecords: 64, Codec: recordbatch.CodecNone, event: (*generator).order,
+			Partitions: 8, Records: 1_900_000, BatchRecords: 64, Codec: recordbatch.CodecNone, event: (*generator).order,
 		},
 		{
 			Name: "W2", Title: "the same records, compressed by the producer with zstd, 512 records a batch",
-			Partitions: 8, Records: 1_960_000, BatchRecords: 512, Codec: recordbatch.CodecZstd, event: (*generator).order,
+			Partitions: 8, Records: 1_900_000, BatchRecords: 512, Codec: recordbatch.CodecZstd, event: (*generator).order,
 		},
 		{
 			Name: "W3", Title: "213 MB of 100-byte JSON records, not compressed, 1,000 partitions, 100 records a batch",
