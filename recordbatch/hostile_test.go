@@ -274,6 +274,8 @@ func TestInnerMessages(t *testing.T) {
 		return out
 	}
 	nested := legacyMessage(1, CodecSnappy, 0, 5, nil, s2.EncodeSnappy(nil, set(1, 0)))
+	flipped := set(1, 0, 1)
+	flipped[len(flipped)-1] ^= 1 // of the value: nothing but the checksum tells
 	for name, c := range map[string]struct {
 		magic uint8
 		outer int64
@@ -299,7 +301,7 @@ func TestInnerMessages(t *testing.T) {
 		"magic 2 inside":      {1, 100, javaBatch(t, "v2-none"), nil},
 		"cut off":             {1, 100, set(1, 0, 1)[:60], nil},
 		"bytes behind":        {1, 100, append(set(1, 0, 1), 0), nil},
-		"bad checksum":        {1, 100, append(set(1, 0), append(make([]byte, 11), 22, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...), nil},
+		"bad checksum":        {1, 100, flipped, nil},
 	} {
 		outer := legacyMessage(c.magic, CodecSnappy, c.outer, 5, nil, s2.EncodeSnappy(nil, c.inner))
 		records, err := NewDecoder().Absolute(outer, testLimit)
@@ -325,6 +327,33 @@ func TestInnerMessages(t *testing.T) {
 	}
 	mustRefuse(t, "zstd", legacyMessage(1, CodecZstd, 1, 1, nil, encoder.EncodeAll(set(1, 0), nil)), testLimit, coldstream.ErrCorrupt)
 	mustRefuse(t, "bytes behind the value", legacyMessage(1, CodecNone, 1, 1, nil, []byte("abc")).with(30, 0, 0, 0, 2), testLimit, coldstream.ErrCorrupt)
+}
+
+// TestInnerTimestamps: with LogAppendTime those inside do not count, but magic 0 has none.
+func TestInnerTimestamps(t *testing.T) {
+	inner := append(legacyMessage(1, CodecNone, 0, 5, nil, nil), legacyMessage(0, CodecNone, 1, 0, nil, nil)...)
+	for attributes, want := range map[byte][]int64{0: {5, -1}, bitLogAppendTime: {900, -1}} {
+		outer := legacyMessage(1, CodecSnappy, 1, 900, nil, s2.EncodeSnappy(nil, inner))
+		records, err := NewDecoder().Absolute(outer.with(legacyAttrAt, byte(CodecSnappy)|attributes), testLimit)
+		if err != nil || len(records) != 2 {
+			t.Fatal(records, err)
+		}
+		if diff := difference(want, []int64{records[0].TimestampMs, records[1].TimestampMs}); diff != "" {
+			t.Errorf("attributes %b (-want +got)\n%s", attributes, diff)
+		}
+	}
+}
+
+// TestLegacyNull: any negative length is null in a message, as Kafka reads it.
+func TestLegacyNull(t *testing.T) {
+	m := legacyMessage(0, CodecNone, 3, 0, nil, nil).with(18, 0xff, 0xff, 0xff, 0xfb, 0x80, 0, 0, 0)
+	got, err := NewDecoder().Absolute(m, testLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := difference([]Absolute{{Offset: 3, TimestampMs: -1}}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 }
 
 // TestDecoderStaysUsable: after refusing anything, a decoder decodes the next batch, and
