@@ -55,17 +55,12 @@ func (t *Target) verdicts(s *Summary, f fact) []string {
 		}
 		out = append(out, fmt.Sprintf("%s %s %s: %s is %.2f, at most %.2f", word, s.operation, s.workload, what, got, want))
 	}
-	gb := float64(f.StoredBytes) / 1e9
-	check(fmt.Sprintf("(wall - %.1f s) / limit", t.WallExtra), s.WallRatioLess(t.WallExtra), t.WallRatio)
+	check(fmt.Sprintf("(wall - %.1f s) / limit", t.WallExtra), t.wall(s), t.WallRatio)
 	if t.CPURatio > 0 {
-		decode := 0.0
-		if t.decodes {
-			decode = f.DecodeSecondsPerGB * gb
-		}
-		check(fmt.Sprintf("(CPU - %.2f s) / limit", decode), s.median(func(p pair) float64 { return (p.tool.CPU - decode) / p.limit.CPU }), t.CPURatio)
+		check("CPU / limit", t.cpu(s, f), t.CPURatio)
 	}
 	if t.CPUPerGB > 0 {
-		check("CPU s per GB", s.CPU/gb, t.CPUPerGB)
+		check("CPU s per GB", t.cpu(s, f), t.CPUPerGB)
 	}
 	if t.StoredRatio > 0 {
 		check("stored / batches", float64(s.Stored)/float64(f.StoredBytes), t.StoredRatio)
@@ -81,7 +76,21 @@ func (t *Target) verdicts(s *Summary, f fact) []string {
 	return out
 }
 
-// WallRatioLess is the ratio to the limit's time without so many seconds.
-func (s *Summary) WallRatioLess(seconds float64) float64 {
-	return s.median(func(p pair) float64 { return (p.tool.Wall - seconds) / p.limit.Wall })
+// wall is the ratio to the limit's time, without the extra.
+func (t *Target) wall(s *Summary) float64 {
+	return s.median(func(p pair) float64 { return (p.tool.Wall - t.WallExtra) / p.limit.Wall })
+}
+
+// cpu is the processor time as the target counts it: for each GB, or else as a ratio to
+// the limit's.
+func (t *Target) cpu(s *Summary, f fact) float64 {
+	gb := float64(f.StoredBytes) / 1e9
+	if t.CPUPerGB > 0 {
+		return s.CPU / gb
+	}
+	decode := 0.0
+	if t.decodes {
+		decode = f.DecodeSecondsPerGB * gb
+	}
+	return s.median(func(p pair) float64 { return (p.tool.CPU - decode) / p.limit.CPU })
 }

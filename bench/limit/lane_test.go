@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"coldstream/bench/wire"
 )
@@ -59,4 +60,27 @@ func TestLaneKeepsOrder(t *testing.T) {
 	if most := 2 * partitions * batches / 10; requests > most {
 		t.Errorf("%d requests, want at most %d", requests, most)
 	}
+}
+
+// TestLaneWaitsForItsPartition holds that a partition's next batch waits for the answer,
+// also if it comes while nothing else of the partition waits.
+func TestLaneWaitsForItsPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLane(&options{requestBytes: 10, lookAheadBytes: 100, requestsAtOnceInLane: 2})
+		batch := wire.Batch{Partition: 7, Bytes: make([]byte, 20)}
+		l.push(batch)
+		first := l.take()
+		l.push(batch)
+		var second []wire.Batch
+		go func() { second = l.take() }()
+		synctest.Wait()
+		if len(first) != 1 || len(second) != 0 {
+			t.Errorf("took %d and, before an answer, %d batches of a partition, want 1 and 0", len(first), len(second))
+		}
+		l.sent(first)
+		synctest.Wait()
+		if len(second) != 1 {
+			t.Errorf("took %d batches after the answer, want 1", len(second))
+		}
+	})
 }
