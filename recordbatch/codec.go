@@ -61,20 +61,30 @@ func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, 
 	return d.read(codec, from, limit)
 }
 
-// read reads all that a decompressor gives, if that is not more than limit bytes.
+// read reads all that a decompressor gives, if that is not more than limit bytes. It
+// doubles its memory, but never beyond the limit, as a bytes.Buffer would.
 func (d *Decoder) read(codec Codec, from io.Reader, limit int64) ([]byte, error) {
-	limit = max(0, min(limit, math.MaxInt64-1))
-	var out bytes.Buffer
-	if _, err := io.Copy(&out, io.LimitReader(from, limit+1)); errors.Is(err, zstd.ErrWindowSizeExceeded) {
-		return nil, errTooLarge
-	} else if err != nil {
-		return nil, corruptf("decompress %s records: %v", codec, err)
+	limit = max(0, min(limit, math.MaxInt-1))
+	out := make([]byte, 0, min(firstRead, limit+1)) // one more byte tells that there are more
+	for {
+		n, err := from.Read(out[len(out):cap(out)])
+		out = out[:len(out)+n]
+		switch {
+		case int64(len(out)) > limit, errors.Is(err, zstd.ErrWindowSizeExceeded):
+			return nil, errTooLarge
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			return nil, corruptf("decompress %s records: %v", codec, err)
+		case len(out) == cap(out):
+			larger := make([]byte, len(out), min(2*int64(cap(out)), limit+1))
+			copy(larger, out)
+			out = larger
+		}
 	}
-	if int64(out.Len()) > limit {
-		return nil, errTooLarge
-	}
-	return out.Bytes(), nil
 }
+
+const firstRead = 16 << 10
 
 func (d *Decoder) gzipReader(payload []byte) (io.Reader, error) {
 	if d.gzip == nil {
