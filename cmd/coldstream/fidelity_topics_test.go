@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -176,6 +177,9 @@ func TestRetentionIsHeldForOldRecordsBeforeNewOnes(t *testing.T) {
 
 // A config that the target does not know, and more replicas than it has brokers.
 func TestWhatTheTargetCannotHaveIsLeftOut(t *testing.T) {
+	if os.Getenv(kafkaVersionVariable) != "" {
+		t.Skip("needs Kafka 4, where a config of older versions is gone: run without " + kafkaVersionVariable)
+	}
 	fake := kafkatest.StartFake(t, kfake.NumBrokers(3))
 	source, target := newWorldOf(t, fake.ListenAddrs()), newWorld(t)
 	configs := map[string]*string{"max.message.bytes": kadm.StringPtr("2000000"), "message.downconversion.enable": kadm.StringPtr("false")}

@@ -17,12 +17,15 @@ import (
 	"coldstream/kafka/kafkatest"
 )
 
+// kafkaVersionVariable names the version of Kafka that tests run against.
+const kafkaVersionVariable = "COLDSTREAM_TEST_KAFKA"
+
 // shared is the one real broker of this package's tests; they use topics of their own.
-var shared = kafkatest.NewShared(kafkatest.Config{Properties: map[string]string{
+var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Properties: map[string]string{
 	"message.max.bytes":                   "33554432",
 	"replica.fetch.max.bytes":             "33554432",
 	"group.initial.rebalance.delay.ms":    "0",
-	"log.retention.check.interval.ms":     "86400000",
+	"log.retention.ms":                    "-1", // records of tests may be old
 	"log.cleaner.backoff.ms":              "100",
 	"transaction.state.log.min.isr":       "1",
 	"log.message.timestamp.after.max.ms":  "9223372036854775807",
