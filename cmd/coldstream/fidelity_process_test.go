@@ -145,7 +145,7 @@ func testSignaledBackup(t *testing.T, binary string, signal os.Signal, interval 
 	t.Cleanup(release)
 	p := w.startProcess(binary, "backup", "-t", "large", "--interval", interval)
 	w.await("some data is fetched, and committed if it is soon", func() bool {
-		return p.hasEnded() || asked.Load() > 2 && (interval == never || w.files("commits") > 0)
+		return p.hasEnded() || asked.Load() > 3 && (interval == never || w.files("commits") > 0)
 	})
 	if err := p.Process.Signal(signal); err != nil {
 		t.Fatal(err)
