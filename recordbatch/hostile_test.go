@@ -88,6 +88,30 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// TestLimitIsExact: as many bytes as the limit are decompressed, into no more memory than
+// one byte to see the end with; one byte more is refused.
+func TestLimitIsExact(t *testing.T) {
+	for _, size := range []int{0, 1, firstRead - 1, firstRead, firstRead + 1, 2 * firstRead, 100_000} {
+		raw := bytes.Repeat([]byte("x"), size)
+		for _, codec := range allCodecs {
+			payload, err := compress(codec, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := NewDecoder().decompress(codec, payload, int64(size))
+			if err != nil || !bytes.Equal(got, raw) {
+				t.Errorf("%d bytes of %s: %d, %v", size, codec, len(got), err)
+			}
+			if codec != CodecNone && cap(got) > size+1 {
+				t.Errorf("%d bytes of %s take %d", size, codec, cap(got))
+			}
+			if _, err := NewDecoder().decompress(codec, payload, int64(size)-1); size > 0 && !errors.Is(err, errTooLarge) {
+				t.Errorf("%d bytes of %s and one less allowed: %v", size, codec, err)
+			}
+		}
+	}
+}
+
 // TestZstdWindow: windows up to those of Kafka's highest level are read, and take no more
 // than they are; larger ones take nothing.
 func TestZstdWindow(t *testing.T) {
