@@ -95,10 +95,18 @@ const (
 
 // patiently repeats try while its error is temporary, until the patience runs out.
 func (c *Client) patiently(ctx context.Context, try func(context.Context) error) error {
+	return c.paced(ctx, pace{firstRetryWait, maxRetryWait}, try)
+}
+
+// pace is how long tries wait for each other: first, and at most.
+type pace struct{ first, most time.Duration }
+
+// paced is patiently at a pace.
+func (c *Client) paced(ctx context.Context, p pace, try func(context.Context) error) error {
 	patient, cancel := context.WithTimeoutCause(ctx, c.patience(), errPatience)
 	defer cancel()
 	var unknown unknownTopic
-	for wait := firstRetryWait; ; wait = min(2*wait, maxRetryWait) {
+	for wait := p.first; ; wait = min(2*wait, p.most) {
 		err := once(patient, try)
 		if err == nil || !errors.Is(err, errTemporary) {
 			return err

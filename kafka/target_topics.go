@@ -34,7 +34,8 @@ func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) err
 		return err
 	})
 	if err == nil {
-		err = c.patiently(ctx, func(ctx context.Context) error { return expected(c.checkLeaders(ctx, topic)) })
+		// Brokers are busy with the partitions, and are done at any moment.
+		err = c.paced(ctx, pace{firstRetryWait / 4, firstRetryWait}, func(ctx context.Context) error { return expected(c.checkLeaders(ctx, topic)) })
 	}
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", topic.Name, err)

@@ -18,6 +18,7 @@ const (
 	cfgRetentionMs    = "retention.ms"
 	cfgRetentionBytes = "retention.bytes"
 	cfgMaxMessage     = "max.message.bytes"
+	cfgIndexBytes     = "segment.index.bytes"
 )
 
 // duringRestore are the configs under which a broker takes stored batches as they are and
@@ -42,7 +43,7 @@ func duringRestore(maxBatchBytes int64) map[string]string {
 // laterOnly are configs that are set only at the end: with them a broker could refuse
 // batches, or fewer brokers than the source had could not take any.
 func laterOnly() []string {
-	return []string{"segment.bytes", "segment.ms", "segment.index.bytes", "min.insync.replicas", "remote.storage.enable", "preallocate"}
+	return []string{"segment.bytes", "segment.ms", cfgIndexBytes, "min.insync.replicas", "remote.storage.enable", "preallocate"}
 }
 
 // configPlan is what happens to the configs of one target topic.
@@ -80,6 +81,21 @@ func planConfigs(own []coldstream.Config, known map[string]string, maxBatchBytes
 		return !ok
 	})
 	return p
+}
+
+// smallPartition is one whose offset index stays far below smallIndex: an entry takes 8
+// bytes, and comes with every 4 KiB of records.
+const (
+	smallPartition = 16 << 20
+	smallIndex     = 64 << 10
+)
+
+// takeSmallIndexes keeps brokers from making index files of 10 MiB for each of many small
+// partitions, which took longer than writing their records.
+func (p *configPlan) takeSmallIndexes(known map[string]string) {
+	if _, ok := known[cfgIndexBytes]; ok {
+		p.during[cfgIndexBytes] = strconv.Itoa(smallIndex)
+	}
 }
 
 // create are the configs to make a topic with.

@@ -193,3 +193,25 @@ func TestConfigsThatTheTargetDoesNotKnow(t *testing.T) {
 		t.Errorf("configs: -want +got:\n%s", diff)
 	}
 }
+
+func TestSmallIndexesDuringARestore(t *testing.T) {
+	k := known("segment.index.bytes=10485760")
+	p := planConfigs(own("segment.index.bytes=1000000"), k, 1)
+	p.takeSmallIndexes(k)
+	if got := p.create()[cfgIndexBytes]; got != "65536" {
+		t.Errorf("a topic is made with %s", got)
+	}
+	if got := p.putBack().Set[cfgIndexBytes]; got != "1000000" {
+		t.Errorf("%s is put back", got)
+	}
+	p = planConfigs(nil, k, 1)
+	p.takeSmallIndexes(k)
+	if got := p.putBack().Remove; !slices.Contains(got, cfgIndexBytes) {
+		t.Errorf("removed at the end: %v", got)
+	}
+	p = planConfigs(nil, known(), 1)
+	p.takeSmallIndexes(known())
+	if got, set := p.during[cfgIndexBytes]; set {
+		t.Errorf("a cluster that does not know the config gets %s", got)
+	}
+}

@@ -83,11 +83,14 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 	refuse := func(format string, args ...any) {
 		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
 	}
-	var maxBatch int64
+	var maxBatch, maxPartition int64
 	for _, part := range t.partitions {
+		var size int64
 		for i := range part.stream.Runs {
 			maxBatch = max(maxBatch, part.stream.Runs[i].MaxBatchBytes)
+			size += part.stream.Runs[i].SizeBytes
 		}
+		maxPartition = max(maxPartition, size)
 	}
 	own := t.source.Configs
 	if !t.create {
@@ -95,6 +98,9 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 	}
 	t.configs = planConfigs(own, t.known, maxBatch)
 	if t.create {
+		if maxPartition < smallPartition {
+			t.configs.takeSmallIndexes(t.known)
+		}
 		t.newTopic = p.newTopic(t, len(cluster.Brokers))
 		if err := p.target.CheckTopic(ctx, t.newTopic); err != nil {
 			refuse("topic %s cannot be made: %v", t.target, err)
