@@ -64,10 +64,10 @@ func (s *rowSet) cover(view View, damage []*DamageError) coverage {
 // was read, and does not hold the range.
 func lostRange(stream coldstream.Stream, damage []*DamageError, firstOffset, nextOffset int64) *DamageError {
 	d := &DamageError{Kind: KindMissing, Stream: stream, FirstOffset: firstOffset, NextOffset: nextOffset,
-		Object: format.CommitsPrefix(0), Cause: errors.New("no readable commit holds these offsets")}
+		Object: format.AllCommits, Cause: errors.New("no readable commit holds these offsets")}
 	suspects := 0
 	for _, suspect := range damage {
-		if suspect.Kind == KindDoesNotJoin {
+		if suspect.Kind == KindDoesNotJoin || suspect.Stream.Topic != "" && suspect.Stream.Topic != stream.Topic {
 			continue
 		}
 		if suspects++; suspects == 1 {

@@ -169,7 +169,8 @@ func (c *Catalog) isProven(commit *format.Commit) bool {
 			return false
 		}
 	}
-	return len(commit.Parents) > 0
+	// One without parents was built on the base, which is empty in epoch 0.
+	return len(commit.Parents) > 0 || commit.ID.Epoch > 0
 }
 
 // retry takes in each waiting commit that joins, until none of the rest does: later
@@ -211,8 +212,11 @@ func (c *Catalog) take(commit *format.Commit) error {
 	if commit.Snapshot != nil {
 		c.takeSnapshot(&commit.Facts, commit.Snapshot)
 	}
+	if c.opts.taken != nil {
+		c.opts.taken(commit)
+	}
 	if c.opts.visit != nil {
-		return c.opts.visit(commit)
+		return c.opts.visit(commit.ID.Key(), &commit.Facts)
 	}
 	return nil
 }
@@ -311,21 +315,21 @@ func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {
 			c.sections[ref.Table.Hash] = ref.Table
 		}
 	}
+	if c.snapshotIDs[SnapshotID(s.ID)] {
+		return // stored again by a writer that had no answer
+	}
+	c.snapshotIDs[SnapshotID(s.ID)] = true
 	if !c.opts.reader {
 		return
 	}
 	out := Snapshot{
 		ID: SnapshotID(s.ID), Time: time.UnixMilli(s.TimeMs).UTC(), ClusterID: s.ClusterID,
-		Views: make([]View, len(s.Views)), sections: s.Sections,
+		Views: make([]View, len(s.Views)), SizeBytes: s.SizeBytes, sections: s.Sections,
 	}
 	for i, view := range s.Views {
-		stream := facts.StreamAt(view.Stream)
 		out.Views[i] = View{
-			Stream: stream, Scan: view.Scan,
+			Stream: facts.StreamAt(view.Stream), Scan: view.Scan,
 			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
-		}
-		if h := c.heads[stream]; h != nil { // nil for one that does not join
-			out.SizeBytes += h.bytes
 		}
 	}
 	c.snapshots = append(c.snapshots, out)

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -11,6 +12,8 @@ import (
 // use by several goroutines.
 type History struct {
 	vault   *Vault
+	opts    HistoryOptions
+	found   epochsFound // when it was opened
 	streams []*StreamHistory
 	frames  *frameCache
 }
@@ -52,16 +55,17 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 	if opts.CacheBytes <= 0 {
 		opts.CacheBytes = 64 << 20
 	}
-	h := &History{vault: v, frames: newFrameCache(opts.CacheBytes)}
-	collect := &rowCollector{history: h, wanted: map[scanOf]*rowSet{}}
-	for _, view := range views {
-		collect.wanted[scanOf{view.Stream, view.Scan}] = &rowSet{}
-	}
-	c, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: collect.visit})
+	h := &History{vault: v, opts: opts, frames: newFrameCache(opts.CacheBytes)}
+	collect := &rowCollector{history: h, views: views}
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: collect.visit, topics: collect.wants, restart: collect.restart})
 	if err != nil {
 		return nil, err
 	}
+	h.found = c.found
 	for _, view := range views {
+		if head := c.heads[view.Stream]; head != nil && head.scan == view.Scan && view.LogStartOffset < head.floor {
+			return nil, fmt.Errorf("%s offsets below %d were released: %w", view.Stream.TopicPartition(), head.floor, coldstream.ErrForgotten)
+		}
 		s := &StreamHistory{View: view, history: h}
 		covered := collect.wanted[scanOf{view.Stream, view.Scan}].cover(view, c.damage)
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
@@ -93,11 +97,22 @@ type storedRow struct {
 // rowCollector keeps the rows of wanted streams as commits pass by.
 type rowCollector struct {
 	history *History
+	views   []View
 	wanted  map[scanOf]*rowSet
+	topics  map[string]bool
 }
 
-func (c *rowCollector) visit(commit *format.Commit) error {
-	facts := &commit.Facts
+func (c *rowCollector) restart() {
+	c.wanted, c.topics = map[scanOf]*rowSet{}, map[string]bool{}
+	for _, view := range c.views {
+		c.wanted[scanOf{view.Stream, view.Scan}] = &rowSet{}
+		c.topics[view.Stream.Topic] = true
+	}
+}
+
+func (c *rowCollector) wants(topic string) bool { return c.topics[topic] }
+
+func (c *rowCollector) visit(_ string, facts *format.Facts) error {
 	// Packs are taken as this commit describes them: only that fits its rows.
 	packs := make([]*packRef, len(facts.Packs))
 	for i := range facts.Rows {
@@ -131,9 +146,8 @@ func (c *rowCollector) visit(commit *format.Commit) error {
 func newPackRef(pack format.Pack, vaultID format.VaultID) *packRef {
 	ref := &packRef{Pack: pack, starts: make([]int64, len(pack.Frames))}
 	at := int64(format.PackHeaderSize(vaultID, pack.ID))
-	for i, f := range pack.Frames {
-		ref.starts[i] = at
-		at += f.StoredLength
+	for i, start := range frameStarts(&pack) {
+		ref.starts[i] = at + start
 	}
 	return ref
 }

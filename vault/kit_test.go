@@ -102,6 +102,13 @@ func (k *kit) verify(opts VerifyOptions) *VerifyReport {
 	return r
 }
 
+func (k *kit) turn() {
+	k.Helper()
+	if err := k.vault.Turn(k.Context(), TurnOptions{}); err != nil {
+		k.Fatal(err)
+	}
+}
+
 func (k *kit) mustBeSound() {
 	k.Helper()
 	for _, p := range k.verify(VerifyOptions{Deep: true}).Problems {

@@ -223,7 +223,7 @@ func (m *model) check() {
 // dump writes what each commit says, for a person to read.
 func (m *model) dump() string {
 	out := ""
-	_, err := m.vault.openCatalog(m.Context(), catalogOptions{reader: true, visit: func(c *format.Commit) error {
+	_, err := m.vault.openCatalog(m.Context(), catalogOptions{reader: true, taken: func(c *format.Commit) {
 		out += fmt.Sprintf("%s seq %d", c.ID.Writer, c.ID.Seq)
 		for _, p := range c.Parents {
 			out += fmt.Sprintf(" <- %s seq %d", p.ID.Writer, p.ID.Seq)
@@ -243,7 +243,6 @@ func (m *model) dump() string {
 				out += fmt.Sprintf("  %d: view [%d, %d) epoch %d\n", c.Facts.StreamAt(v.Stream).Partition, v.LogStartOffset, v.NextOffset, v.LastEpoch)
 			}
 		}
-		return nil
 	}})
 	if err != nil {
 		m.Fatal(err)
@@ -329,10 +328,10 @@ func TestNothingTwiceInHistories(t *testing.T) {
 			changes, shot := m.backup(w)
 			m.shots[m.commit(w, changes).Snapshot] = shot
 		}
-		_, err := m.vault.openCatalog(t.Context(), catalogOptions{visit: func(c *format.Commit) error {
-			for _, r := range c.Facts.Rows {
+		_, err := m.vault.openCatalog(t.Context(), catalogOptions{visit: func(_ string, facts *format.Facts) error {
+			for _, r := range facts.Rows {
 				for _, e := range r.Epochs {
-					key := fmt.Sprint(c.Facts.StreamAt(r.Stream).Partition, e)
+					key := fmt.Sprint(facts.StreamAt(r.Stream).Partition, e)
 					if seen[key] {
 						t.Errorf("partition, epoch and offset %s were stored twice", key)
 					}

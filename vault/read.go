@@ -31,9 +31,12 @@ func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq
 				yield(nil, lost)
 				return
 			}
-			more, err := s.readRun(ctx, run, from, yield)
+			more, err := s.readRun(ctx, run, from, func(b recordbatch.Batch, err error) bool {
+				from = b.NextOffset()
+				return yield(b, err)
+			})
 			if err != nil {
-				yield(nil, s.located(err, run))
+				s.goOn(ctx, from, s.located(err, run), yield)
 				return
 			}
 			if !more {
@@ -42,6 +45,35 @@ func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq
 		}
 		if lost := s.lostBefore(firstOffset, s.View.NextOffset); lost != nil {
 			yield(nil, lost)
+		}
+	}
+}
+
+// goOn reads the rest after an error. What is missing may have been moved or released by
+// a newer epoch, which then says where it is now; if there is none, it is damage.
+func (s *StreamHistory) goOn(ctx context.Context, firstOffset int64, err error, yield func(recordbatch.Batch, error) bool) {
+	var damage *DamageError
+	if !errors.As(err, &damage) || damage.Kind != KindMissing {
+		yield(nil, err)
+		return
+	}
+	now, lookErr := s.history.vault.look(ctx, s.history.found.newest)
+	if lookErr != nil {
+		yield(nil, errors.Join(err, lookErr))
+		return
+	}
+	if now.isStill(&s.history.found) {
+		yield(nil, err)
+		return
+	}
+	again, openErr := s.history.vault.OpenHistory(ctx, []View{s.View}, s.history.opts)
+	if openErr != nil {
+		yield(nil, openErr)
+		return
+	}
+	for b, err := range again.streams[0].Batches(ctx, firstOffset) {
+		if !yield(b, err) {
+			return
 		}
 	}
 }

@@ -14,6 +14,15 @@ type SnapshotID [8]byte
 // String writes 16 lower-case hex digits.
 func (id SnapshotID) String() string { return hex.EncodeToString(id[:]) }
 
+// ParseSnapshotID reads what [SnapshotID.String] writes.
+func ParseSnapshotID(text string) (id SnapshotID, err error) {
+	b, err := hex.DecodeString(text)
+	if copy(id[:], b); err != nil || len(b) != len(id) || id.String() != text {
+		return SnapshotID{}, fmt.Errorf("%q is no snapshot ID: %w", text, coldstream.ErrCorrupt)
+	}
+	return id, nil
+}
+
 // Snapshot is a restore point: what each stream held, and, by [Vault.Metadata], the
 // cluster's metadata and group offsets.
 type Snapshot struct {
@@ -22,8 +31,8 @@ type Snapshot struct {
 	ClusterID string
 	// Views are sorted by stream.
 	Views []View
-	// SizeBytes is the size of the batches stored for the views' streams by this
-	// vault, as far as they lie before the views' ends.
+	// SizeBytes is the size of all batches that the vault held of the views' streams when
+	// the snapshot was made.
 	SizeBytes int64
 
 	sections []section
@@ -51,6 +60,8 @@ type Metadata struct {
 type Head struct {
 	Scan       uint32
 	NextOffset int64
+	// Floor is the end of what was released; a view may not begin below. 0 if nothing was.
+	Floor int64
 	// Epochs says where the leader epochs of the stream begin, ascending.
 	Epochs []coldstream.EpochStart
 }

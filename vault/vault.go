@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"coldstream"
@@ -87,6 +88,31 @@ func (v *Vault) begin(ctx context.Context) error {
 	}
 	if err := v.store.Create(ctx, key, body); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("create base of epoch 0: %w", err)
+	}
+	return nil
+}
+
+// create stores an object that may be there already: a store that tries again after an
+// answer was lost finds its own, and another may have stored the same. Only the very
+// same bytes count.
+func (v *Vault) create(ctx context.Context, key string, body []byte) (created bool, err error) {
+	err = v.store.Create(ctx, key, body)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return false, v.proveSame(ctx, key, body)
+	case err != nil:
+		return false, fmt.Errorf("create %s: %w", key, err)
+	}
+	return true, nil
+}
+
+func (v *Vault) proveSame(ctx context.Context, key string, body []byte) error {
+	there, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	if !slices.Equal(there, body) {
+		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it is there already, and is not what its name says")}
 	}
 	return nil
 }

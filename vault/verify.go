@@ -38,13 +38,33 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 	if opts.Observer == nil {
 		opts.Observer = coldstream.NoObserver{}
 	}
-	ver := &verifier{vault: v, opts: opts, packs: map[format.PackID]*packContent{}, rows: map[scanOf]*rowSet{}}
-	catalog, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: ver.visit})
+	for {
+		ver := &verifier{vault: v, opts: opts}
+		found, err := ver.run(ctx)
+		if err != nil {
+			return nil, err
+		}
+		now, err := v.look(ctx, found.newest)
+		if err != nil {
+			return nil, err
+		}
+		// What a newer epoch took away is not missing.
+		if len(ver.report.Problems) == 0 || now.isStill(found) {
+			return &ver.report, nil
+		}
+	}
+}
+
+func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
+	catalog, err := ver.vault.openCatalog(ctx, catalogOptions{
+		reader: true, chain: true, visit: ver.visit, restart: ver.restart, topics: func(string) bool { return true },
+	})
 	if err != nil {
 		return nil, err
 	}
 	ver.add(catalog.Damage()...)
 	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
+	ver.settlePacks()
 	ver.checkViews(catalog)
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err
@@ -55,25 +75,13 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 	if err := ver.checkSizes(ctx); err != nil {
 		return nil, err
 	}
-	if opts.Deep {
+	if ver.opts.Deep {
 		if err := ver.checkPacks(ctx); err != nil {
 			return nil, err
 		}
 	}
 	ver.sortProblems()
-	return &ver.report, nil
-}
-
-// packContent is a pack with the rows that need it.
-type packContent struct {
-	ref  *packRef
-	rows []packRow
-	bad  bool
-}
-
-type packRow struct {
-	stream coldstream.Stream
-	format.Row
+	return &catalog.found, nil
 }
 
 type verifier struct {
@@ -86,25 +94,17 @@ type verifier struct {
 	report VerifyReport
 }
 
-func (ver *verifier) visit(commit *format.Commit) error {
-	facts := &commit.Facts
-	packs := make([]*packContent, len(facts.Packs))
-	for i, p := range facts.Packs {
-		packs[i] = ver.packs[p.ID]
-		if packs[i] == nil {
-			packs[i] = &packContent{ref: newPackRef(p, ver.vault.info.ID)}
-			ver.packs[p.ID] = packs[i]
-		} else if !packs[i].ref.isDescribedBy(p) {
-			packs[i] = &packContent{}
-			defer ver.addLoss(packs[i], -1, &DamageError{Object: commit.ID.Key(), Kind: KindAltered,
-				Cause: fmt.Errorf("it describes %s otherwise than another commit", p.ID.Key())})
-		}
-	}
+func (ver *verifier) restart() {
+	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*rowSet{}, VerifyReport{}
+}
+
+func (ver *verifier) visit(object string, facts *format.Facts) error {
+	packs := ver.visitPacks(facts)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		stream := facts.StreamAt(r.Stream)
 		if r.Length > 0 {
-			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r})
+			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r, packs[r.Pack].starts[r.Frame]})
 		}
 		set := ver.rowsOf(scanOf{stream, r.Scan})
 		set.rows = append(set.rows, storedRow{Row: *r})
@@ -117,6 +117,9 @@ func (ver *verifier) visit(commit *format.Commit) error {
 		set := ver.rowsOf(scanOf{facts.StreamAt(s.Stream), s.Number})
 		set.starts = append(set.starts, s.FirstOffset)
 	}
+	for _, p := range packs {
+		ver.takeRows(object, p)
+	}
 	return nil
 }
 
@@ -127,10 +130,6 @@ func (ver *verifier) rowsOf(scan scanOf) *rowSet {
 		ver.rows[scan] = set
 	}
 	return set
-}
-
-func (p *packRef) isDescribedBy(other format.Pack) bool {
-	return p.SizeBytes == other.SizeBytes && slices.Equal(p.Frames, other.Frames)
 }
 
 // checkViews proves that what snapshots show is in rows and gaps that join. Views of one
@@ -246,40 +245,15 @@ func (ver *verifier) checkSizes(ctx context.Context) error {
 		size, there := sizes[id.Key()]
 		switch {
 		case !there:
-			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: fs.ErrNotExist})
-		case size != content.ref.SizeBytes:
+			ver.addLoss(content, allFrames, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: fs.ErrNotExist})
+		case size != content.size:
 			kind := KindTruncated
-			if size > content.ref.SizeBytes {
+			if size > content.size {
 				kind = KindAltered
 			}
-			ver.addLoss(content, -1, &DamageError{Object: id.Key(), Kind: kind,
-				Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, content.ref.SizeBytes)})
+			ver.addLoss(content, allFrames, &DamageError{Object: id.Key(), Kind: kind,
+				Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, content.size)})
 		}
 	}
 	return nil
-}
-
-// addLoss reports damage of a pack, or of one frame of it, for each range of offsets
-// that is lost with it.
-func (ver *verifier) addLoss(content *packContent, frame int, damage *DamageError) {
-	content.bad = content.bad || frame < 0
-	rows := slices.Clone(content.rows)
-	rows = slices.DeleteFunc(rows, func(r packRow) bool { return frame >= 0 && r.Frame != frame })
-	slices.SortFunc(rows, func(a, b packRow) int {
-		return cmp.Or(a.stream.Compare(b.stream), cmp.Compare(a.FirstOffset, b.FirstOffset))
-	})
-	var out []*DamageError
-	for _, r := range rows {
-		if n := len(out); n > 0 && out[n-1].Stream == r.stream && out[n-1].NextOffset >= r.FirstOffset {
-			out[n-1].NextOffset = max(out[n-1].NextOffset, r.NextOffset)
-			continue
-		}
-		d := *damage
-		d.Stream, d.FirstOffset, d.NextOffset = r.stream, r.FirstOffset, r.NextOffset
-		out = append(out, &d)
-	}
-	if len(out) == 0 {
-		out = append(out, damage)
-	}
-	ver.add(out...)
 }

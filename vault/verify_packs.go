@@ -23,7 +23,7 @@ func (ver *verifier) checkPacks(ctx context.Context) error {
 	for id, content := range ver.packs {
 		if !content.bad {
 			ids = append(ids, id)
-			total += content.ref.SizeBytes
+			total += content.size
 		}
 	}
 	slices.SortFunc(ids, format.PackID.Compare)
@@ -37,21 +37,19 @@ func (ver *verifier) checkPacks(ctx context.Context) error {
 }
 
 func (ver *verifier) checkPack(ctx context.Context, content *packContent) error {
-	key := content.ref.ID.Key()
-	body, err := blob.ReadAll(ctx, ver.vault.store, key, content.ref.SizeBytes)
+	key := content.id.Key()
+	body, err := blob.ReadAll(ctx, ver.vault.store, key, content.size)
 	if err != nil {
 		var damage *DamageError
 		if errors.As(damageOf(key, err), &damage) {
-			ver.addLoss(content, -1, damage)
+			ver.addLoss(content, allFrames, damage)
 			return nil
 		}
 		return fmt.Errorf("read %s: %w", key, err)
 	}
-	header := format.AppendPackHeader(nil, ver.vault.info.ID, content.ref.ID)
-	index := format.AppendPackIndex(nil, content.ref.Frames)
-	if want := content.ref.sizeOf(header, index); int64(len(body)) != want {
-		ver.addLoss(content, -1, &DamageError{Object: key, Kind: KindAltered,
-			Cause: fmt.Errorf("%d bytes where header, frames and index have %d", len(body), want)})
+	header := format.AppendPackHeader(nil, ver.vault.info.ID, content.id)
+	if err := content.checkSize(int64(len(body)), header); err != nil {
+		ver.addLoss(content, allFrames, &DamageError{Object: key, Kind: KindAltered, Cause: err})
 		return nil
 	}
 	// What is around the frames is for those who read a pack without the catalog: with the
@@ -59,38 +57,23 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 	if !bytes.HasPrefix(body, header) {
 		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its header is not that of this pack of this vault")})
 	}
-	if !bytes.HasSuffix(body, index) {
-		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its index is not what the catalog says")})
+	if err := content.checkIndex(body, int64(len(header))); err != nil {
+		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: err})
 	}
 	codec := format.NewFrameCodec()
 	defer codec.Close()
-	for i, entry := range content.ref.Frames {
-		start := content.ref.starts[i]
-		if err := checkFrame(codec, body[start:start+entry.StoredLength], entry, content.rowsOf(i)); err != nil {
-			ver.addLoss(content, i, &DamageError{Object: key, Kind: KindAltered, Cause: err})
+	for start, entry := range content.frames {
+		if start > int64(len(body)) || entry.StoredLength > int64(len(body))-start {
+			err = fmt.Errorf("%d bytes, and a frame of %d at %d", len(body), entry.StoredLength, start)
+		} else {
+			err = checkFrame(codec, body[start:start+entry.StoredLength], entry, content.rowsOf(start))
+		}
+		if err != nil {
+			ver.addLoss(content, start, &DamageError{Object: key, Kind: KindAltered, Cause: err})
 		}
 	}
 	ver.checked(int64(len(body)))
 	return ctx.Err()
-}
-
-// sizeOf is how long a pack is with what is around its frames.
-func (p *packRef) sizeOf(header, index []byte) int64 {
-	size := int64(len(header) + len(index))
-	for _, f := range p.Frames {
-		size += f.StoredLength
-	}
-	return size
-}
-
-func (c *packContent) rowsOf(frame int) []packRow {
-	var out []packRow
-	for _, r := range c.rows {
-		if r.Frame == frame {
-			out = append(out, r)
-		}
-	}
-	return out
 }
 
 // checkFrame checks a frame's hash, its description, each batch, and that rows say what

@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"slices"
 	"time"
 
 	"coldstream"
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -33,13 +30,9 @@ type Writer struct {
 
 // NewWriter reads how far the vault has got. It needs memory for streams, not for rows.
 func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, error) {
-	catalog, err := v.openCatalog(ctx, catalogOptions{})
+	catalog, err := v.openWriting(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if !catalog.hasBase {
-		// Nothing can be built on a base that nobody knows any more.
-		return nil, fmt.Errorf("open vault for writing: %w", errors.Join(asErrors(catalog.damage)...))
 	}
 	w := &Writer{vault: v, now: opts.Now, catalog: catalog}
 	var random [6]byte
@@ -67,61 +60,100 @@ func (w *Writer) Head(s coldstream.Stream) (Head, bool) { return w.catalog.head(
 func (w *Writer) Damage() []*DamageError { return w.catalog.Damage() }
 
 // Commit stores changes: packs first, then metadata, then the commit, then the look
-// whether its epoch is still the newest. Only when it returns nil is anything saved; an
+// whether its epoch is still the newest. If it is not, the newer epoch is opened, and what
+// it did not take is stored in it. Only when Commit returns nil is anything saved; an
 // error leaves the vault as it was, or with the changes in it, and the same changes may
-// be committed again.
+// be committed again. A snapshot with a view of what was released meanwhile is refused
+// with [ErrReleased], and must be taken again.
 func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
-	blocks, err := buildAllBlocks(changes.Data)
-	if err != nil {
-		return Receipt{}, err
-	}
-	c := &commitInMaking{
-		Writer: w,
-		pack:   planPack(blocks),
-		facts:  newFactsBuilder(&changes, blocks),
-		commit: &format.Commit{
-			// A name is never used again: an attempt that failed may have stored its object.
-			ID:       format.CommitID{Epoch: w.catalog.epoch, Writer: w.id, Seq: w.commits},
-			TimeMs:   w.now().UnixMilli(),
-			BaseHash: w.catalog.baseHash,
-			Parents:  w.catalog.parents(),
-		},
-	}
-	w.commits++
-	c.commit.Facts = c.facts.build(c.commit.TimeMs)
+	c := &commitInMaking{Writer: w}
 	if changes.Snapshot != nil {
-		if err := c.addSnapshot(changes.Snapshot); err != nil {
-			return Receipt{}, err
+		if _, err := rand.Read(c.receipt.Snapshot[:]); err != nil {
+			return Receipt{}, fmt.Errorf("make snapshot ID: %w", err)
 		}
 	}
-	if err := c.store(ctx, changes.Snapshot); err != nil {
-		return Receipt{}, err
+	for {
+		if err := c.prepare(&changes); err != nil {
+			return Receipt{}, err
+		}
+		err := c.store(ctx, changes.Snapshot)
+		if err == nil {
+			return c.receipt, nil
+		}
+		if !errors.Is(err, errTurned) {
+			return Receipt{}, err
+		}
+		saved, err := c.reopen(ctx)
+		if err != nil {
+			return Receipt{}, err
+		}
+		if saved {
+			return c.receipt, nil
+		}
 	}
-	for _, b := range blocks {
-		c.receipt.Batches += b.row.Batches
-		c.receipt.Records += b.row.Records
-	}
-	return c.receipt, nil
 }
 
 // commitInMaking is one call of [Writer.Commit].
 type commitInMaking struct {
 	*Writer
+	blocks  []*block
 	pack    *pack
+	stored  []format.Pack // the pack, once it is stored
 	facts   *factsBuilder
 	commit  *format.Commit
 	receipt Receipt
 }
 
+// prepare makes the commit for the epoch that is open. What was released counts as
+// covered, and is left out.
+func (c *commitInMaking) prepare(changes *Changes) error {
+	less, err := c.catalog.withoutReleased(changes)
+	if err != nil {
+		return err
+	}
+	if less != changes || c.blocks == nil {
+		if c.blocks, err = buildAllBlocks(less.Data); err != nil {
+			return err
+		}
+		c.pack, c.stored = planPack(c.blocks), nil
+	}
+	c.facts = newFactsBuilder(less, c.blocks)
+	c.commit = &format.Commit{
+		// A name is never used again: an attempt that failed may have stored its object.
+		ID:       format.CommitID{Epoch: c.catalog.epoch, Writer: c.id, Seq: c.commits},
+		TimeMs:   c.now().UnixMilli(),
+		BaseHash: c.catalog.baseHash,
+		Parents:  c.catalog.parents(),
+	}
+	c.commits++
+	c.commit.Facts = c.facts.build(c.commit.TimeMs)
+	if less.Snapshot != nil {
+		c.addSnapshot(less.Snapshot)
+	}
+	c.receipt.Batches, c.receipt.Records = 0, 0
+	for _, b := range c.blocks {
+		c.receipt.Batches += b.row.Batches
+		c.receipt.Records += b.row.Records
+	}
+	return nil
+}
+
 // store is rule "write". What would not join is refused before anything is stored.
 func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error {
-	if _, ok := c.catalog.joined(c.commit); !ok {
+	if err := c.catalog.checkFloors(c.commit); err != nil {
+		return err
+	}
+	heads, ok := c.catalog.joined(c.commit)
+	if !ok {
 		return fmt.Errorf("commit %s would not join what the vault holds: nothing of it was stored", c.commit.ID.Key())
 	}
 	if err := c.storePack(ctx); err != nil {
 		return err
 	}
 	if snapshot != nil {
+		for _, view := range c.commit.Snapshot.Views {
+			c.commit.Snapshot.SizeBytes += heads[view.Stream].bytes
+		}
 		if err := c.storeSections(ctx, &snapshot.Metadata); err != nil {
 			return err
 		}
@@ -141,48 +173,35 @@ func buildAllBlocks(data []StreamData) ([]*block, error) {
 	return blocks, nil
 }
 
-// storePack makes one pack of all blocks that have bytes.
+// storePack makes one pack of all blocks that have bytes. One that an attempt in the epoch
+// before has stored is named again; an older one may be gone.
 func (c *commitInMaking) storePack(ctx context.Context) error {
 	if len(c.pack.frames) == 0 {
 		return nil
 	}
-	id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
-	c.packs++
-	body, frames, err := c.pack.encode(ctx, c.vault.info.ID, id)
-	if err != nil {
-		return fmt.Errorf("encode pack %s: %w", id.Key(), err)
+	if len(c.stored) == 0 || c.catalog.epoch-c.stored[0].ID.Epoch > 1 {
+		id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
+		c.packs++
+		body, frames, err := c.pack.encode(ctx, c.vault.info.ID, id)
+		if err != nil {
+			return fmt.Errorf("encode pack %s: %w", id.Key(), err)
+		}
+		if err := c.create(ctx, id.Key(), body); err != nil {
+			return err
+		}
+		c.stored = []format.Pack{{ID: id, SizeBytes: int64(len(body)), Frames: frames}}
 	}
-	if err := c.create(ctx, id.Key(), body); err != nil {
-		return err
-	}
-	c.commit.Facts.Packs = []format.Pack{{ID: id, SizeBytes: int64(len(body)), Frames: frames}}
+	c.commit.Facts.Packs = c.stored
 	return nil
 }
 
-// create stores an object that may be there already: a store that tries again after an
-// answer was lost finds its own, and another writer may have stored the same section.
-// Only the very same bytes count.
+// create stores an object, and counts it if it was not there.
 func (c *commitInMaking) create(ctx context.Context, key string, body []byte) error {
-	err := c.vault.store.Create(ctx, key, body)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return c.proveSame(ctx, key, body)
-	case err != nil:
-		return fmt.Errorf("create %s: %w", key, err)
+	created, err := c.vault.create(ctx, key, body)
+	if created {
+		c.receipt.stored(body)
 	}
-	c.receipt.stored(body)
-	return nil
-}
-
-func (c *commitInMaking) proveSame(ctx context.Context, key string, body []byte) error {
-	there, err := blob.ReadAll(ctx, c.vault.store, key, maxCatalogObject)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if !slices.Equal(there, body) {
-		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it is there already, and is not what its name says")}
-	}
-	return nil
+	return err
 }
 
 func (r *Receipt) stored(body []byte) {
@@ -190,19 +209,15 @@ func (r *Receipt) stored(body []byte) {
 	r.BytesStored += int64(len(body))
 }
 
-func (c *commitInMaking) addSnapshot(s *NewSnapshot) error {
-	out := &format.Snapshot{TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID}
-	if _, err := rand.Read(out.ID[:]); err != nil {
-		return fmt.Errorf("make snapshot ID: %w", err)
-	}
+func (c *commitInMaking) addSnapshot(s *NewSnapshot) {
+	out := &format.Snapshot{ID: format.SnapshotID(c.receipt.Snapshot), TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID}
 	for _, view := range s.Views {
 		out.Views = append(out.Views, format.View{
 			Stream: c.facts.index(view.Stream), Scan: view.Scan,
 			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
 		})
 	}
-	c.commit.Snapshot, c.receipt.Snapshot = out, SnapshotID(out.ID)
-	return nil
+	c.commit.Snapshot = out
 }
 
 func (c *commitInMaking) storeSections(ctx context.Context, m *Metadata) error {
@@ -250,11 +265,15 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	if err := c.create(ctx, key, body); err != nil {
 		return err
 	}
-	// The look: only a commit whose epoch is still the newest is saved.
-	if _, err := c.vault.look(ctx); err != nil {
-		return err
-	}
 	digest := format.Digest(body)
 	c.receipt.VaultHash = hex.EncodeToString(digest[:])
+	// The look: only a commit whose epoch is still the newest is saved.
+	found, err := c.vault.look(ctx, c.catalog.epoch)
+	switch {
+	case err != nil:
+		return err
+	case found.newest > c.catalog.epoch:
+		return errTurned
+	}
 	return c.catalog.fold(c.commit, digest)
 }

@@ -16,9 +16,18 @@ type Head struct {
 	Stream     int
 	Scan       uint32
 	NextOffset int64
-	Floor      int64        // end of what was released; -1 if nothing was
-	SizeBytes  int64        // decoded bytes of all rows of the scan, released ones left out
-	Epochs     []EpochStart // where each leader epoch begins; the last one is the last leader epoch
+	// Reach is the furthest that any history of the scan went. It is beyond NextOffset
+	// where the log lost its end.
+	Reach     int64
+	Floor     int64       // end of what was released; -1 if nothing was
+	SizeBytes int64       // decoded bytes of all rows of the scan, released ones left out
+	Epochs    []HeadEpoch // ascending; all that were ever seen, those of forks included
+}
+
+// HeadEpoch is what a head knows of a leader epoch.
+type HeadEpoch struct {
+	EpochStart
+	After int32 // the epoch that stood directly before it in one reading; -1 if none was seen
 }
 
 // TableRef names the row table of a topic.
@@ -60,9 +69,15 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 		dst = binary.AppendUvarint(dst, uint64(h.Stream))
 		dst = binary.AppendUvarint(dst, uint64(h.Scan))
 		dst = binary.AppendUvarint(dst, uint64(h.NextOffset))
+		dst = binary.AppendUvarint(dst, uint64(h.Reach))
 		dst = appendVarint(dst, h.Floor)
 		dst = binary.AppendUvarint(dst, uint64(h.SizeBytes))
-		dst = appendEpochs(dst, h.Epochs)
+		dst = binary.AppendUvarint(dst, uint64(len(h.Epochs)))
+		for _, e := range h.Epochs {
+			dst = binary.AppendUvarint(dst, uint64(e.Epoch))
+			dst = binary.AppendUvarint(dst, uint64(e.FirstOffset))
+			dst = appendVarint(dst, int64(e.After))
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Snapshots)))
 	for i := range b.Snapshots {
@@ -91,8 +106,8 @@ func DecodeBase(payload []byte) (*Base, error) {
 	r.into(b.PreviousHash[:])
 	b.Commits = readCommitRefs(r)
 	b.Incarnations, b.Streams = readStreams(r)
-	b.Heads = readList(r, 6, func(r *reader) Head { return readHead(r, len(b.Streams)) })
-	b.Snapshots = readList(r, 12, func(r *reader) Snapshot { return readSnapshot(r, len(b.Streams)) })
+	b.Heads = readList(r, 7, func(r *reader) Head { return readHead(r, len(b.Streams)) })
+	b.Snapshots = readList(r, 13, func(r *reader) Snapshot { return readSnapshot(r, len(b.Streams)) })
 	b.Tables = readList(r, 35, func(r *reader) TableRef {
 		t := TableRef{Topic: r.string(), Table: TableID{Epoch: r.uint32()}}
 		r.into(t.Table.Hash[:])
@@ -138,10 +153,21 @@ func (b *Base) check(r *reader) {
 }
 
 func readHead(r *reader, streams int) Head {
-	h := Head{Stream: r.index(streams), Scan: r.uint32(), NextOffset: r.offset(), Floor: r.varint(), SizeBytes: r.offset()}
-	h.Epochs = readEpochs(r)
+	h := Head{Stream: r.index(streams), Scan: r.uint32(), NextOffset: r.offset(), Reach: r.offset(), Floor: r.varint(), SizeBytes: r.offset()}
+	h.Epochs = readList(r, 3, func(r *reader) HeadEpoch {
+		return HeadEpoch{EpochStart{r.partition(), r.offset()}, r.int32()}
+	})
+	if h.Reach < h.NextOffset {
+		r.fail("a head at %d that reached %d", h.NextOffset, h.Reach)
+	}
 	if h.Floor < -1 || h.Floor == 0 || h.Floor > h.NextOffset {
 		r.fail("floor %d of a head at %d", h.Floor, h.NextOffset)
+	}
+	ordered(r, "leader epochs", h.Epochs, func(a, b HeadEpoch) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	for _, e := range h.Epochs {
+		if e.After < -1 || e.After >= e.Epoch {
+			r.fail("leader epoch %d after %d", e.Epoch, e.After)
+		}
 	}
 	return h
 }

@@ -22,7 +22,7 @@ func testBase() *Base {
 		Incarnations: testIncarnations(),
 		Streams:      []StreamRef{{0, 0}, {0, 7}, {1, 2147483647}},
 		Heads: []Head{
-			{Stream: 0, Scan: 2, NextOffset: 230, Floor: 95, SizeBytes: 4000, Epochs: []EpochStart{{0, 98}, {3, 150}}},
+			{Stream: 0, Scan: 2, NextOffset: 230, Reach: 260, Floor: 95, SizeBytes: 4000, Epochs: []HeadEpoch{{EpochStart{0, 98}, -1}, {EpochStart{2, 250}, -1}, {EpochStart{3, 150}, 0}}},
 			{Stream: 1, NextOffset: 0, Floor: -1},
 		},
 		Snapshots: []Snapshot{forgotten, later},
@@ -82,6 +82,9 @@ func TestBaseRejections(t *testing.T) {
 		{"heads out of order", func(b *Base) { swap(b.Heads) }, corrupt, "heads are not in order"},
 		{"head of no stream", func(b *Base) { b.Heads[1].Stream = 3 }, corrupt, "reference 3 of 3"},
 		{"head below 0", func(b *Base) { b.Heads[1].NextOffset = -1 }, corrupt, "too large"},
+		{"reach below the head", func(b *Base) { b.Heads[0].Reach = 229 }, corrupt, "that reached 229"},
+		{"epoch after itself", func(b *Base) { b.Heads[0].Epochs[1].After = 2 }, corrupt, "leader epoch 2 after 2"},
+		{"epoch after -2", func(b *Base) { b.Heads[0].Epochs[1].After = -2 }, corrupt, "leader epoch 2 after -2"},
 		{"floor past the head", func(b *Base) { b.Heads[0].Floor = 231 }, corrupt, "floor 231"},
 		{"floor -2", func(b *Base) { b.Heads[0].Floor = -2 }, corrupt, "floor -2"},
 		{"floor of nothing", func(b *Base) { b.Heads[0].Floor = 0 }, corrupt, "floor 0"},

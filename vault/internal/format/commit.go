@@ -42,6 +42,9 @@ type Snapshot struct {
 	ID        SnapshotID
 	TimeMs    int64
 	ClusterID string
+	// SizeBytes is the decoded size of all rows of the views' streams and scans, as the
+	// writer knew them.
+	SizeBytes int64
 	Views     []View       // sorted by stream, no two equal
 	Sections  []SectionRef // sorted by name, no two equal
 }
@@ -111,7 +114,15 @@ func (c *Commit) check(r *reader) {
 			r.fail("commit %s with parent %s", c.ID.Key(), parent.ID.Key())
 		}
 	}
+	for i := 1; i < len(c.Facts.Scans); i++ {
+		if a, b := c.Facts.Scans[i-1], c.Facts.Scans[i]; a.Stream == b.Stream && a.Number == b.Number {
+			r.fail("commit %s begins a scan twice", c.ID.Key())
+		}
+	}
 	for i := range c.Facts.Packs {
+		if c.Facts.Packs[i].skips() {
+			r.fail("commit %s leaves out frames of a pack", c.ID.Key())
+		}
 		if id := c.Facts.Packs[i].ID; id.Epoch > c.ID.Epoch || c.ID.Epoch-id.Epoch > 1 {
 			r.fail("commit %s with %s", c.ID.Key(), id.Key())
 		}
@@ -156,6 +167,7 @@ func (s *Snapshot) append(dst []byte) []byte {
 	dst = append(dst, s.ID[:]...)
 	dst = appendVarint(dst, s.TimeMs)
 	dst = appendString(dst, s.ClusterID)
+	dst = binary.AppendUvarint(dst, uint64(s.SizeBytes))
 	dst = binary.AppendUvarint(dst, uint64(len(s.Views)))
 	for _, v := range s.Views {
 		dst = binary.AppendUvarint(dst, uint64(v.Stream))
@@ -179,7 +191,7 @@ func (s *Snapshot) append(dst []byte) []byte {
 func readSnapshot(r *reader, streams int) Snapshot {
 	var s Snapshot
 	r.into(s.ID[:])
-	s.TimeMs, s.ClusterID = r.varint(), r.string()
+	s.TimeMs, s.ClusterID, s.SizeBytes = r.varint(), r.string(), r.offset()
 	s.Views = readList(r, 5, func(r *reader) View { return readView(r, streams) })
 	s.Sections = readList(r, 2, readSectionRef)
 	ordered(r, "views", s.Views, func(a, b View) int { return cmp.Compare(a.Stream, b.Stream) })

@@ -69,7 +69,10 @@ func againTable(b []byte) ([]byte, error) {
 
 func testTable() *Table {
 	table := &Table{Facts: testFacts(2)}
-	table.Facts.Packs = append(table.Facts.Packs, Pack{ID: PackID{9, Writer{}, 0}, SizeBytes: 800, Frames: testFrames()[:1]})
+	partly := Pack{ID: PackID{9, Writer{}, 0}, SizeBytes: 900, Frames: testFrames()[:1]}
+	partly.Frames[0].Skipped = 100
+	table.Facts.Packs = append(table.Facts.Packs, partly)
+	table.Facts.Scans = append(table.Facts.Scans, Scan{Stream: 2, Number: 4, FirstOffset: 1, StartedMs: testTime})
 	table.Facts.Released = []Released{{0, 0, 0, 95}, {0, 0, 20, 30}, {2, 3, 0, 5000}}
 	return table
 }
@@ -130,6 +133,11 @@ func TestCommitRejections(t *testing.T) {
 	encode := func(c *Commit) error { _, err := c.Append(nil); return err }
 	checkRejections(t, testCommit, encode, []c{
 		{"released", func(c *Commit) { c.Facts.Released = []Released{{0, 0, 1, 2}} }, corrupt, "releases something"},
+		{"frames left out", func(c *Commit) { c.Facts.Packs[0].Frames[1].Skipped = 1 }, corrupt, "leaves out frames"},
+		{"scan twice", func(c *Commit) {
+			c.Facts.Scans = append(c.Facts.Scans, Scan{Stream: 2, Number: 4, FirstOffset: 1})
+		}, corrupt, "begins a scan twice"},
+		{"negative size", func(c *Commit) { c.Snapshot.SizeBytes = -1 }, corrupt, "too large"},
 		{"parents out of order", func(c *Commit) { swap(c.Parents) }, corrupt, "commits are not in order"},
 		{"parent twice", func(c *Commit) { c.Parents[1] = c.Parents[0] }, corrupt, "commits are not in order"},
 		{"its own parent", func(c *Commit) { c.Parents[1].ID = c.ID }, corrupt, "with parent"},
@@ -171,6 +179,8 @@ func TestFactsRejections(t *testing.T) {
 		{"pack twice", func(f *Facts) { f.Packs[1] = f.Packs[0] }, corrupt, "packs are not in order"},
 		{"pack without frames", func(f *Facts) { f.Packs[1].Frames = nil }, corrupt, "0 frames"},
 		{"pack smaller than its frames", func(f *Facts) { f.Packs[0].SizeBytes = 790 }, corrupt, "pack of 790 bytes"},
+		{"frames skipped past the pack", func(f *Facts) { f.Packs[0].Frames[0].Skipped = 1235 }, corrupt, "frame behind 1235 bytes"},
+		{"frames behind the pack", func(f *Facts) { f.Packs[0].Frames[1].Skipped = 1234 }, corrupt, "frame behind 1234 bytes"},
 		{"frame of nothing stored", func(f *Facts) { f.Packs[0].Frames[0].StoredLength = 0 }, corrupt, "frame of 0 bytes"},
 		{"frame of nothing", func(f *Facts) { f.Packs[0].Frames[0].DecodedLength = 0 }, corrupt, "decodes to 0"},
 		{"giant frame", func(f *Facts) { f.Packs[0].Frames[0].DecodedLength = maxFrame + 1 }, corrupt, "frame of"},

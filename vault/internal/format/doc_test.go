@@ -244,12 +244,12 @@ func TestPageStructures(t *testing.T) {
 	all := strings.Join(append(read["commit-full.bin"], read["base-full.bin"]...), "\n") + "\n"
 	for _, want := range []string{
 		"/seq = 1", fmt.Sprintf("/time = %d", testTime), "/facts/incarnations/1/topic = payments", "/facts/incarnations/1/number = 3",
-		"/facts/streams/2/partition = 2147483647", "/facts/packs/0/size = 1234", "/facts/packs/0/frames/1/decoded length = 61",
+		"/facts/streams/2/partition = 2147483647", "/facts/packs/0/size = 1234", "/facts/packs/0/frames/1/frame/decoded length = 61",
 		"/facts/scans/1/started = -1", "/facts/rows/0/count = 100", "/facts/rows/0/base offset = -2", "/facts/rows/0/largest batch = 1000",
 		"/facts/rows/0/leader epochs/1/first offset = 150", "/facts/rows/0/markers/1/producer ID = 4001", "/facts/rows/0/markers/0/commit = 1",
 		"/facts/rows/0/transactions/1/first offset = 160", "/facts/rows/0/transactions/0/producer epoch = 2", "/facts/rows/1/length = 0",
 		"/facts/gaps/1/cause = 2", "/snapshot/views/1/last epoch = -1", "/snapshot/sections/0/size = 321",
-		"/snapshot/sections/1/missing = the coordinator did not answer", "/heads/0/floor = 95", "/heads/0/size = 4000",
+		"/snapshot/sections/1/missing = the coordinator did not answer", "/heads/0/floor = 95", "/heads/0/reach = 260", "/heads/0/leader epochs/2/after = 0", "/snapshot/size = 4061", "/heads/0/size = 4000",
 		"/tables/1/topic = payments", "/removed = 1", "/signature key = 0102030405060708", "/signature = a keeper's signature",
 	} {
 		if !strings.Contains(all, want+"\n") {

@@ -13,7 +13,7 @@ type Facts struct {
 	Incarnations []coldstream.Incarnation // sorted, no two equal
 	Streams      []StreamRef              // sorted, no two equal
 	Packs        []Pack                   // sorted by ID, no two equal
-	Scans        []Scan                   // sorted by stream and number, no two equal
+	Scans        []Scan                   // sorted by stream, number and first offset, no two equal
 	Rows         []Row                    // sorted by stream, scan and first offset
 	Gaps         []Gap                    // sorted by stream, scan and first offset
 	Released     []Released               // in tables only; sorted likewise
@@ -26,10 +26,14 @@ type StreamRef struct {
 }
 
 // Frame is one frame of a pack. Its place is behind the header and the frames before it.
+// A table lists only the frames that its rows need, and Skipped says what it leaves out.
 type Frame struct {
 	StoredLength  int64 // of the description and the zstd frame
 	DecodedLength int64
 	Hash          [16]byte // of the stored bytes: the first half of their SHA-256
+	// Skipped is how many stored bytes of other frames lie directly before it. It is 0 in
+	// commits, and no part of a pack's index.
+	Skipped int64
 }
 
 // Pack is a pack as the catalog knows it.
@@ -154,7 +158,7 @@ func (f *Facts) append(dst []byte) []byte {
 
 func (f *Facts) read(r *reader) {
 	f.Incarnations, f.Streams = readStreams(r)
-	f.Packs = readList(r, 42, readPack)
+	f.Packs = readList(r, 43, readPack)
 	f.Scans = readList(r, 4, func(r *reader) Scan {
 		return Scan{r.index(len(f.Streams)), r.uint32(), r.offset(), r.varint()}
 	})
@@ -166,7 +170,7 @@ func (f *Facts) read(r *reader) {
 	}
 	ordered(r, "packs", f.Packs, func(a, b Pack) int { return a.ID.Compare(b.ID) })
 	ordered(r, "scans", f.Scans, func(a, b Scan) int {
-		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Number, b.Number))
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Number, b.Number), cmp.Compare(a.FirstOffset, b.FirstOffset))
 	})
 	sorted(r, "rows", f.Rows, func(a, b Row) int {
 		return compareRange(rangeOf{a.Stream, a.Scan, a.FirstOffset, 0}, rangeOf{b.Stream, b.Scan, b.FirstOffset, 0})
@@ -271,9 +275,14 @@ func (p *Pack) append(dst []byte) []byte {
 	dst = append(dst, p.KeyID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(len(p.Frames)))
 	for _, f := range p.Frames {
-		dst = f.append(dst)
+		dst = f.append(binary.AppendUvarint(dst, uint64(f.Skipped)))
 	}
 	return dst
+}
+
+// skips says that not all of the pack's frames are listed.
+func (p *Pack) skips() bool {
+	return slices.ContainsFunc(p.Frames, func(f Frame) bool { return f.Skipped != 0 })
 }
 
 func (f *Frame) append(dst []byte) []byte {
@@ -302,13 +311,22 @@ func readPack(r *reader) Pack {
 	p.ID.Number = r.uint32()
 	p.SizeBytes = r.offset()
 	r.into(p.KeyID[:])
-	p.Frames = readList(r, 18, readFrame)
+	p.Frames = readList(r, 19, func(r *reader) Frame {
+		skipped := r.offset()
+		f := readFrame(r)
+		f.Skipped = skipped
+		return f
+	})
 	if p.KeyID != [keyIDSize]byte{} {
 		r.refuse("pack sealed to key %x", p.KeyID)
 	}
 	var stored int64
 	for _, f := range p.Frames {
-		stored += f.StoredLength
+		if f.Skipped > p.SizeBytes-stored {
+			r.fail("frame behind %d bytes in a pack of %d", f.Skipped, p.SizeBytes)
+			return p
+		}
+		stored += f.Skipped + f.StoredLength
 	}
 	if len(p.Frames) == 0 || p.SizeBytes <= stored {
 		r.fail("pack of %d bytes with %d frames of %d bytes", p.SizeBytes, len(p.Frames), stored)

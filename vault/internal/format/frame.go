@@ -77,7 +77,7 @@ func frameOf(stored []byte, decodedLength int64) Frame {
 // Decode checks stored bytes against what the catalog says of them and decodes them. The
 // result is the caller's, and exactly DecodedLength long.
 func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) {
-	if int64(len(stored)) != f.StoredLength || frameOf(stored, f.DecodedLength) != f {
+	if int64(len(stored)) != f.StoredLength || frameOf(stored, f.DecodedLength).Hash != f.Hash {
 		return nil, Descriptor{}, corruptf("the frame does not match its hash")
 	}
 	d, content, err := DecodeDescriptor(stored)

@@ -18,8 +18,8 @@ const VaultKey = "vault.json"
 const (
 	EpochsPrefix   = "epochs/"
 	PacksPrefix    = "packs/"
-	commitsPrefix  = "commits/"
-	tablesPrefix   = "tables/"
+	AllCommits     = "commits/"
+	TablesPrefix   = "tables/"
 	RestoresPrefix = "restores/"
 )
 
@@ -117,7 +117,7 @@ type CommitID struct {
 }
 
 // Key is the object's key.
-func (id CommitID) Key() string { return objectID{id.Epoch, id.Writer, id.Seq}.key(commitsPrefix) }
+func (id CommitID) Key() string { return objectID{id.Epoch, id.Writer, id.Seq}.key(AllCommits) }
 
 // Compare orders as keys do.
 func (id CommitID) Compare(other CommitID) int {
@@ -126,12 +126,12 @@ func (id CommitID) Compare(other CommitID) int {
 
 // ParseCommitKey reads what [CommitID.Key] writes.
 func ParseCommitKey(key string) (CommitID, error) {
-	id, err := parseObjectID(commitsPrefix, key)
+	id, err := parseObjectID(AllCommits, key)
 	return CommitID{id.epoch, id.writer, id.number}, err
 }
 
 // CommitsPrefix is where the commits of an epoch are.
-func CommitsPrefix(epoch uint32) string { return fmt.Sprintf("%s%010d/", commitsPrefix, epoch) }
+func CommitsPrefix(epoch uint32) string { return fmt.Sprintf("%s%010d/", AllCommits, epoch) }
 
 // TableID names a row table or a metadata section by its content.
 type TableID struct {
@@ -140,7 +140,20 @@ type TableID struct {
 }
 
 // Key is the object's key.
-func (id TableID) Key() string { return fmt.Sprintf("%s%010d/%s", tablesPrefix, id.Epoch, id.Hash) }
+func (id TableID) Key() string { return fmt.Sprintf("%s%010d/%s", TablesPrefix, id.Epoch, id.Hash) }
+
+// ParseTableKey reads what [TableID.Key] writes.
+func ParseTableKey(key string) (TableID, error) {
+	var id TableID
+	epoch, hash, _ := strings.Cut(strings.TrimPrefix(key, TablesPrefix), "/")
+	n, errEpoch := strconv.ParseUint(epoch, 10, 32)
+	id.Epoch = uint32(n)
+	size, errHash := hex.Decode(id.Hash[:], []byte(hash[:min(len(hash), 2*len(id.Hash))]))
+	if errEpoch != nil || errHash != nil || size != len(id.Hash) || id.Key() != key {
+		return id, corruptf("key %q", key)
+	}
+	return id, nil
+}
 
 // BegunKey is the key of an epoch's begin.
 func BegunKey(epoch uint32) string { return fmt.Sprintf("%s%010d/begun", EpochsPrefix, epoch) }
@@ -164,6 +177,18 @@ type RestoreID [8]byte
 
 // String writes 16 hex digits.
 func (id RestoreID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseRestoreKey reads what [RestoreKey] writes.
+func ParseRestoreKey(key string) (id RestoreID, n uint32, err error) {
+	name, number, _ := strings.Cut(strings.TrimPrefix(key, RestoresPrefix), "/")
+	v, errNumber := strconv.ParseUint(number, 10, 32)
+	n = uint32(v)
+	size, errID := hex.Decode(id[:], []byte(name[:min(len(name), 2*len(id))]))
+	if errNumber != nil || errID != nil || size != len(id) || RestoreKey(id, n) != key {
+		return id, 0, corruptf("key %q", key)
+	}
+	return id, n, nil
+}
 
 // RestoreKey is the key of a restore's n-th record.
 func RestoreKey(id RestoreID, n uint32) string {

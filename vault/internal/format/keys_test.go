@@ -47,6 +47,14 @@ func TestParsedKeysAreTheSame(t *testing.T) {
 		if (pack.Compare(other) < 0) != (pack.Key() < other.Key()) {
 			t.Errorf("%s and %s: keys are in another order than IDs", pack.Key(), other.Key())
 		}
+		table := TableID{pack.Epoch, HashOf(w[:])}
+		if got, err := ParseTableKey(table.Key()); err != nil || got != table {
+			t.Errorf("%s: got %+v, %v", table.Key(), got, err)
+		}
+		id := RestoreID(w[:8])
+		if got, n, err := ParseRestoreKey(RestoreKey(id, pack.Number)); err != nil || got != id || n != pack.Number {
+			t.Errorf("record %d of %s: got %s, %d, %v", pack.Number, id, got, n, err)
+		}
 		for key, begun := range map[string]bool{BegunKey(pack.Epoch): true, BaseKey(pack.Epoch): false} {
 			epoch, isBegun, err := ParseEpochKey(key)
 			if err != nil || epoch != pack.Epoch || isBegun != begun {
@@ -68,7 +76,7 @@ func badKeys() []string {
 		"packs/0000000000/00000000000000000000000g/0000000000", "packs/0000000000/000000000000000000000000/00000000 0",
 		"0000000000/000000000000000000000000/0000000000", "/packs/0000000000/000000000000000000000000/0000000000",
 		"epochs/0/begun", "epochs/0000000000/begun/", "epochs/0000000000/other", "epochs/0000000000", "epochs//begun", "begun",
-		"epochs/0000000000/Base", "0000000000/base", "epochs/4294967296/base",
+		"epochs/0000000000/Base", "tables/0000000000", "tables/0000000000/", "tables/0000000000/00", "restores/0000000000000000", "restores/0/0", "0000000000/base", "epochs/4294967296/base",
 	}
 }
 
@@ -79,6 +87,12 @@ func TestKeysThatMeanNothing(t *testing.T) {
 		}
 		if id, err := ParseCommitKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("commit %q: %+v, error %v, want ErrCorrupt", key, id, err)
+		}
+		if id, err := ParseTableKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("table %q: %+v, error %v, want ErrCorrupt", key, id, err)
+		}
+		if id, n, err := ParseRestoreKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("record %q: %s, %d, error %v, want ErrCorrupt", key, id, n, err)
 		}
 		if epoch, _, err := ParseEpochKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("epoch %q: %d, error %v, want ErrCorrupt", key, epoch, err)

@@ -360,8 +360,9 @@ func TestFrameRejections(t *testing.T) {
 	content := bytes.Repeat([]byte("x"), 100)
 	stored, good := codec.EncodeRaw(*testDescriptor(100), [][]byte{content})
 	for name, frame := range map[string]Frame{
-		"stored length": {good.StoredLength - 1, 100, good.Hash}, "hash": {good.StoredLength, 100, [16]byte{}},
-		"decoded length": {good.StoredLength, 101, good.Hash},
+		"stored length":  {StoredLength: good.StoredLength - 1, DecodedLength: 100, Hash: good.Hash},
+		"hash":           {StoredLength: good.StoredLength, DecodedLength: 100},
+		"decoded length": {StoredLength: good.StoredLength, DecodedLength: 101, Hash: good.Hash},
 	} {
 		if _, _, err := codec.Decode(stored, frame); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("another %s: error %v, want ErrCorrupt", name, err)

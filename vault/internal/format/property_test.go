@@ -149,7 +149,7 @@ func (m maker) facts(epoch uint32) Facts {
 }
 
 func (m maker) snapshot(epoch uint32, streams int) Snapshot {
-	s := Snapshot{TimeMs: m.time(), ClusterID: m.text()}
+	s := Snapshot{TimeMs: m.time(), ClusterID: m.text(), SizeBytes: m.number(math.MaxInt64)}
 	m.fill(s.ID[:])
 	if streams > 0 {
 		s.Views = list(m, 4, func() View {
@@ -191,11 +191,12 @@ func (m maker) base() *Base {
 	b.Incarnations, b.Streams = m.streams()
 	for i := range b.Streams {
 		h := Head{Stream: i, Scan: m.Uint32(), NextOffset: m.number(math.MaxInt64), Floor: -1, SizeBytes: m.number(math.MaxInt64)}
+		h.Reach = h.NextOffset + m.number(math.MaxInt64-h.NextOffset)
 		if h.NextOffset > 0 && m.IntN(2) == 0 {
 			h.Floor = 1 + m.number(h.NextOffset)
 		}
 		for j, at := range m.ascending(3, 0, math.MaxInt64) {
-			h.Epochs = append(h.Epochs, EpochStart{int32(j * 3), at})
+			h.Epochs = append(h.Epochs, HeadEpoch{EpochStart{int32(j * 3), at}, int32(j*3) - 1})
 		}
 		b.Heads = append(b.Heads, h)
 	}
@@ -217,6 +218,11 @@ func TestRandomValuesRoundTrip(t *testing.T) {
 		base := m.base()
 		roundTrip(t, base, base.Append, DecodeBase)
 		table := &Table{m.facts(m.Uint32())}
+		for i := range table.Facts.Packs {
+			p := &table.Facts.Packs[i]
+			skipped := m.number(maxFrame)
+			p.Frames[0].Skipped, p.SizeBytes = skipped, p.SizeBytes+skipped
+		}
 		if len(table.Facts.Streams) > 0 {
 			table.Facts.Released = []Released{Released(m.offsets(len(table.Facts.Streams)))}
 		}

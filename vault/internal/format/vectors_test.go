@@ -230,7 +230,7 @@ func testFacts(epoch uint32) Facts {
 
 func testSnapshot(epoch uint32) *Snapshot {
 	return &Snapshot{
-		ID: SnapshotID{0xca, 0xfe, 7: 1}, TimeMs: testTime, ClusterID: "4L6g3nShT-eMCtK--X86sw",
+		ID: SnapshotID{0xca, 0xfe, 7: 1}, TimeMs: testTime, ClusterID: "4L6g3nShT-eMCtK--X86sw", SizeBytes: 4061,
 		Views: []View{
 			{Stream: 0, LogStartOffset: 100, NextOffset: 230, LastEpoch: 3},
 			{Stream: 2, Scan: 4, LogStartOffset: 0, NextOffset: 0, LastEpoch: -1},

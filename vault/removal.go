@@ -1,0 +1,200 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"coldstream"
+	"coldstream/vault/internal/format"
+)
+
+// removal decides what a base takes away. Nothing but tests asks for it yet.
+type removal struct {
+	// forget says which snapshots go. Those that a restore holds stay.
+	forget func(*Snapshot) bool
+	// release drops rows below all that kept snapshots show of their stream.
+	release bool
+
+	floors map[coldstream.Stream]int64 // up to where rows may go
+}
+
+// apply drops snapshots, and finds out which rows nothing needs. It is given what the
+// epoch before holds, and changes that.
+func (r *removal) apply(ctx context.Context, m *baseMaker) (forgot bool, err error) {
+	if r == nil {
+		return false, nil
+	}
+	holds, err := m.vault.holds(ctx)
+	if err != nil {
+		return false, err
+	}
+	c := m.catalog
+	before := len(c.snapshots)
+	if r.forget != nil {
+		c.snapshots = slices.DeleteFunc(c.snapshots, func(s Snapshot) bool { return !holds[s.ID] && r.forget(&s) })
+	}
+	r.floors = map[coldstream.Stream]int64{}
+	if r.release {
+		r.findFloors(c)
+	}
+	return len(c.snapshots) < before, nil
+}
+
+// findFloors is per stream the lowest offset that a kept snapshot shows. A stream that
+// none shows keeps all: its rows are newer than the newest snapshot, or it has none.
+func (r *removal) findFloors(c *Catalog) {
+	lowest := map[coldstream.Stream]int64{}
+	for i := range c.snapshots {
+		for _, view := range c.snapshots[i].Views {
+			at, ok := lowest[view.Stream]
+			if !ok || view.LogStartOffset < at {
+				lowest[view.Stream] = view.LogStartOffset
+			}
+		}
+	}
+	for s, at := range lowest {
+		if h := c.heads[s]; h != nil && at > max(h.floor, 0) {
+			r.floors[s] = min(at, h.nextOffset)
+		}
+	}
+}
+
+// drop takes rows out of a table: those that end at or below the floor. What they held
+// counts as released from then on.
+func (r *removal) drop(c *Catalog, m *tableMaker) (dropped bool) {
+	if r == nil || len(r.floors) == 0 {
+		return false
+	}
+	var gone []tableRow
+	m.rows = slices.DeleteFunc(m.rows, func(row tableRow) bool {
+		floor, ok := r.floors[row.stream]
+		if !ok || row.NextOffset > floor || row.Scan != c.heads[row.stream].scan {
+			return false
+		}
+		gone = append(gone, row)
+		return true
+	})
+	slices.SortFunc(gone, func(a, b tableRow) int {
+		return cmp.Or(a.stream.Compare(b.stream), cmp.Compare(a.FirstOffset, b.FirstOffset))
+	})
+	for _, row := range gone {
+		h := c.heads[row.stream]
+		h.floor = max(h.floor, row.NextOffset)
+		h.bytes -= row.Length
+		m.release(row)
+	}
+	m.dropFrames()
+	return len(gone) > 0
+}
+
+// release notes a range, joined to the one before where they touch.
+func (m *tableMaker) release(row tableRow) {
+	for i := range m.released {
+		r := &m.released[i]
+		if r.stream == row.stream && r.fact.Scan == row.Scan && r.fact.FirstOffset <= row.FirstOffset && row.FirstOffset <= r.fact.NextOffset {
+			r.fact.NextOffset = max(r.fact.NextOffset, row.NextOffset)
+			return
+		}
+	}
+	m.released = append(m.released, streamFact[format.Released]{row.stream, format.Released{
+		Scan: row.Scan, FirstOffset: row.FirstOffset, NextOffset: row.NextOffset,
+	}})
+}
+
+// dropFrames leaves only the frames that rows still need.
+func (m *tableMaker) dropFrames() {
+	all := m.packs
+	m.packs = map[format.PackID]*tablePack{}
+	for i := range m.rows {
+		row := &m.rows[i]
+		if row.Length == 0 {
+			continue
+		}
+		from := all[row.pack]
+		p := m.packs[row.pack]
+		if p == nil {
+			p = &tablePack{Pack: from.Pack, frames: map[int64]format.Frame{}}
+			m.packs[row.pack] = p
+		}
+		p.frames[row.start] = from.frames[row.start]
+	}
+}
+
+// The records of a restore that the vault itself reads.
+const (
+	recordHold   = 0
+	recordResult = 2
+)
+
+// Hold keeps a snapshot, and all that it shows, from being removed until the restore's
+// result is there: it writes the restore's record 0, which names the snapshot, and then
+// opens the vault. A snapshot that is not there any more wraps [coldstream.ErrForgotten].
+// A turn reads holds after it began the new epoch: so either it sees this one, or the
+// open that follows sees the new epoch.
+func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, document []byte) error {
+	if held, err := heldSnapshot(document); err != nil || held != snapshot {
+		return fmt.Errorf("hold of restore %s does not name snapshot %s (%w)", id, snapshot, err)
+	}
+	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
+		return err
+	}
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+	if err != nil {
+		return err
+	}
+	if !c.snapshotIDs[snapshot] {
+		return fmt.Errorf("snapshot %s: %w", snapshot, coldstream.ErrForgotten)
+	}
+	return nil
+}
+
+// heldSnapshot reads the one field of a hold that is not the restore's own.
+func heldSnapshot(document []byte) (id SnapshotID, err error) {
+	var hold struct {
+		Snapshot string `json:"snapshot"`
+	}
+	if err := json.Unmarshal(document, &hold); err != nil {
+		return id, fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
+	}
+	return ParseSnapshotID(hold.Snapshot)
+}
+
+// holds lists the snapshots that restores hold.
+func (v *Vault) holds(ctx context.Context) (map[SnapshotID]bool, error) {
+	begun, ended := map[RestoreID]bool{}, map[RestoreID]bool{}
+	for entry, err := range v.store.List(ctx, format.RestoresPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list restores: %w", err)
+		}
+		id, n, err := format.ParseRestoreKey(entry.Key)
+		if err != nil {
+			continue
+		}
+		begun[RestoreID(id)] = begun[RestoreID(id)] || n == recordHold
+		ended[RestoreID(id)] = ended[RestoreID(id)] || n == recordResult
+	}
+	held := map[SnapshotID]bool{}
+	for id, is := range begun {
+		if !is || ended[id] {
+			continue
+		}
+		document, err := v.RestoreRecord(ctx, id, recordHold)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the operator ended it
+		}
+		if err != nil {
+			return nil, err
+		}
+		snapshot, err := heldSnapshot(document)
+		if err != nil {
+			return nil, fmt.Errorf("hold of restore %s: %w", id, err)
+		}
+		held[snapshot] = true
+	}
+	return held, nil
+}

@@ -1,0 +1,142 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"coldstream"
+	"coldstream/recordbatch"
+	"coldstream/vault/internal/format"
+)
+
+// ErrReleased means that a snapshot shows offsets that were dropped on purpose since it
+// was taken. It must be taken again, from the heads' floors on.
+var ErrReleased = errors.New("offsets of the snapshot were released")
+
+// IsTurnDue says that the epoch is so long that opening it takes its time.
+func (w *Writer) IsTurnDue() bool { return len(w.catalog.commits) >= turnAfter }
+
+// reopen is what follows a commit that found a newer epoch: it counts only if a base took
+// it. Otherwise all of it is to be stored again.
+func (c *commitInMaking) reopen(ctx context.Context) (saved bool, err error) {
+	catalog, err := c.vault.openWriting(ctx)
+	if err != nil {
+		return false, err
+	}
+	c.catalog = catalog
+	if snapshot := c.commit.Snapshot; snapshot != nil && catalog.snapshotIDs[SnapshotID(snapshot.ID)] {
+		return true, nil
+	}
+	return c.vault.hasTaken(ctx, c.commit.ID, c.receipt.VaultHash)
+}
+
+// hasTaken says that the base after a commit's epoch took it. It is only asked while that
+// base is the newest or the one before: a later one may be an impostor, made again by
+// somebody who slept. Then the answer is no, and what is stored again is there twice,
+// which is harmless.
+func (v *Vault) hasTaken(ctx context.Context, id format.CommitID, digest string) (bool, error) {
+	base, _, err := v.loadBase(ctx, id.Epoch+1)
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		base, err = &format.Base{}, nil // retired, or as good as
+	}
+	if err != nil {
+		return false, err
+	}
+	found, err := v.look(ctx, id.Epoch+1)
+	if err != nil || found.newest > id.Epoch+2 {
+		return false, err
+	}
+	return slices.ContainsFunc(base.Commits, func(ref format.CommitRef) bool {
+		return ref.ID == id && ref.Hash.String() == digest
+	}), nil
+}
+
+// openWriting opens the catalog as a writer needs it: without rows.
+func (v *Vault) openWriting(ctx context.Context) (*Catalog, error) {
+	catalog, err := v.openCatalog(ctx, catalogOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if !catalog.hasBase || catalog.lostBase && catalog.epoch > 0 {
+		// Nothing can be built on a base that nobody knows any more.
+		return nil, fmt.Errorf("open vault for writing: %w", errors.Join(asErrors(catalog.damage)...))
+	}
+	return catalog, nil
+}
+
+// checkFloors refuses a snapshot that shows what was released.
+func (c *Catalog) checkFloors(commit *format.Commit) error {
+	if commit.Snapshot == nil {
+		return nil
+	}
+	for _, view := range commit.Snapshot.Views {
+		stream := commit.Facts.StreamAt(view.Stream)
+		if h := c.heads[stream]; h != nil && view.LogStartOffset < h.floor {
+			return fmt.Errorf("view of %s from offset %d, with all below %d released: %w",
+				stream.TopicPartition(), view.LogStartOffset, h.floor, ErrReleased)
+		}
+	}
+	return nil
+}
+
+// withoutReleased leaves out what lies below floors: what was dropped does not come back.
+// It returns the very same changes if there is nothing of that.
+func (c *Catalog) withoutReleased(changes *Changes) (*Changes, error) {
+	out, found := *changes, false
+	out.Data = make([]StreamData, 0, len(changes.Data))
+	for _, d := range changes.Data {
+		floor := c.floorOf(d.Stream, d.Scan)
+		kept := StreamData{Stream: d.Stream, Scan: d.Scan}
+		for _, p := range d.Pieces {
+			if p.FirstOffset >= floor {
+				kept.Pieces = append(kept.Pieces, p)
+				continue
+			}
+			found = true
+			if p.NextOffset <= floor {
+				continue
+			}
+			p, err := p.from(floor)
+			if err != nil {
+				return nil, err
+			}
+			kept.Pieces = append(kept.Pieces, p)
+		}
+		if len(kept.Pieces) > 0 {
+			out.Data = append(out.Data, kept)
+		}
+	}
+	out.Gaps = slices.DeleteFunc(slices.Clone(changes.Gaps), func(g StreamGap) bool {
+		return g.NextOffset <= c.floorOf(g.Stream, g.Scan)
+	})
+	if !found && len(out.Gaps) == len(changes.Gaps) {
+		return changes, nil
+	}
+	return &out, nil
+}
+
+func (c *Catalog) floorOf(s coldstream.Stream, scan uint32) int64 {
+	if h := c.heads[s]; h != nil && h.scan == scan {
+		return h.floor
+	}
+	return -1
+}
+
+// from cuts whole batches off the front.
+func (p Piece) from(offset int64) (Piece, error) {
+	p.FirstOffset = offset
+	for len(p.Batches) > 0 {
+		batch, rest, err := recordbatch.Next(p.Batches)
+		if err != nil {
+			return p, err
+		}
+		if batch.NextOffset() > offset {
+			break
+		}
+		p.Batches = rest
+	}
+	return p, nil
+}

@@ -1,0 +1,144 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"coldstream/vault/internal/format"
+)
+
+// turnAfter is how many commits make an epoch long enough to turn: until then an open
+// reads each of them.
+const turnAfter = 1000
+
+// TurnOptions say how to turn.
+type TurnOptions struct {
+	removal *removal
+}
+
+// Turn begins a new epoch: its base takes in the base before and all commits since, so
+// that who opens the vault reads one object in their place, and what is no longer named
+// is deleted. Any process may turn at any time; of several one makes the base and the
+// others find theirs unneeded. A vault with damage in its catalog is not turned: the
+// error names it.
+func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
+	for {
+		c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+		if err != nil {
+			return fmt.Errorf("turn the catalog: %w", err)
+		}
+		made, err := v.turnFrom(ctx, c.epoch, opts)
+		switch {
+		case errors.Is(err, errTurned) || errors.Is(err, fs.ErrExist):
+			// Somebody else turned it, or the answer that we did was lost.
+			if opts.removal == nil {
+				return nil
+			}
+			continue
+		case err != nil:
+			return fmt.Errorf("turn the catalog to epoch %d: %w", c.epoch+1, err)
+		}
+		return v.collectGarbage(ctx, made)
+	}
+}
+
+// turnFrom makes the base of the epoch after. Everything is made once without storing it:
+// an epoch that has begun and can have no base would be the vault's last.
+func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*madeBase, error) {
+	order := baseOrder{epoch: epoch + 1, removal: opts.removal, whole: true, rehearsal: true}
+	if _, err := v.makeBase(ctx, order); err != nil {
+		return nil, err
+	}
+	if err := v.store.Create(ctx, format.BegunKey(epoch+1), nil); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("begin epoch %d: %w", epoch+1, err)
+	}
+	order.rehearsal = false
+	return v.makeBase(ctx, order)
+}
+
+// collectGarbage deletes what base n's maker knows to be of no use: commits and bases of
+// epochs before n-1; packs, tables and sections of epochs up to n-2 that base n does not
+// name (and of tables, the base before). Only who made base n may, and only while epoch
+// n+2 has not begun: else that base may be one that was retired long ago and made again.
+// What a crash leaves is found by the next turn.
+func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
+	n := made.base.Epoch
+	found, err := v.look(ctx, n)
+	if err != nil {
+		return err
+	}
+	if found.newest >= n+2 {
+		return nil
+	}
+	g := &garbage{n: n, named: map[string]bool{}}
+	for id := range made.packs {
+		if id.Epoch+2 <= n {
+			g.named[id.Key()] = true
+		}
+	}
+	for i := range made.base.Tables {
+		g.named[made.base.Tables[i].Table.Key()] = true
+	}
+	for i := range made.previous {
+		g.named[made.previous[i].Table.Key()] = true
+	}
+	for i := range made.base.Snapshots {
+		for _, ref := range made.base.Snapshots[i].Sections {
+			if ref.Missing == "" {
+				g.named[ref.Table.Key()] = true
+			}
+		}
+	}
+	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.TablesPrefix} {
+		if err := g.sweep(ctx, v, prefix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// garbage is what the maker of base n may delete.
+type garbage struct {
+	n     uint32
+	named map[string]bool
+}
+
+// sweep lists first and deletes then: not every store lists well what is changing.
+func (g *garbage) sweep(ctx context.Context, v *Vault, prefix string) error {
+	var doomed []string
+	for entry, err := range v.store.List(ctx, prefix, "") {
+		if err != nil {
+			return fmt.Errorf("list %s: %w", prefix, err)
+		}
+		if g.isGarbage(prefix, entry.Key) {
+			doomed = append(doomed, entry.Key)
+		}
+	}
+	for _, key := range doomed {
+		if err := v.store.Delete(ctx, key); err != nil {
+			return fmt.Errorf("delete %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// isGarbage never takes what it does not know, and never a `begun`.
+func (g *garbage) isGarbage(prefix, key string) bool {
+	switch prefix {
+	case format.AllCommits:
+		id, err := format.ParseCommitKey(key)
+		return err == nil && id.Epoch+1 < g.n
+	case format.EpochsPrefix:
+		epoch, isBegun, err := format.ParseEpochKey(key)
+		return err == nil && !isBegun && epoch+1 < g.n
+	case format.PacksPrefix:
+		id, err := format.ParsePackKey(key)
+		return err == nil && id.Epoch+2 <= g.n && !g.named[key]
+	case format.TablesPrefix:
+		id, err := format.ParseTableKey(key)
+		return err == nil && id.Epoch+2 <= g.n && !g.named[key]
+	}
+	return false
+}
