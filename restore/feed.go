@@ -8,7 +8,7 @@ import (
 )
 
 // maxDecoded bounds what one batch may decompress to where it must be decoded.
-const maxDecoded = 2 << 30
+const maxDecoded = 512 << 20
 
 // outgoing is one batch on its way into the target.
 type outgoing struct {
