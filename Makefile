@@ -43,7 +43,7 @@ long: fuzz ## sweeps, older versions of Kafka, fuzzing
 fuzz: ## every fuzz target, FUZZ_TIME each
 	@count=0; \
 	while IFS=: read -r file target; do \
-		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) "./$$(dirname "$$file")" </dev/null; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_TIME) -fuzzminimizetime 1x "./$$(dirname "$$file")" </dev/null; \
 		count=$$((count + 1)); \
 	done < <(grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); \
 	echo "$$count fuzz targets"; test "$$count" -gt 0
