@@ -15,8 +15,9 @@ import (
 // was taken. It must be taken again, from the heads' floors on.
 var ErrReleased = errors.New("offsets of the snapshot were released")
 
-// IsTurnDue says that the epoch is so long that opening it takes its time.
-func (w *Writer) IsTurnDue() bool { return len(w.catalog.commits) >= turnAfter }
+// EpochCommits is how many commits of the epoch the writer knows: whoever opens the vault
+// reads each of them, until somebody turns.
+func (w *Writer) EpochCommits() int { return len(w.catalog.commits) }
 
 // reopen is what follows a commit that found a newer epoch: it counts only if a base took
 // it. Otherwise all of it is to be stored again.

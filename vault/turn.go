@@ -9,9 +9,8 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// turnAfter is how many commits make an epoch long enough to turn: until then an open
-// reads each of them.
-const turnAfter = 1000
+// TurnAfter is how many commits make an epoch long enough to turn.
+const TurnAfter = 1000
 
 // TurnOptions say how to turn.
 type TurnOptions struct {
