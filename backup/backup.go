@@ -5,6 +5,7 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"coldstream"
@@ -22,6 +23,9 @@ type Options struct {
 	// BufferBytes bounds the fetched bytes that wait for a pack, and with it the size
 	// of packs; one pack may be in the making beside it. 32 MiB by default.
 	BufferBytes int
+	// TurnAfter is how many commits an epoch of the vault may have before a run that ends
+	// turns it, so that it stays quick to open; [vault.TurnAfter] by default.
+	TurnAfter int
 	// Now is the clock.
 	Now func() time.Time
 	// Observer is told of progress.
@@ -82,7 +86,21 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	r.plan = plan
 	plan.describe(r.result)
 	err = r.execute(ctx)
+	if err == nil && plan.writer.EpochCommits() >= r.opts.TurnAfter {
+		r.turn(ctx, v)
+	}
 	return r.result, err
+}
+
+// turn makes the vault quick to open again. What was backed up is saved whether it
+// succeeds or not.
+func (r *run) turn(ctx context.Context, v *vault.Vault) {
+	if err := v.Turn(ctx, vault.TurnOptions{}); err != nil {
+		r.opts.Observer.Observe(&coldstream.Warning{
+			Text: fmt.Sprintf("the backup is saved, but the vault was not made quicker to open: %v", err),
+			Hint: "the next backup tries again",
+		})
+	}
 }
 
 // DryRun finds out what Run would fetch, and stores nothing. Of the result, the counts
@@ -110,6 +128,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BufferBytes <= 0 {
 		o.BufferBytes = 32 << 20
+	}
+	if o.TurnAfter <= 0 {
+		o.TurnAfter = vault.TurnAfter
 	}
 	if o.Observer == nil {
 		o.Observer = coldstream.NoObserver{}

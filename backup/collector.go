@@ -71,6 +71,10 @@ func (c *collector) finish(ctx context.Context) error {
 	changes := c.changes(g)
 	changes.Snapshot = c.run.plan.snapshot(c.run.opts.Now())
 	receipt, err := c.run.plan.writer.Commit(ctx, changes)
+	for errors.Is(err, vault.ErrReleased) {
+		changes.Snapshot = c.run.plan.snapshot(c.run.opts.Now())
+		receipt, err = c.run.plan.writer.Commit(ctx, changes)
+	}
 	if err != nil {
 		c.putBack(g)
 		return err

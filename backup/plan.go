@@ -238,11 +238,14 @@ func (p *plan) scans(now time.Time) []vault.ScanStart {
 func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 	s := &vault.NewSnapshot{Time: now, ClusterID: p.metadata.Cluster.ID, Metadata: p.metadata}
 	for _, part := range p.partitions {
+		// What the vault dropped on purpose cannot be shown, although the cluster still has it.
+		head, _ := p.writer.Head(part.stream)
+		start := max(min(part.logStartOffset, part.nextOffset), head.Floor)
 		s.Views = append(s.Views, vault.View{
 			Stream:         part.stream,
 			Scan:           part.scan,
-			LogStartOffset: min(part.logStartOffset, part.nextOffset),
-			NextOffset:     part.nextOffset,
+			LogStartOffset: start,
+			NextOffset:     max(part.nextOffset, start),
 			LastEpoch:      part.lastEpoch,
 		})
 	}
