@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -60,17 +61,43 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	return result, err
 }
 
-// announce writes the hold, gets a producer ID, and writes the plan, before anything is
-// changed in the target.
+// announce holds the snapshot, gets a producer ID, and writes the plan, before anything
+// is changed in the target. If it fails the hold ends.
 func (x *execution) announce(ctx context.Context) error {
-	if err := x.record(ctx, recordHold, x.holdRecord()); err != nil {
+	if err := x.hold(ctx); err != nil {
 		return err
 	}
 	var err error
 	if x.producer, err = x.plan.target.InitProducer(ctx); err != nil {
-		return fmt.Errorf("get a producer ID: %w", err)
+		return x.letGo(ctx, fmt.Errorf("get a producer ID: %w", err))
 	}
-	return x.record(ctx, recordPlan, x.planRecord())
+	if err := x.record(ctx, recordPlan, x.planRecord()); err != nil {
+		return x.letGo(ctx, err)
+	}
+	return nil
+}
+
+// hold is checked against the vault again: the snapshot may have been forgotten since
+// the plan was made.
+func (x *execution) hold(ctx context.Context) error {
+	document, err := json.Marshal(x.holdRecord())
+	if err != nil {
+		return fmt.Errorf("encode the restore's record: %w", err)
+	}
+	err = x.plan.vault.Hold(ctx, x.plan.ID, x.plan.Snapshot.ID, document)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("keep the restore's record in the vault: %w", err)
+	if errors.Is(err, coldstream.ErrForgotten) {
+		return x.letGo(ctx, fmt.Errorf("restore snapshot %s: %w", x.plan.Snapshot.ID, coldstream.ErrForgotten))
+	}
+	return err
+}
+
+// letGo ends a hold under which nothing was done.
+func (x *execution) letGo(ctx context.Context, cause error) error {
+	return errors.Join(cause, x.record(context.WithoutCancel(ctx), recordResult, map[string]any{"error": cause.Error()}))
 }
 
 func (x *execution) record(ctx context.Context, n uint32, document any) error {
