@@ -323,9 +323,15 @@ func TestRunThatIsInterruptedWhileItCommits(t *testing.T) {
 // A partition may fail when its log start has passed it already: its view is empty, and
 // never begins behind its end.
 func TestViewOfAPartitionThatTheLogStartPassed(t *testing.T) {
-	p := plan{partitions: []*partition{{logStartOffset: 9, nextOffset: 5, lastEpoch: -1}}}
-	if view := p.snapshot(time.Time{}).Views[0]; view.LogStartOffset != 5 || view.NextOffset != 5 {
-		t.Errorf("the view is [%d, %d), want [5, 5)", view.LogStartOffset, view.NextOffset)
+	for floor, want := range map[int64][2]int64{0: {5, 5}, 5: {5, 5}, 7: {7, 7}} {
+		p := partition{logStartOffset: 9, nextOffset: 5, lastEpoch: -1}
+		if view := p.view(floor); view.LogStartOffset != want[0] || view.NextOffset != want[1] {
+			t.Errorf("the view with floor %d is [%d, %d), want %v", floor, view.LogStartOffset, view.NextOffset, want)
+		}
+	}
+	p := partition{logStartOffset: 3, nextOffset: 20, lastEpoch: -1}
+	if view := p.view(10); view.LogStartOffset != 10 || view.NextOffset != 20 {
+		t.Errorf("the view of what is not released is [%d, %d)", view.LogStartOffset, view.NextOffset)
 	}
 }
 

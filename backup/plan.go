@@ -238,19 +238,21 @@ func (p *plan) scans(now time.Time) []vault.ScanStart {
 func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 	s := &vault.NewSnapshot{Time: now, ClusterID: p.metadata.Cluster.ID, Metadata: p.metadata}
 	for _, part := range p.partitions {
-		// What the vault dropped on purpose cannot be shown, although the cluster still has it.
 		head, _ := p.writer.Head(part.stream)
-		start := max(min(part.logStartOffset, part.nextOffset), head.Floor)
-		s.Views = append(s.Views, vault.View{
-			Stream:         part.stream,
-			Scan:           part.scan,
-			LogStartOffset: start,
-			NextOffset:     max(part.nextOffset, start),
-			LastEpoch:      part.lastEpoch,
-		})
+		s.Views = append(s.Views, part.view(head.Floor))
 	}
 	slices.SortFunc(s.Views, func(a, b vault.View) int { return a.Stream.Compare(b.Stream) })
 	return s
+}
+
+// view never begins below floor: what the vault dropped on purpose cannot be shown,
+// although the cluster may have it still.
+func (p *partition) view(floor int64) vault.View {
+	start := max(min(p.logStartOffset, p.nextOffset), floor)
+	return vault.View{
+		Stream: p.stream, Scan: p.scan,
+		LogStartOffset: start, NextOffset: max(p.nextOffset, start), LastEpoch: p.lastEpoch,
+	}
 }
 
 func (p *plan) describe(result *Result) {
