@@ -103,7 +103,10 @@ func (m *baseMaker) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	base := &format.Base{Epoch: m.order.epoch, TimeMs: max(c.baseMs, m.timeMs), PreviousHash: c.baseHash, Removed: forgot}
+	base := &format.Base{
+		Epoch: m.order.epoch, TimeMs: max(c.baseMs, m.timeMs), CreatedMs: m.vault.info.CreatedMs,
+		PreviousHash: c.baseHash, Removed: forgot,
+	}
 	for id, s := range c.commits {
 		if s.joined {
 			base.Commits = append(base.Commits, format.CommitRef{ID: id, Hash: s.digest})

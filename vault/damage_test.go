@@ -79,7 +79,12 @@ type sound struct {
 	held      map[string]map[coldstream.Stream][][2]int64
 }
 
-func newSound(t *testing.T) *sound {
+// sounds are the vault in its first epoch, and with a turn before its last commit.
+func sounds(t *testing.T) map[string]*sound {
+	return map[string]*sound{"": newSound(t, -1), "turned: ": newSound(t, 2)}
+}
+
+func newSound(t *testing.T, turnAt int) *sound {
 	k := newKit(t, mem.New())
 	orders, events, zipped := stream("orders", 0), stream("orders", 1), stream("zipped", 0)
 	w := k.writer()
@@ -114,6 +119,9 @@ func newSound(t *testing.T) *sound {
 	}
 	s := &sound{store: k.store, log: map[coldstream.Stream]map[int64][]byte{}, held: map[string]map[coldstream.Stream][][2]int64{}}
 	for i, c := range changes {
+		if i == turnAt {
+			s.turn(k, changes[:i])
+		}
 		if i == 2 {
 			w = k.writer()
 		}
@@ -136,6 +144,28 @@ func newSound(t *testing.T) *sound {
 	return s
 }
 
+// turn notes what is lost with what a turn makes: with a base all that was before, with
+// a table what was of its topic. The commits that the base took nobody needs any more.
+func (s *sound) turn(k *kit, before []Changes) {
+	k.turn()
+	for _, c := range before {
+		s.hold(format.BaseKey(1), c)
+	}
+	all := s.held[format.BaseKey(1)]
+	for _, ref := range k.catalog().tables {
+		of := map[coldstream.Stream][][2]int64{}
+		for stream, ranges := range all {
+			if stream.Topic == ref.Topic {
+				of[stream] = ranges
+			}
+		}
+		s.held[ref.Table.Key()] = of
+	}
+	for _, key := range keys(k, k.store, format.AllCommits) {
+		k.delete(key)
+	}
+}
+
 func (s *sound) remember(d StreamData) {
 	if s.log[d.Stream] == nil {
 		s.log[d.Stream] = map[int64][]byte{}
@@ -151,13 +181,16 @@ func (s *sound) remember(d StreamData) {
 
 // hold keeps which offsets are lost with an object of a commit.
 func (s *sound) hold(key string, c Changes) {
-	ranges := map[coldstream.Stream][][2]int64{}
+	ranges := s.held[key]
+	if ranges == nil {
+		ranges = map[coldstream.Stream][][2]int64{}
+	}
 	for _, d := range c.Data {
 		for _, p := range d.Pieces {
 			ranges[d.Stream] = append(ranges[d.Stream], [2]int64{p.FirstOffset, p.NextOffset})
 		}
 	}
-	if strings.HasPrefix(key, "commits/") {
+	if strings.HasPrefix(key, "commits/") || strings.HasPrefix(key, "epochs/") {
 		for _, g := range c.Gaps {
 			ranges[g.Stream] = append(ranges[g.Stream], [2]int64{g.FirstOffset, g.NextOffset})
 		}
@@ -286,34 +319,36 @@ func (s *sound) skipTo(t *testing.T, h *StreamHistory, how string, objects map[s
 }
 
 func TestDamageTruncated(t *testing.T) {
-	s := newSound(t)
-	for _, key := range s.keys {
-		b := body(t, s.store, key)
-		for _, n := range []int{0, 1, len(b) / 2, len(b) - 1} {
-			if n >= 0 && n < len(b) {
-				s.check(t, fmt.Sprintf("%s cut to %d bytes", key, n), map[string][]byte{key: append([]byte{}, b[:n]...)})
+	for how, s := range sounds(t) {
+		for _, key := range s.keys {
+			b := body(t, s.store, key)
+			for _, n := range []int{0, 1, len(b) / 2, len(b) - 1} {
+				if n >= 0 && n < len(b) {
+					s.check(t, how+fmt.Sprintf("%s cut to %d bytes", key, n), map[string][]byte{key: append([]byte{}, b[:n]...)})
+				}
 			}
+			s.check(t, how+key+" with a byte more", map[string][]byte{key: append(bytes.Clone(b), 0)})
 		}
-		s.check(t, key+" with a byte more", map[string][]byte{key: append(bytes.Clone(b), 0)})
 	}
 }
 
 func TestDamageDeleted(t *testing.T) {
-	s := newSound(t)
-	commits := keys(t, s.store, "commits/")
-	for _, key := range s.keys {
-		// What nothing names is not missed: the newest commit, and what restores wrote. Only
-		// a hash that was printed earlier shows it.
-		if key == commits[len(commits)-1] || strings.HasPrefix(key, format.RestoresPrefix) {
-			continue
+	for how, s := range sounds(t) {
+		commits := keys(t, s.store, "commits/")
+		for _, key := range s.keys {
+			// What nothing names is not missed: the newest commit, and what restores wrote. Only
+			// a hash that was printed earlier shows it.
+			if key == commits[len(commits)-1] || strings.HasPrefix(key, format.RestoresPrefix) {
+				continue
+			}
+			s.check(t, how+key+" deleted", map[string][]byte{key: nil})
 		}
-		s.check(t, key+" deleted", map[string][]byte{key: nil})
 	}
 }
 
 // TestDamageNewestCommitDeleted pins down what verify cannot see.
 func TestDamageNewestCommitDeleted(t *testing.T) {
-	s := newSound(t)
+	s := newSound(t, -1)
 	commits := keys(t, s.store, "commits/")
 	v, err := Open(t.Context(), &spoiled{s.store, map[string][]byte{commits[len(commits)-1]: nil}})
 	if err != nil {
@@ -326,12 +361,13 @@ func TestDamageNewestCommitDeleted(t *testing.T) {
 }
 
 func TestDamageSwapped(t *testing.T) {
-	s := newSound(t)
-	for i, a := range s.keys {
-		for _, b := range s.keys[:i] {
-			if folder(a) == folder(b) && !bytes.Equal(body(t, s.store, a), body(t, s.store, b)) {
-				s.check(t, a+" and "+b+" swapped", map[string][]byte{a: body(t, s.store, b), b: body(t, s.store, a)})
-				s.check(t, a+" in place of "+b, map[string][]byte{b: body(t, s.store, a)})
+	for how, s := range sounds(t) {
+		for i, a := range s.keys {
+			for _, b := range s.keys[:i] {
+				if folder(a) == folder(b) && !bytes.Equal(body(t, s.store, a), body(t, s.store, b)) {
+					s.check(t, how+a+" and "+b+" swapped", map[string][]byte{a: body(t, s.store, b), b: body(t, s.store, a)})
+					s.check(t, how+a+" in place of "+b, map[string][]byte{b: body(t, s.store, a)})
+				}
 			}
 		}
 	}
@@ -344,50 +380,52 @@ func folder(key string) string {
 
 // TestDamageBytes alters bytes all over every object, one at a time.
 func TestDamageBytes(t *testing.T) {
-	s := newSound(t)
-	stride := 13
-	if testing.Short() {
-		stride = 97
-	}
-	for _, key := range s.keys {
-		b := body(t, s.store, key)
-		for at := 0; at < len(b); at += stride {
-			altered := bytes.Clone(b)
-			altered[at] ^= 0xFF
-			s.check(t, fmt.Sprintf("%s altered at byte %d", key, at), map[string][]byte{key: altered})
+	for how, s := range sounds(t) {
+		stride := 13
+		if testing.Short() {
+			stride = 97
+		}
+		for _, key := range s.keys {
+			b := body(t, s.store, key)
+			for at := 0; at < len(b); at += stride {
+				altered := bytes.Clone(b)
+				altered[at] ^= 0xFF
+				s.check(t, how+fmt.Sprintf("%s altered at byte %d", key, at), map[string][]byte{key: altered})
+			}
 		}
 	}
 }
 
 // TestDamageBits flips single bits anywhere in the vault.
 func TestDamageBits(t *testing.T) {
-	s := newSound(t)
-	flips := 10_000
-	if testing.Short() {
-		flips = 500
-	}
-	bodies, total := map[string][]byte{}, 0
-	for _, key := range s.keys {
-		bodies[key] = body(t, s.store, key)
-		total += len(bodies[key])
-	}
-	random := rand.New(rand.NewPCG(*seed, 1))
-	for range flips {
-		bit := random.IntN(8 * total)
+	for how, s := range sounds(t) {
+		flips := 10_000
+		if testing.Short() {
+			flips = 500
+		}
+		bodies, total := map[string][]byte{}, 0
 		for _, key := range s.keys {
-			b := bodies[key]
-			if bit >= 8*len(b) {
-				bit -= 8 * len(b)
-				continue
+			bodies[key] = body(t, s.store, key)
+			total += len(bodies[key])
+		}
+		random := rand.New(rand.NewPCG(*seed, 1))
+		for range flips {
+			bit := random.IntN(8 * total)
+			for _, key := range s.keys {
+				b := bodies[key]
+				if bit >= 8*len(b) {
+					bit -= 8 * len(b)
+					continue
+				}
+				altered := bytes.Clone(b)
+				altered[bit/8] ^= 1 << (bit % 8)
+				s.check(t, how+fmt.Sprintf("%s with bit %d flipped (seed %d)", key, bit, *seed), map[string][]byte{key: altered})
+				break
 			}
-			altered := bytes.Clone(b)
-			altered[bit/8] ^= 1 << (bit % 8)
-			s.check(t, fmt.Sprintf("%s with bit %d flipped (seed %d)", key, bit, *seed), map[string][]byte{key: altered})
-			break
+			if t.Failed() {
+				return
+			}
 		}
-		if t.Failed() {
-			return
-		}
+		t.Logf("%d flips in %d objects of %d bytes: all found", flips, len(s.keys), total)
 	}
-	t.Logf("%d flips in %d objects of %d bytes: all found", flips, len(s.keys), total)
 }

@@ -168,18 +168,15 @@ func (c *Catalog) readBase(ctx context.Context, v *Vault) error {
 	case errors.As(err, &damage):
 		c.damage = append(c.damage, damage)
 		c.lostBase = true
-		return nil
+		return c.checkPrevious(ctx, v, nil)
 	case err != nil:
 		return err
-	case c.epoch == 0 && base.TimeMs != v.info.CreatedMs:
+	case base.CreatedMs != v.info.CreatedMs:
 		c.report(format.VaultKey, KindAltered, errors.New("its time of creation is not that of the base"))
 	}
 	c.baseHash, c.hasBase = digest, true
 	c.takeBase(base)
-	if c.opts.chain {
-		return c.checkPrevious(ctx, v, base)
-	}
-	return nil
+	return c.checkPrevious(ctx, v, base)
 }
 
 // finishInit makes what a crashed init left out. With commits there is nothing to make:
@@ -237,9 +234,10 @@ func (c *Catalog) takeBase(base *format.Base) {
 	}
 }
 
-// checkPrevious proves the chain: the base before is the one that this one names.
+// checkPrevious proves the chain, if that is asked for: the base before is the one that
+// this one names, if this one can be read.
 func (c *Catalog) checkPrevious(ctx context.Context, v *Vault, base *format.Base) error {
-	if c.epoch == 0 {
+	if c.epoch == 0 || !c.opts.chain {
 		return nil
 	}
 	_, digest, err := v.loadBase(ctx, c.epoch-1)
@@ -250,7 +248,7 @@ func (c *Catalog) checkPrevious(ctx context.Context, v *Vault, base *format.Base
 		return nil
 	case err != nil:
 		return err
-	case digest != base.PreviousHash:
+	case base != nil && digest != base.PreviousHash:
 		c.report(format.BaseKey(c.epoch-1), KindAltered, errors.New("the base after it names it with another content"))
 	}
 	return nil

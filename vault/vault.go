@@ -76,7 +76,7 @@ func (v *Vault) begin(ctx context.Context) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("begin epoch 0: %w", err)
 	}
-	base := format.Base{TimeMs: v.info.CreatedMs}
+	base := format.Base{TimeMs: v.info.CreatedMs, CreatedMs: v.info.CreatedMs}
 	key := format.BaseKey(0)
 	payload, err := base.Append(nil)
 	if err != nil {

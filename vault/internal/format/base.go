@@ -41,6 +41,7 @@ type TableRef struct {
 type Base struct {
 	Epoch        uint32
 	TimeMs       int64
+	CreatedMs    int64       // the vault's, so that vault.json is held against something
 	PreviousHash Hash        // the digest of the base before; zero in epoch 0
 	Commits      []CommitRef // the commits it took; sorted, no two equal
 	Incarnations []coldstream.Incarnation
@@ -61,6 +62,7 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 	dst = append(append(dst, baseMagic...), Version)
 	dst = binary.AppendUvarint(dst, uint64(b.Epoch))
 	dst = appendVarint(dst, b.TimeMs)
+	dst = appendVarint(dst, b.CreatedMs)
 	dst = append(dst, b.PreviousHash[:]...)
 	dst = appendCommitRefs(dst, b.Commits)
 	dst = appendStreams(dst, b.Incarnations, b.Streams)
@@ -102,7 +104,7 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 func DecodeBase(payload []byte) (*Base, error) {
 	r := &reader{b: payload}
 	r.magic(baseMagic)
-	b := &Base{Epoch: r.uint32(), TimeMs: r.varint()}
+	b := &Base{Epoch: r.uint32(), TimeMs: r.varint(), CreatedMs: r.varint()}
 	r.into(b.PreviousHash[:])
 	b.Commits = readCommitRefs(r)
 	b.Incarnations, b.Streams = readStreams(r)
@@ -131,8 +133,8 @@ func (b *Base) check(r *reader) {
 	ordered(r, "heads", b.Heads, func(a, b Head) int { return cmp.Compare(a.Stream, b.Stream) })
 	ordered(r, "snapshots", b.Snapshots, compareSnapshots)
 	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
-	if b.Epoch == 0 && (len(b.Commits) > 0 || b.PreviousHash != Hash{} || b.Removed) {
-		r.fail("base of epoch 0 with something before it")
+	if b.Epoch == 0 && (b.TimeMs != b.CreatedMs || len(b.Commits) > 0 || b.PreviousHash != Hash{} || b.Removed) {
+		r.fail("base of epoch 0 with something before it, or of another time than the vault")
 	}
 	for _, ref := range b.Commits {
 		if ref.ID.Epoch != b.Epoch-1 {

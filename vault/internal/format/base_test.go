@@ -14,7 +14,7 @@ func testBase() *Base {
 	later := *testSnapshot(2)
 	later.ID[0]++
 	return &Base{
-		Epoch: 7, TimeMs: testTime, PreviousHash: HashOf([]byte("base 6")),
+		Epoch: 7, TimeMs: testTime, CreatedMs: testTime - 5000, PreviousHash: HashOf([]byte("base 6")),
 		Commits: []CommitRef{
 			{ID: CommitID{6, Writer{11: 1}, 0}, Hash: HashOf([]byte("one"))},
 			{ID: CommitID{6, testWriter, math.MaxUint32}, Hash: HashOf([]byte("two"))},
@@ -54,12 +54,12 @@ func baseVectors() []vector {
 	}
 	return []vector{
 		{file: "base-full.bin", versionAt: 4, encode: encode(testBase()), again: againBase},
-		{file: "base-of-epoch-0.bin", encode: encode(&Base{TimeMs: testTime}), again: againBase},
+		{file: "base-of-epoch-0.bin", encode: encode(&Base{TimeMs: testTime, CreatedMs: testTime}), again: againBase},
 	}
 }
 
 func TestBaseRoundTrip(t *testing.T) {
-	for _, want := range []*Base{testBase(), {TimeMs: testTime}} {
+	for _, want := range []*Base{testBase(), {TimeMs: testTime, CreatedMs: testTime}} {
 		b, err := want.Append(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -100,9 +100,10 @@ func TestBaseRejections(t *testing.T) {
 		{"key without signature", func(b *Base) { b.Signature = nil }, corrupt, "a signature and the key"},
 		{"signature without key", func(b *Base) { b.SignatureKey = [8]byte{} }, corrupt, "a signature and the key"},
 	})
-	first := func() *Base { return &Base{TimeMs: testTime} }
+	first := func() *Base { return &Base{TimeMs: testTime, CreatedMs: testTime} }
 	checkRejections(t, first, encode, []c{
 		{"base 0 with a base before", func(b *Base) { b.PreviousHash[3] = 1 }, corrupt, "something before it"},
+		{"base 0 of another time", func(b *Base) { b.CreatedMs++ }, corrupt, "of another time than the vault"},
 		{"base 0 that removed", func(b *Base) { b.Removed = true }, corrupt, "something before it"},
 		{"base 0 that took commits", func(b *Base) { b.Commits = testBase().Commits }, corrupt, "something before it"},
 	})

@@ -185,7 +185,9 @@ func (m maker) commits(epoch uint32) []CommitRef {
 
 func (m maker) base() *Base {
 	b := &Base{Epoch: uint32(m.number(math.MaxUint32 + 1)), TimeMs: m.time()}
+	b.CreatedMs = b.TimeMs
 	if b.Epoch > 0 {
+		b.CreatedMs = m.time()
 		b.PreviousHash, b.Removed, b.Commits = m.hash(), m.IntN(2) == 0, m.commits(b.Epoch-1)
 	}
 	b.Incarnations, b.Streams = m.streams()
