@@ -320,6 +320,7 @@ func (c *collector) report(result *Result) {
 	result.Forks = append(result.Forks, o.Forks...)
 	result.Failed = append(result.Failed, o.Failed...)
 	result.Denied = append(result.Denied, o.Denied...)
+	result.Damage = c.run.plan.writer.Damage() // the snapshot may have met more
 }
 
 const activity = "backup"

@@ -47,7 +47,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 	return out, nil
 }
 
-// Metadata reads what a snapshot recorded of its cluster.
+// Metadata reads what a snapshot recorded of its cluster. A section that is damaged is in
+// Damaged, and its part of the metadata is empty.
 func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 	m := &Metadata{Missing: map[string]string{}}
 	for _, ref := range s.sections {
@@ -56,10 +57,19 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 			continue
 		}
 		payload, err := v.loadSection(ctx, ref)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			if err = m.decode(ref.Name, payload); err != nil {
+				err = damageOf(ref.Table.Key(), err)
+			}
 		}
-		if err := m.decode(ref.Name, payload); err != nil {
+		var damage *DamageError
+		switch {
+		case errors.As(err, &damage):
+			if m.Damaged == nil {
+				m.Damaged = map[string]*DamageError{}
+			}
+			m.Damaged[ref.Name] = damage
+		case err != nil:
 			return nil, fmt.Errorf("metadata section %s of snapshot %s: %w", ref.Name, s.ID, err)
 		}
 	}

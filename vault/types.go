@@ -54,6 +54,8 @@ type Metadata struct {
 	Topics  []coldstream.Topic // only the topics the run selected, sorted by name
 	Groups  []coldstream.Group
 	Missing map[string]string
+	// Damaged names the sections that were saved and cannot be read any more.
+	Damaged map[string]*DamageError
 }
 
 // Head is how far the vault has got with a stream.

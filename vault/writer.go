@@ -240,16 +240,30 @@ func (c *commitInMaking) storeSections(ctx context.Context, m *Metadata) error {
 
 // storeSection stores a part of the metadata, once per content.
 func (c *commitInMaking) storeSection(ctx context.Context, payload []byte) (format.TableID, error) {
-	hash := format.HashOf(payload)
-	if id, ok := c.catalog.sections[hash]; ok {
-		return id, nil
+	id := format.TableID{Epoch: c.catalog.epoch, Hash: format.HashOf(payload)}
+	if known, ok := c.catalog.sections[id.Hash]; ok {
+		damage, err := c.provenSection(ctx, section{Table: known, SizeBytes: int64(len(payload))})
+		if err != nil || damage == nil || damage.Kind != KindMissing && known == id {
+			return known, err // what is there and altered cannot be replaced under its name
+		}
 	}
-	id := format.TableID{Epoch: c.catalog.epoch, Hash: hash}
 	body, err := c.vault.seal(format.KindSection, id.Key(), payload)
 	if err != nil {
 		return id, err
 	}
 	return id, c.create(ctx, id.Key(), body)
+}
+
+// provenSection reads a section that a new snapshot is to share with older ones: it shall
+// not share their damage. Damage is reported, and what is missing stored again.
+func (c *commitInMaking) provenSection(ctx context.Context, s section) (*DamageError, error) {
+	_, err := c.vault.loadSection(ctx, s)
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		c.catalog.damage = append(c.catalog.damage, damage)
+		return damage, nil
+	}
+	return nil, err
 }
 
 func (c *commitInMaking) storeCommit(ctx context.Context) error {
