@@ -40,6 +40,20 @@ func duringRestore(maxBatchBytes int64) map[string]string {
 	}
 }
 
+// isBeingRestored says that a topic's own configs are those of a restore: one that goes on
+// at this moment, or one that was cut off. Whoever took them for the topic's own would put
+// them back at the end, and what the topic had is lost.
+func isBeingRestored(own []coldstream.Config) bool {
+	during := duringRestore(0)
+	marks := []string{cfgCleanup, cfgRetentionMs, cfgRetentionBytes, "compression.type", "message.timestamp.type"}
+	for _, c := range own {
+		if c.Value == during[c.Name] {
+			marks = slices.DeleteFunc(marks, func(name string) bool { return name == c.Name })
+		}
+	}
+	return len(marks) == 0
+}
+
 // laterOnly are configs that are set only at the end: with them a broker could refuse
 // batches, or fewer brokers than the source had could not take any.
 func laterOnly() []string {
@@ -157,6 +171,10 @@ func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
 }
 
 // command is what puts a held config back by hand.
-func (h *heldConfig) command(topic string) string {
-	return fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config %s=%s", topic, h.name, h.value)
+func (h *heldConfig) command(bootstrap, topic string) string {
+	where := ""
+	if bootstrap != "" {
+		where = " --bootstrap-server " + bootstrap
+	}
+	return fmt.Sprintf("kafka-configs.sh%s --alter --topic %s --add-config %s=%s", where, topic, h.name, h.value)
 }

@@ -215,3 +215,19 @@ func TestSmallIndexesDuringARestore(t *testing.T) {
 		t.Errorf("a cluster that does not know the config gets %s", got)
 	}
 }
+
+func TestTopicUnderRestoreIsKnownByItsConfigs(t *testing.T) {
+	p := planConfigs(nil, known(), 1)
+	var during []coldstream.Config
+	for name, value := range p.create() {
+		during = append(during, coldstream.Config{Name: name, Value: value})
+	}
+	if !isBeingRestored(during) {
+		t.Errorf("not known: %v", during)
+	}
+	for _, configs := range [][]coldstream.Config{nil, own("retention.ms=-1", "cleanup.policy=delete"), own("retention.ms=-1", "retention.bytes=-1", "cleanup.policy=compact", "compression.type=producer", "message.timestamp.type=CreateTime")} {
+		if isBeingRestored(configs) {
+			t.Errorf("taken for one: %v", configs)
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 
 // The states of a group in a result.
 const (
-	groupPlanned     = "planned" // in a dry run
+	groupPlanned     = "planned" // until it is committed or refused
 	groupCommitted   = "committed"
 	groupRefused     = "refused_active"
 	groupUnsupported = "unsupported"
@@ -26,6 +26,7 @@ type groupPlan struct {
 	status   string
 	err      error
 	before   []coldstream.GroupOffset // what the target's group had
+	active   bool                     // it had members when the plan was made
 }
 
 type groupOffset struct {
@@ -37,6 +38,10 @@ type groupOffset struct {
 // planGroups chooses the groups, and their offsets in the partitions to restore.
 func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 	if !p.req.Groups && len(p.req.GroupNames) == 0 {
+		return nil
+	}
+	if _, damaged := metadata.Damaged[vault.SectionGroups]; damaged {
+		p.warn("no consumer group is restored: what was recorded of them is damaged")
 		return nil
 	}
 	if why, missing := metadata.Missing[vault.SectionGroups]; missing {
@@ -112,13 +117,18 @@ func (p *Plan) readOldOffsets(ctx context.Context) error {
 			if old.Name != g.recorded.Name {
 				continue
 			}
-			g.before = old.Offsets
+			g.before, g.active = old.Offsets, hasMembers(old)
 			if old.Err != nil && g.status == groupPlanned {
 				p.warn("the offsets that consumer group %s has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
 			}
 		}
 	}
 	return nil
+}
+
+// hasMembers says that a group would be refused now.
+func hasMembers(g coldstream.Group) bool {
+	return !slices.Contains([]string{"", "Empty", "Dead", "Unknown"}, g.State)
 }
 
 // commitGroups sets the offsets of all groups, last of all.

@@ -148,6 +148,11 @@ func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]
 		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
 		refused.Next = next
 	}
+	if isBeingRestored(t.existing.Configs) {
+		refuse(fmt.Sprintf("if no restore into it is going on, delete topic %s and restore it again", t.target),
+			"topic %s has the configs of a restore that has not ended: it is not whole", t.target)
+		return nil
+	}
 	if t.existing.ConfigsErr != nil {
 		refuse("", "topic %s: its configs cannot be read, and could not be put back: %v", t.target, t.existing.ConfigsErr)
 	}

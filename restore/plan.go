@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 
 	"coldstream"
@@ -21,6 +22,8 @@ type Plan struct {
 	ID       vault.RestoreID
 	Snapshot *vault.Snapshot
 	Warnings []string
+	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read.
+	Damage []*vault.DamageError
 
 	req    Request
 	vault  *vault.Vault
@@ -73,15 +76,13 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range catalog.Damage() {
-		p.warn("%v", d)
-	}
+	p.Damage = catalog.Damage()
 	snapshot, chosen, err := Choose(catalog, &req)
 	if err != nil {
 		return nil, err
 	}
 	p.Snapshot = snapshot
-	metadata, err := v.Metadata(ctx, snapshot)
+	metadata, err := p.readMetadata(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +90,22 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	return p, p.planGroups(ctx, metadata)
+}
+
+// readMetadata reads what was recorded of the cluster. Without the topics' section nobody
+// knows how to make them; the others can be done without.
+func (p *Plan) readMetadata(ctx context.Context) (*vault.Metadata, error) {
+	metadata, err := p.vault.Metadata(ctx, p.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if damage, ok := metadata.Damaged[vault.SectionTopics]; ok {
+		return nil, fmt.Errorf("the topics' configs of snapshot %s, nothing was restored: %w", p.Snapshot.ID, damage)
+	}
+	for _, name := range slices.Sorted(maps.Keys(metadata.Damaged)) {
+		p.Damage = append(p.Damage, metadata.Damaged[name])
+	}
+	return metadata, nil
 }
 
 func (p *Plan) warn(format string, args ...any) {

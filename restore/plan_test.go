@@ -106,7 +106,7 @@ func TestPlanThatCannotBeMeant(t *testing.T) {
 		{"a map behind one that took all", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "/(.*)/=$1-2", "orders=y")}, `--map to "y" renames none`},
 		{"a partition that no topic has", Request{Topics: patterns(t, "orders,payments"), Partitions: []int32{0, 2}}, "none of the topics has partition 2 in snapshot " + id.String()},
 		{"a group that is not there", Request{Topics: patterns(t, "orders"), GroupNames: []string{"h"}}, `no consumer group "h" | did you mean: g`},
-		{"nothing left", Request{Topics: excluding(t, "orders", "orders")}, "is left to restore"},
+		{"nothing left", Request{Topics: excluding(t, "orders", "orders")}, "no topic is left"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,6 +48,8 @@ type Request struct {
 
 	Now      func() time.Time
 	Observer coldstream.Observer
+	// Bootstrap is how the target is reached, for commands that people can type.
+	Bootstrap string
 }
 
 // UsageError is a request that cannot be meant.

@@ -18,6 +18,8 @@ type Result struct {
 	Groups         []GroupResult     `json:"groups"`
 	RetentionHeld  []HeldConfig      `json:"retention_held"`
 	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
+	// Damage is what of the vault's catalog could not be read: it may have held more.
+	Damage []string `json:"damage,omitempty"`
 }
 
 // PartitionResult is one partition.
@@ -70,7 +72,7 @@ type LeftOutConfig struct {
 
 // Damaged says that stored data was missing or altered.
 func (r *Result) Damaged() bool {
-	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return errors.Is(p.err, coldstream.ErrCorrupt) })
+	return len(r.Damage) > 0 || slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return errors.Is(p.err, coldstream.ErrCorrupt) })
 }
 
 // Incomplete says that something named in the result is not as asked.
@@ -103,13 +105,26 @@ func (p *Plan) DryRun() *Result {
 			o.target = x.partitions[o.part].offsets.translate(o.recorded.Offset)
 		}
 	}
-	return x.result()
+	r := x.result()
+	for i, g := range p.groups {
+		switch {
+		case g.status != groupPlanned:
+		case g.active:
+			r.Groups[i].Status, r.Groups[i].Error = groupRefused, "it has members now"
+		default:
+			r.Groups[i].Status = groupCommitted
+		}
+	}
+	return r
 }
 
 func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
+	}
+	for _, d := range x.plan.Damage {
+		r.Damage = append(r.Damage, d.Error())
 	}
 	for _, t := range x.plan.topics {
 		for _, part := range t.partitions {
@@ -122,7 +137,7 @@ func (x *execution) result() *Result {
 			})
 		}
 		for _, h := range t.configs.held {
-			r.RetentionHeld = append(r.RetentionHeld, HeldConfig{t.target, h.name, h.value, h.command(t.target)})
+			r.RetentionHeld = append(r.RetentionHeld, HeldConfig{t.target, h.name, h.value, h.command(x.plan.req.Bootstrap, t.target)})
 		}
 		for _, name := range t.configs.leftOut {
 			r.ConfigsLeftOut = append(r.ConfigsLeftOut, LeftOutConfig{t.target, name})

@@ -90,7 +90,7 @@ func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, e
 			usage.Next = near.UsageHint()
 		}
 	}
-	if len(holds) > 0 {
+	if len(holds) > 0 && len(candidates) > 1 {
 		usage.Next = strings.Join(holds, ", ") + "; restore them one by one with --snapshot"
 	}
 	return usage

@@ -42,7 +42,7 @@ func TestALostCatalogIsDamageAndNoEmptyVault(t *testing.T) {
 	}
 	// What the lost commit told is fetched again.
 	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDamage).says(t, "fetched again")
-	command(t, nil, "restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders=again", "--yes").must(t, exitDone)
+	command(t, nil, "restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders=again", "--yes").must(t, exitDamage).says(t, "altered")
 }
 
 func TestADamagedPackCostsItsPartitionOnly(t *testing.T) {
@@ -69,5 +69,45 @@ func TestADamagedPackCostsItsPartitionOnly(t *testing.T) {
 		if p.Topic == "orders" && (p.Records != 0 || p.Error == "") || p.Topic == "other" && (p.Records != 100 || p.Error != "") {
 			t.Errorf("partition %+v", p)
 		}
+	}
+}
+
+func TestADamagedSectionCostsNoRecords(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	sections, err := filepath.Glob(filepath.Join(vault, "tables/*/*"))
+	if err != nil || len(sections) == 0 {
+		t.Fatalf("no sections: %v", err)
+	}
+	lost := sections[0]
+	content, err := os.ReadFile(lost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, "verify", "--vault", vault).must(t, exitDamage)
+	// The next backup stores it again, and says why.
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDamage).says(t, filepath.Base(lost))
+	again, err := os.ReadFile(lost)
+	if err != nil || len(again) != len(content) {
+		t.Errorf("it was not stored again: %v", err)
+	}
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	command(t, nil, "verify", "--deep", "--vault", vault).must(t, exitDone)
+}
+
+func TestARestoreThatWasCutOffIsNotTakenForATopic(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders", Configs: map[string]string{"retention.ms": "-1"}},
+		embedded.Topic{Name: "half", Configs: map[string]string{
+			"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete", "compression.type": "producer", "message.timestamp.type": "CreateTime",
+		}})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault, "-t", "orders").must(t, exitDone)
+	for _, flags := range [][]string{{"--yes"}, {"--yes", "--append"}, {"--dry-run"}} {
+		args := append([]string{"restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders=half"}, flags...)
+		command(t, nil, args...).must(t, exitFailed).says(t, "topic half has the configs of a restore that has not ended", "delete topic half and restore it again")
 	}
 }

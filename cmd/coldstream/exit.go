@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"syscall"
 
 	"coldstream"
 )
@@ -48,14 +49,14 @@ func classify(ctx context.Context, err error) *failure {
 		return &failure{exitUsage, err, usage.UsageHint()}
 	case errors.As(err, &refused):
 		return &failure{exitFailed, err, refused.Hint()}
-	case errors.Is(err, errNoVault):
-		return &failure{exitNoVault, err, "make one with: coldstream init --vault …"}
 	case errors.Is(err, coldstream.ErrUnreachable):
 		return &failure{exitUnreachable, err, "check --bootstrap-server, and that the brokers' advertised listeners can be reached from here"}
 	case errors.Is(err, coldstream.ErrDenied):
 		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; see README, \"Rights\""}
 	case errors.Is(err, coldstream.ErrCorrupt):
 		return &failure{exitDamage, err, "see what it costs with: coldstream verify --deep"}
+	case errors.Is(err, syscall.EROFS):
+		return &failure{exitFailed, err, "backups and restores write into the vault, a restore its record: make the vault's file system writable"}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{exitFailed, err, "check the permissions of the vault's folder"}
 	}

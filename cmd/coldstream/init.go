@@ -67,7 +67,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		return fmt.Errorf("write result: %w", err)
 	}
 	if !o.global.quiet {
-		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", o.vault.url))
+		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", shellQuoted(o.vault.url)))
 	}
 	return nil
 }

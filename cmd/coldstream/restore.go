@@ -149,7 +149,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	defer client.Close()
 	p := newProgress(e, o.global)
 	defer p.finish()
-	req.Observer = p
+	req.Observer, req.Bootstrap = p, o.cluster.bootstrap
 	plan, err := restore.MakePlan(ctx, v, client, req)
 	if err != nil {
 		return nil, err
@@ -157,6 +157,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	for _, w := range plan.Warnings {
 		e.note("warning: %s", w)
 	}
+	listDamage(e, plan.Damage)
 	if o.dryRun {
 		return plan.DryRun(), nil
 	}
@@ -281,7 +282,7 @@ func restoreLines(r *restore.Result, verb string) []string {
 		total += records
 	}
 	for _, g := range r.Groups {
-		lines = append(lines, fmt.Sprintf("group %s\t%s\t%d\t\t", g.Group, g.Status, len(g.Offsets)))
+		lines = append(lines, fmt.Sprintf("group %s: %s in %s", g.Group, g.Status, plural(int64(len(g.Offsets)), "partition")))
 	}
 	return append(lines, fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore))
 }

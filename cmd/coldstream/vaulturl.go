@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,17 +56,29 @@ func (o *vaultOptions) open(ctx context.Context) (*vault.Vault, error) {
 	}
 	store, err := fsstore.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open vault %s: %w: %w", path, errNoVault, err)
+		return nil, o.noVault(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open vault %s: %w", path, err)
 	}
 	v, err := vault.Open(ctx, blob.Store(store))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("open vault %s: %w", path, errNoVault)
+		return nil, o.noVault(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vault %s: %w", path, err)
 	}
 	return v, nil
+}
+
+func (o *vaultOptions) noVault(path string) error {
+	return &failure{exitNoVault, fmt.Errorf("open vault %s: %w", path, errNoVault), "make one with: coldstream init --vault " + shellQuoted(o.url)}
+}
+
+// shellQuoted writes a word so that it can be typed.
+func shellQuoted(word string) string {
+	if regexp.MustCompile(`^[\w@%+=:,./-]+$`).MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
