@@ -192,7 +192,22 @@ func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
 		}
 		errs = append(errs, e)
 	}
+	errs = append(errs, ps.uselessExcludes(topics)...)
+	if len(errs) == 0 && len(out) == 0 && len(ps.exclude) > 0 {
+		errs = append(errs, &PatternError{Pattern: ps.exclude[0].text, Reason: "with it no topic is left"})
+	}
 	return out, errors.Join(errs...)
+}
+
+// uselessExcludes finds patterns that exclude nothing: a name is surely mistyped.
+func (ps *Patterns) uselessExcludes(topics []Topic) (errs []error) {
+	for i := range ps.exclude {
+		p := &ps.exclude[i]
+		if !slices.ContainsFunc(topics, func(t Topic) bool { return p.match(&t) }) {
+			errs = append(errs, &PatternError{Pattern: p.text, Reason: "matches no topic", Nearest: p.nearest(topics)})
+		}
+	}
+	return errs
 }
 
 func (ps *Patterns) excludes(t *Topic) bool {

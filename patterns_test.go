@@ -60,8 +60,6 @@ func TestPatternsSelect(t *testing.T) {
 		{"found twice, chosen once", []string{"orders", "order*"}, nil, "orders orders-eu orders-us"},
 		{"excluded", []string{"orders*"}, []string{"orders-us"}, "orders orders-eu"},
 		{"excluded by others", nil, []string{"/orders.*/,a*", "_*"}, "payments"},
-		{"to exclude nothing is no mistake", []string{"a"}, []string{"nothing-such"}, "a"},
-		{"all of them excluded", []string{"a"}, []string{"a"}, ""},
 		{"internal by name", []string{"__consumer_offsets"}, nil, "__consumer_offsets"},
 		{"internal by name beside a glob", []string{"*,__mine"}, nil, "__mine _schemas a aaa audit.log orders orders-eu orders-us payments"},
 		{"internal ones excluded by a glob", []string{"__mine,a"}, []string{"__*"}, "a"},
@@ -285,4 +283,21 @@ func FuzzPatterns(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestPatternsThatExcludeNothingOrAll(t *testing.T) {
+	topics := []Topic{{Name: "a"}, {Name: "orders"}}
+	for _, tt := range []struct {
+		include, exclude []string
+		want             string
+	}{
+		{[]string{"a"}, []string{"order"}, `topic pattern "order": matches no topic`},
+		{nil, []string{"a", "x*"}, `topic pattern "x*": matches no topic`},
+		{[]string{"a"}, []string{"a"}, `topic pattern "a": with it no topic is left`},
+		{nil, []string{"*"}, `topic pattern "*": with it no topic is left`},
+	} {
+		if _, err := selected(t, topics, tt.include, tt.exclude); err == nil || err.Error() != tt.want {
+			t.Errorf("%v without %v: got %v, want %s", tt.include, tt.exclude, err, tt.want)
+		}
+	}
 }
