@@ -60,7 +60,7 @@ func TestCommitOnABase(t *testing.T) {
 		s := stream("orders", 0)
 		k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 12, 1)), Scans: begin(s, 0)})
 		k.turn()
-		fast, slow := k.writer(), k.writer() // commits are folded in the order of writers
+		fast, slow := k.writer(), k.writer()                      // commits are folded in the order of writers
 		k.commit(fast, Changes{Data: data(s, piece(t, 6, 9, 2))}) // the log lost its end
 		k.commit(slow, Changes{Data: data(s, piece(t, 12, 15, epoch))})
 		for range 2 {
