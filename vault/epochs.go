@@ -112,7 +112,7 @@ func (v *Vault) openFound(ctx context.Context, found *epochsFound, opts catalogO
 	_, err = v.makeBase(ctx, baseOrder{epoch: found.newest})
 	var damage *DamageError
 	switch {
-	case err == nil:
+	case err == nil || errors.Is(err, fs.ErrExist): // ours, or somebody else's
 		return nil, errTurned
 	case errors.As(err, &damage) && opts.reader:
 		return v.readEpoch(ctx, found, found.newest-1, opts)
