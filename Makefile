@@ -14,7 +14,7 @@ RACE_PACKAGES = $(filter-out %/kafka/kafkatest,$(shell go list ./...))
 
 FUZZ_TIME := 30s
 
-.PHONY: build lint test race long fuzz bench
+.PHONY: build lint test race long fuzz torture bench
 
 build: ## bin/coldstream
 	go build -trimpath -o bin/coldstream ./cmd/coldstream
@@ -47,6 +47,10 @@ fuzz: ## every fuzz target, FUZZ_TIME each
 		count=$$((count + 1)); \
 	done < <(grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort); \
 	echo "$$count fuzz targets"; test "$$count" -gt 0
+
+torture: N := 500
+torture: ## N rounds of killed backups (docs/reliability.md)
+	go test -count=1 -timeout 240m -run '^TestTorture$$' -v ./cmd/coldstream -torture $(N) $(TORTURE_FLAGS)
 
 bench: ## what backup and restore cost, against the least they could (docs/benchmarks.md)
 	go build -o bin/bench ./bench

@@ -35,7 +35,13 @@ type process struct {
 // startProcess runs the program that build made.
 func (w *world) startProcess(binary, name string, args ...string) *process {
 	w.Helper()
-	p := &process{Cmd: exec.Command(binary, append([]string{name, "--vault", w.vault, "-b", w.bootstrap, "-o", "json"}, args...)...), ended: make(chan struct{})}
+	return w.start(exec.Command(binary, append([]string{name, "--vault", w.vault, "-b", w.bootstrap, "-o", "json"}, args...)...))
+}
+
+// start runs a command until the test ends at most.
+func (w *world) start(cmd *exec.Cmd) *process {
+	w.Helper()
+	p := &process{Cmd: cmd, ended: make(chan struct{})}
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {
 		w.Fatal(err)
