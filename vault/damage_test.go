@@ -396,36 +396,41 @@ func TestDamageBytes(t *testing.T) {
 	}
 }
 
-// TestDamageBits flips single bits anywhere in the vault.
+// TestDamageBits flips single bits anywhere in the vault, one at a time.
 func TestDamageBits(t *testing.T) {
-	for how, s := range sounds(t) {
-		flips := 10_000
-		if testing.Short() {
-			flips = 500
-		}
-		bodies, total := map[string][]byte{}, 0
-		for _, key := range s.keys {
-			bodies[key] = body(t, s.store, key)
-			total += len(bodies[key])
-		}
-		random := rand.New(rand.NewPCG(*seed, 1))
-		for range flips {
-			bit := random.IntN(8 * total)
-			for _, key := range s.keys {
-				b := bodies[key]
-				if bit >= 8*len(b) {
-					bit -= 8 * len(b)
-					continue
-				}
-				altered := bytes.Clone(b)
-				altered[bit/8] ^= 1 << (bit % 8)
-				s.check(t, how+fmt.Sprintf("%s with bit %d flipped (seed %d)", key, bit, *seed), map[string][]byte{key: altered})
-				break
-			}
-			if t.Failed() {
-				return
-			}
-		}
-		t.Logf("%d flips in %d objects of %d bytes: all found", flips, len(s.keys), total)
+	flips := 10_000
+	if testing.Short() {
+		flips = 500
 	}
+	for how, s := range sounds(t) {
+		s.flipBits(t, how, flips)
+	}
+}
+
+func (s *sound) flipBits(t *testing.T, how string, flips int) {
+	t.Helper()
+	bodies, total := map[string][]byte{}, 0
+	for _, key := range s.keys {
+		bodies[key] = body(t, s.store, key)
+		total += len(bodies[key])
+	}
+	random := rand.New(rand.NewPCG(*seed, 1))
+	for range flips {
+		bit := random.IntN(8 * total)
+		for _, key := range s.keys {
+			b := bodies[key]
+			if bit >= 8*len(b) {
+				bit -= 8 * len(b)
+				continue
+			}
+			altered := bytes.Clone(b)
+			altered[bit/8] ^= 1 << (bit % 8)
+			s.check(t, how+fmt.Sprintf("%s with bit %d flipped (seed %d)", key, bit, *seed), map[string][]byte{key: altered})
+			break
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d flips in %d objects of %d bytes: all found", flips, len(s.keys), total)
 }
