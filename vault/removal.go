@@ -13,11 +13,9 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// removal decides what a base takes away. Nothing but tests asks for it yet.
+// removal decides what a base takes away, as [TurnOptions] say.
 type removal struct {
-	// forget says which snapshots go. Those that a restore holds stay.
-	forget func(*Snapshot) bool
-	// release drops rows below all that kept snapshots show of their stream.
+	forget  func(*Snapshot) bool
 	release bool
 
 	floors map[coldstream.Stream]int64 // up to where rows may go

@@ -16,7 +16,7 @@ import (
 func forgetAll(k *kit) TurnOptions {
 	all := k.catalog().Snapshots()
 	newest := all[len(all)-1].ID
-	return TurnOptions{removal: &removal{release: true, forget: func(s *Snapshot) bool { return s.ID != newest }}}
+	return TurnOptions{Release: true, Forget: func(s *Snapshot) bool { return s.ID != newest }}
 }
 
 // rolling is a vault of a topic whose log start moves: the newest snapshot needs [20, 30).

@@ -12,9 +12,20 @@ import (
 // TurnAfter is how many commits make an epoch long enough to turn.
 const TurnAfter = 1000
 
-// TurnOptions say how to turn.
+// TurnOptions say what a turn takes away; the zero value takes nothing away.
 type TurnOptions struct {
-	removal *removal
+	// Forget says which snapshots go. Those that a restore holds stay. It may be asked
+	// more than once, and must then answer the same.
+	Forget func(*Snapshot) bool
+	// Release drops rows below all that kept snapshots show of their stream.
+	Release bool
+}
+
+func (o *TurnOptions) removal() *removal {
+	if o.Forget == nil && !o.Release {
+		return nil
+	}
+	return &removal{forget: o.Forget, release: o.Release}
 }
 
 // Turn begins a new epoch: its base takes in the base before and all commits since, so
@@ -32,7 +43,7 @@ func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
 		switch {
 		case errors.Is(err, errTurned) || errors.Is(err, fs.ErrExist):
 			// Somebody else turned it, or the answer that we did was lost.
-			if opts.removal == nil {
+			if opts.removal() == nil {
 				return nil
 			}
 			continue
@@ -46,7 +57,7 @@ func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
 // turnFrom makes the base of the epoch after. Everything is made once without storing it:
 // an epoch that has begun and can have no base would be the vault's last.
 func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*madeBase, error) {
-	order := baseOrder{epoch: epoch + 1, removal: opts.removal, whole: true, rehearsal: true}
+	order := baseOrder{epoch: epoch + 1, removal: opts.removal(), whole: true, rehearsal: true}
 	if _, err := v.makeBase(ctx, order); err != nil {
 		return nil, err
 	}
