@@ -94,13 +94,18 @@ func (v *Vault) begin(ctx context.Context) error {
 
 // create stores an object that may be there already: a store that tries again after an
 // answer was lost finds its own, and another may have stored the same. Only the very
-// same bytes count.
+// same bytes count. What is gone when it is looked at was deleted by a turn: it is stored
+// again, and the look that follows finds the newer epoch.
 func (v *Vault) create(ctx context.Context, key string, body []byte) (created bool, err error) {
 	err = v.store.Create(ctx, key, body)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return false, v.proveSame(ctx, key, body)
-	case err != nil:
+	if errors.Is(err, fs.ErrExist) {
+		err = v.proveSame(ctx, key, body)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		err = v.store.Create(ctx, key, body)
+	}
+	if err != nil {
 		return false, fmt.Errorf("create %s: %w", key, err)
 	}
 	return true, nil
