@@ -13,26 +13,25 @@ import (
 	"coldstream/blob"
 )
 
-// pageLimit is how many objects a listing asks for at a time: few, so that much happens
-// between two pages.
-const pageLimit = 3
-
 // Client is a [blob.Store] over the model: for code that knows nothing of simulation.
 type Client struct {
 	do          func(op Op) (Answer, error)
 	conditional bool
+	pageLimit   int
 }
 
 var _ blob.Store = (*Client)(nil)
 
 // Blob is the process's way to the store: each call is an operation, a listing one for
 // each page.
-func (p *Proc) Blob() *Client { return &Client{do: p.Do, conditional: p.sched.Store.Conditional} }
+func (p *Proc) Blob() *Client {
+	return &Client{do: p.Do, conditional: p.sched.Store.Conditional, pageLimit: p.sched.Store.PageLimit}
+}
 
 // Blob is the store outside of any schedule: nothing goes wrong there.
 func (s *Store) Blob() *Client {
 	var mu sync.Mutex
-	return &Client{conditional: s.Conditional, do: func(op Op) (Answer, error) {
+	return &Client{conditional: s.Conditional, pageLimit: s.PageLimit, do: func(op Op) (Answer, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		answer := s.do(&op)
@@ -105,7 +104,7 @@ func (c *Client) Open(ctx context.Context, key string) (io.ReadCloser, int64, er
 // List is [blob.Store.List].
 func (c *Client) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
 	return func(yield func(blob.Entry, error) bool) {
-		op := Op{Kind: OpList, Key: prefix, After: after, Limit: pageLimit}
+		op := Op{Kind: OpList, Key: prefix, After: after, Limit: c.pageLimit}
 		for {
 			if err := ctx.Err(); err != nil {
 				yield(blob.Entry{}, err)
@@ -121,7 +120,7 @@ func (c *Client) List(ctx context.Context, prefix, after string) iter.Seq2[blob.
 					return
 				}
 			}
-			if len(answer.Objects) < pageLimit {
+			if len(answer.Objects) < c.pageLimit {
 				return
 			}
 			op.After = answer.Objects[len(answer.Objects)-1].Key

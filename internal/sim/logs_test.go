@@ -129,12 +129,16 @@ func (l *partitionLog) fetch(at int64, random *rand.Rand) vault.Piece {
 func plan(logs []*partitionLog, w *vault.Writer, now time.Time, random *rand.Rand) vault.Changes {
 	changes := vault.Changes{}
 	snapshot := &vault.NewSnapshot{Time: now, ClusterID: "cluster-1", Metadata: vault.Metadata{
-		Cluster: coldstream.Cluster{ID: "cluster-1", ControllerID: random.Int32N(2)},
-		Topics:  []coldstream.Topic{{Name: "orders", Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}}},
+		Cluster: coldstream.Cluster{ID: "cluster-1"},
+		Topics: []coldstream.Topic{ // sections come and go
+			{Name: "orders", Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}},
+			{Name: fmt.Sprintf("other-%d", random.IntN(4)), Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}},
+		},
 	}}
 	for _, l := range logs {
 		at := l.logStart
-		if head, known := w.Head(l.stream); known {
+		head, known := w.Head(l.stream)
+		if known {
 			if at = min(head.NextOffset, l.common(head)); at < l.logStart {
 				changes.Gaps = append(changes.Gaps, vault.StreamGap{
 					Stream: l.stream, FirstOffset: at, NextOffset: l.logStart, Cause: coldstream.GapLogStartAdvanced,
@@ -152,8 +156,11 @@ func plan(logs []*partitionLog, w *vault.Writer, now time.Time, random *rand.Ran
 		if len(data.Pieces) > 0 {
 			changes.Data = append(changes.Data, data)
 		}
+		// What was released cannot be shown, although the log may have it still.
+		start := max(l.logStart, head.Floor)
+		at = max(at, start)
 		snapshot.Views = append(snapshot.Views, vault.View{
-			Stream: l.stream, LogStartOffset: l.logStart, NextOffset: at, LastEpoch: l.lastEpoch(at),
+			Stream: l.stream, LogStartOffset: start, NextOffset: at, LastEpoch: l.lastEpoch(at),
 		})
 	}
 	if random.IntN(3) > 0 {

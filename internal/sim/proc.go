@@ -86,6 +86,9 @@ func (s *Scheduler) execute(p *Proc, op *Op) (Answer, error) {
 	if answer.Err == nil && !s.calm && s.config.Faults.LostAnswer != nil && op.Kind.changes() {
 		if chance := s.config.Faults.LostAnswer(op); chance > 0 && s.Chance(chance) {
 			s.Count(CountLostAnswer)
+			if s.config.Lost != nil {
+				s.config.Lost(op)
+			}
 			answer.Lost, answer.Err = true, ErrNoAnswer
 			if op.Kind == OpCreate && s.Store.Conditional && s.Chance(.5) {
 				// The driver asked again, and now the key is taken: by itself.

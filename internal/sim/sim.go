@@ -41,6 +41,8 @@ type Config struct {
 	Check func() error
 	// Died is told of each process that will not run again while others do.
 	Died func(p *Proc)
+	// Lost is told of each operation that took effect and was answered with an error.
+	Lost func(op *Op)
 	// Tracing keeps the trace of all operations.
 	Tracing bool
 }

@@ -85,6 +85,9 @@ func (a Answer) String() string {
 type Store struct {
 	// Conditional says that creating what is there fails, as it should.
 	Conditional bool
+	// PageLimit is how many objects a [Client] asks for at a time when it lists: few, so
+	// that much happens between two pages.
+	PageLimit int
 	// Changed is told of each change after it happened; replaced is what was there.
 	Changed func(op *Op, replaced any)
 
@@ -94,7 +97,7 @@ type Store struct {
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{Conditional: true, objects: map[string]any{}}
+	return &Store{Conditional: true, PageLimit: 3, objects: map[string]any{}}
 }
 
 // Get looks without being a step of anybody: for judges.
