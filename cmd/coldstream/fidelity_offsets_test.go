@@ -273,7 +273,10 @@ func TestTransactionDecidedAfterASnapshot(t *testing.T) {
 	x.write("later", 3)
 	w.values("pending", "plain")
 	first := w.backup("pending")
+	end := w.logRanges("pending")
 	x.end(kgo.TryCommit)
+	// A broker answers before it has written the marker.
+	w.await("the marker is written", func() bool { return !slices.Equal(w.logRanges("pending"), end) })
 	second := w.backup("pending")
 	same(t, "records of the second", second.Records, int64(0)) // a marker is no record
 	same(t, "batches of the second", second.Batches, int64(1))

@@ -153,7 +153,7 @@ func TestRetentionThatWouldDeleteIsHeld(t *testing.T) {
 	before := w.read("ancient")
 	w.backup("ancient")
 	out := w.restoring("-t", "ancient", "--map", "ancient=ancient-copy").must(t, exitDone)
-	out.says(t, "retention.ms=604800000 is not put back", "kafka-configs.sh --alter --topic ancient-copy --add-config retention.ms=604800000")
+	out.says(t, "retention.ms=604800000 is not put back", "kafka-configs.sh --bootstrap-server "+w.bootstrap+" --alter --topic ancient-copy --add-config retention.ms=604800000")
 	var r restoreReport
 	out.into(t, &r)
 	same(t, "held", r.RetentionHeld, []heldReport{{"ancient-copy", "retention.ms", "604800000"}, {"ancient-copy", "retention.bytes", "1000"}})
