@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -48,7 +49,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 }
 
 // Metadata reads what a snapshot recorded of its cluster. A section that is damaged is in
-// Damaged, and its part of the metadata is empty.
+// Damaged, and its part of the metadata is empty. Where it is missing because the snapshot
+// was forgotten meanwhile, the error wraps [coldstream.ErrForgotten].
 func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 	m := &Metadata{Missing: map[string]string{}}
 	for _, ref := range s.sections {
@@ -65,6 +67,11 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 		var damage *DamageError
 		switch {
 		case errors.As(err, &damage):
+			if damage.Kind == KindMissing {
+				if err := v.checkRemembered(ctx, s); err != nil {
+					return nil, err
+				}
+			}
 			if m.Damaged == nil {
 				m.Damaged = map[string]*DamageError{}
 			}
@@ -74,6 +81,18 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 		}
 	}
 	return m, nil
+}
+
+// checkRemembered tells a section that is missing from one that went with its snapshot.
+func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+	if err != nil {
+		return err
+	}
+	if !c.snapshotIDs[s.ID] && len(c.damage) == 0 {
+		return fmt.Errorf("snapshot %s: %w", s.ID, coldstream.ErrForgotten)
+	}
+	return nil
 }
 
 // decode takes a section in.

@@ -92,11 +92,40 @@ func TestRemoval(t *testing.T) {
 			t.Errorf("released offsets came back: row [%d, %d)", r.FirstOffset, r.NextOffset)
 		}
 	}
+	if _, err := k.vault.Metadata(t.Context(), &snapshots[0]); err != nil {
+		t.Errorf("metadata that a later snapshot shares: %v", err)
+	}
 	// Now its pack is gone, and the newer epoch says why.
 	for _, err := range k.vaultOf(old).Batches(t.Context(), 0) {
 		if !errors.Is(err, coldstream.ErrForgotten) {
 			t.Errorf("reading what was forgotten: %v", err)
 		}
+	}
+}
+
+// TestForgottenMetadata: a section that went with its snapshot is no damage; one that is
+// missing from a snapshot that is there is.
+func TestForgottenMetadata(t *testing.T) {
+	k, s, _ := rolling(t)
+	first := snapshotOf(View{Stream: s, LogStartOffset: 20, NextOffset: 30, LastEpoch: 1})
+	first.Metadata.Topics[0].Name = "only here"
+	k.commit(k.writer(), Changes{Snapshot: first})
+	all := k.catalog().Snapshots()
+	i := slices.IndexFunc(all, func(s Snapshot) bool {
+		m, err := k.vault.Metadata(t.Context(), &s)
+		return err == nil && m.Topics[0].Name == "only here"
+	})
+	lone := all[i]
+	k.turnWith(TurnOptions{Forget: func(s *Snapshot) bool { return s.ID == lone.ID }})
+	k.turn()
+	if _, err := k.vault.Metadata(t.Context(), &lone); !errors.Is(err, coldstream.ErrForgotten) {
+		t.Errorf("metadata of what was forgotten: %v", err)
+	}
+	other := k.catalog().Snapshots()[0]
+	other.sections = lone.sections
+	m, err := k.vault.Metadata(t.Context(), &other)
+	if err != nil || len(m.Damaged) != 1 {
+		t.Errorf("metadata without a section: damaged %v, %v", m.Damaged, err)
 	}
 }
 

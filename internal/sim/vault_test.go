@@ -176,8 +176,14 @@ func (w *world) compare(ctx context.Context, v *vault.Vault, s *vault.Snapshot) 
 				s.ID, stream.View, describe(got), describe(want), stream.Gaps, stream.Lost)
 		}
 	}
-	_, err = v.Metadata(ctx, s)
-	return err
+	m, err := v.Metadata(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, d := range m.Damaged {
+		return d
+	}
+	return nil
 }
 
 func describe(batches []byte) string {
