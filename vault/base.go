@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"maps"
 	"slices"
 
-	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -18,17 +16,15 @@ type baseOrder struct {
 	epoch uint32
 	// removal decides what the base takes away; nil takes nothing away.
 	removal *removal
-	// whole reads also tables that do not change, and gathers which packs the base names.
-	whole bool
 	// rehearsal makes everything and stores nothing.
 	rehearsal bool
 }
 
-// madeBase is a base and what else its maker knows.
+// madeBase is a base, and what the one before it names.
 type madeBase struct {
 	base     *format.Base
-	previous []format.TableRef
-	packs    map[format.PackID]bool // that rows name; only of a whole order
+	tables   []format.TableRef
+	chapters []format.ChapterRef
 }
 
 // baseMaker makes base n of base n-1 and its commits.
@@ -37,8 +33,10 @@ type baseMaker struct {
 	order   baseOrder
 	catalog *Catalog // of epoch n-1
 	changed tablesByTopic
+	packs   map[format.PackID]int64 // that commits name, with their sizes
 	damage  []*DamageError
-	timeMs  int64 // of the newest commit
+	timeMs  int64                  // of the newest commit
+	needed  map[format.PackID]bool // that rows name; only where rows may be dropped
 	out     madeBase
 }
 
@@ -74,10 +72,13 @@ func (v *Vault) makeBase(ctx context.Context, order baseOrder) (*madeBase, error
 func (m *baseMaker) gather(ctx context.Context) error {
 	opts := catalogOptions{
 		reader:  true,
-		restart: func() { m.changed, m.damage = tablesByTopic{}, nil },
+		restart: func() { m.changed, m.packs, m.damage = tablesByTopic{}, map[format.PackID]int64{}, nil },
 		visit: func(object string, facts *format.Facts) error {
 			if err := m.changed.add(facts); err != nil {
 				m.damage = append(m.damage, &DamageError{Object: object, Kind: KindAltered, Cause: err})
+			}
+			for i := range facts.Packs {
+				m.packs[facts.Packs[i].ID] = facts.Packs[i].SizeBytes
 			}
 			return nil
 		},
@@ -96,129 +97,70 @@ func (m *baseMaker) gather(ctx context.Context) error {
 	return err
 }
 
-// build makes the base, and stores the tables that it needs.
+// build makes the base, and stores the tables and chapters that it needs.
 func (m *baseMaker) build(ctx context.Context) error {
 	c := m.catalog
-	forgot, err := m.order.removal.apply(ctx, m)
+	base := &format.Base{
+		Epoch: m.order.epoch, TimeMs: max(c.baseMs, m.timeMs), CreatedMs: m.vault.info.CreatedMs, PreviousHash: c.baseHash,
+	}
+	m.out = madeBase{base: base, tables: c.tables, chapters: c.chapters}
+	chapters, err := m.openChapters(ctx)
 	if err != nil {
 		return err
 	}
-	base := &format.Base{
-		Epoch: m.order.epoch, TimeMs: max(c.baseMs, m.timeMs), CreatedMs: m.vault.info.CreatedMs,
-		PreviousHash: c.baseHash, Removed: forgot,
-	}
-	for id, s := range c.commits {
-		if s.joined {
-			base.Commits = append(base.Commits, format.CommitRef{ID: id, Hash: s.digest})
+	if m.order.removal != nil {
+		if base.Removed, err = m.order.removal.apply(ctx, m.vault, c, chapters); err != nil {
+			return err
 		}
 	}
-	slices.SortFunc(base.Commits, func(a, b format.CommitRef) int { return a.ID.Compare(b.ID) })
-	m.out = madeBase{base: base, previous: c.tables, packs: map[format.PackID]bool{}}
 	if err := m.buildTables(ctx); err != nil {
 		return err
 	}
-	m.buildHeads(base)
+	if err := m.buildChapters(ctx, chapters); err != nil {
+		return err
+	}
+	m.buildSections(chapters)
+	m.buildHeads()
 	return nil
 }
 
-// buildTables writes a table for each topic that changed; others keep theirs.
-func (m *baseMaker) buildTables(ctx context.Context) error {
-	before := map[string]*format.TableRef{}
-	for i := range m.catalog.tables {
-		before[m.catalog.tables[i].Topic] = &m.catalog.tables[i]
-	}
-	topics := slices.Collect(maps.Keys(m.changed))
-	for topic := range before {
-		if m.changed[topic] == nil {
-			topics = append(topics, topic)
-		}
-	}
-	slices.Sort(topics)
-	for _, topic := range topics {
-		ref, err := m.buildTable(ctx, topic, before[topic])
-		if err != nil {
-			return err
-		}
-		if ref != nil {
-			m.out.base.Tables = append(m.out.base.Tables, *ref)
-		}
-	}
-	return nil
-}
-
-// buildTable gives a topic's table: the one before where nothing changed, else a new one
-// of it and the commits' facts; nil if nothing is left.
-func (m *baseMaker) buildTable(ctx context.Context, topic string, before *format.TableRef) (*format.TableRef, error) {
-	made := m.changed[topic]
-	if made == nil && !m.order.whole {
-		return before, nil
-	}
-	tables := tablesByTopic{topic: cmp.Or(made, newTableMaker())}
-	if before != nil {
-		facts, err := m.vault.loadTable(ctx, before)
-		if err != nil {
-			return nil, err
-		}
-		if err := tables.add(facts); err != nil {
-			return nil, &DamageError{Object: before.Table.Key(), Kind: KindAltered, Cause: err}
-		}
-	}
-	maker := tables[topic]
-	delete(m.changed, topic) // it may be large, and is not needed again
-	dropped := m.order.removal.drop(m.catalog, maker)
-	m.out.base.Removed = m.out.base.Removed || dropped
-	for id := range maker.packs {
-		m.out.packs[id] = true
-	}
-	if made == nil && !dropped {
-		return before, nil
-	}
-	payload, err := maker.build().Append(nil)
-	if err != nil {
-		return nil, fmt.Errorf("encode the rows of topic %q: %w", topic, err)
-	}
-	ref := &format.TableRef{Topic: topic, Table: format.TableID{Epoch: m.order.epoch, Hash: format.HashOf(payload)}, SizeBytes: int64(len(payload))}
-	if before != nil && before.Table.Hash == ref.Table.Hash {
-		return before, nil
-	}
-	body, err := m.vault.seal(format.KindTable, ref.Table.Key(), payload)
-	if err != nil || m.order.rehearsal {
-		return ref, err
-	}
-	_, err = m.vault.create(ctx, ref.Table.Key(), body)
-	return ref, err
-}
-
-// buildHeads lists the streams with their heads, and the snapshots.
-func (m *baseMaker) buildHeads(base *format.Base) {
-	c := m.catalog
-	streams := slices.Collect(maps.Keys(c.heads))
-	for i := range c.snapshots {
-		for _, view := range c.snapshots[i].Views {
-			if c.heads[view.Stream] == nil {
-				streams = append(streams, view.Stream)
+// buildSections lists the sections of the newest snapshot of each cluster: those that
+// writers may name again. Where nothing is known of snapshots, none is new and none was
+// removed.
+func (m *baseMaker) buildSections(chapters []*chapterInMaking) {
+	newest := map[string]*Snapshot{}
+	for _, of := range chapters {
+		for i := range of.snapshots {
+			s := &of.snapshots[i]
+			if before := newest[s.ClusterID]; before == nil || !s.Time.Before(before.Time) {
+				newest[s.ClusterID] = s
 			}
 		}
 	}
-	slices.SortFunc(streams, coldstream.Stream.Compare)
-	streams = slices.Compact(streams)
-	base.Incarnations, base.Streams = listStreams(streams)
-	index := make(map[coldstream.Stream]int, len(streams))
-	for i, s := range streams {
-		index[s] = i
-		if h := c.heads[s]; h != nil {
-			base.Heads = append(base.Heads, h.stored(i))
+	var ids []format.TableID
+	for _, s := range newest {
+		for _, ref := range s.sections {
+			if ref.Missing == "" {
+				ids = append(ids, ref.Table)
+			}
 		}
 	}
-	for i := range c.snapshots {
-		s := &c.snapshots[i]
-		out := format.Snapshot{ID: format.SnapshotID(s.ID), TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID, SizeBytes: s.SizeBytes, Sections: s.sections}
-		for _, v := range s.Views {
-			out.Views = append(out.Views, format.View{
-				Stream: index[v.Stream], Scan: v.Scan, LogStartOffset: v.LogStartOffset, NextOffset: v.NextOffset, LastEpoch: v.LastEpoch,
-			})
+	if len(newest) == 0 && m.order.removal == nil {
+		for _, id := range m.catalog.sections {
+			ids = append(ids, id)
 		}
-		base.Snapshots = append(base.Snapshots, out)
+	}
+	slices.SortFunc(ids, format.TableID.Compare)
+	m.out.base.Sections = slices.Compact(ids)
+}
+
+// buildHeads lists the streams with their heads.
+func (m *baseMaker) buildHeads() {
+	base, heads := m.out.base, m.catalog.heads
+	streams := slices.Collect(maps.Keys(heads))
+	base.Incarnations, base.Streams = listStreams(streams)
+	for i, s := range streams { // sorted now
+		base.Heads = append(base.Heads, heads[s].stored(i))
 	}
 }
 

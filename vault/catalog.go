@@ -21,14 +21,18 @@ type Catalog struct {
 	hasBase  bool  // baseHash is known: from the base, or from commits that outlived it
 	lostBase bool  // what the base holds cannot be read
 	tables   []format.TableRef
+	chapters []format.ChapterRef
 	heads    map[coldstream.Stream]*headState
 	sections map[format.Hash]format.TableID
-	// snapshotIDs are all that the fold took in; only readers keep the snapshots.
+	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot
-	commits     map[format.CommitID]*commitState
-	waiting     []*format.Commit // read, but they do not join
-	damage      []*DamageError
+	packs       map[format.PackID]int64 // that chapters list, with their sizes
+	// lostSections are those of snapshots whose views cannot be read.
+	lostSections []section
+	commits      map[format.CommitID]*commitState
+	waiting      []*format.Commit // read, but they do not join
+	damage       []*DamageError
 
 	opts catalogOptions
 }
@@ -48,6 +52,8 @@ type catalogOptions struct {
 	// stream's middle what is behind it can still be read. For writers what does not join
 	// is not there, so that they fetch it again.
 	reader bool
+	// snapshots reads also the snapshots of earlier epochs, and which packs there are.
+	snapshots bool
 	// visit sees the facts of each table that is read and of each commit that is taken,
 	// with the object that tells them, and may keep parts of them.
 	visit func(object string, facts *format.Facts) error
@@ -63,7 +69,7 @@ type catalogOptions struct {
 
 // OpenCatalog reads the catalog. What of it is damaged is listed by [Catalog.Damage].
 func (v *Vault) OpenCatalog(ctx context.Context) (*Catalog, error) {
-	return v.openCatalog(ctx, catalogOptions{reader: true})
+	return v.openCatalog(ctx, catalogOptions{reader: true, snapshots: true})
 }
 
 func (c *Catalog) report(object string, kind string, cause error) {

@@ -132,11 +132,15 @@ func (v *Vault) readEpoch(ctx context.Context, found *epochsFound, epoch uint32,
 		heads:       map[coldstream.Stream]*headState{},
 		sections:    map[format.Hash]format.TableID{},
 		snapshotIDs: map[SnapshotID]bool{},
+		packs:       map[format.PackID]int64{},
 		commits:     map[format.CommitID]*commitState{},
 		damage:      slices.Clone(found.stray),
 		opts:        opts,
 	}
 	if err := c.readBase(ctx, v); err != nil {
+		return nil, err
+	}
+	if err := c.readChapters(ctx, v); err != nil {
 		return nil, err
 	}
 	if err := c.readTables(ctx, v); err != nil {
@@ -145,9 +149,7 @@ func (v *Vault) readEpoch(ctx context.Context, found *epochsFound, epoch uint32,
 	if err := c.readCommits(ctx, v); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(c.snapshots, func(a, b Snapshot) int {
-		return cmp.Or(a.Time.Compare(b.Time), slices.Compare(a.ID[:], b.ID[:]))
-	})
+	sortSnapshots(c.snapshots)
 	slices.SortStableFunc(c.damage, func(a, b *DamageError) int { return cmp.Compare(a.Object, b.Object) })
 	return c, nil
 }
@@ -223,14 +225,14 @@ func (v *Vault) loadBase(ctx context.Context, epoch uint32) (*format.Base, forma
 
 // takeBase begins the fold with what the base holds.
 func (c *Catalog) takeBase(base *format.Base) {
-	c.tables, c.baseMs = base.Tables, base.TimeMs
+	c.tables, c.chapters, c.baseMs = base.Tables, base.Chapters, base.TimeMs
 	streams := &format.Facts{Incarnations: base.Incarnations, Streams: base.Streams}
 	for i := range base.Heads {
 		h := &base.Heads[i]
 		c.heads[streams.StreamAt(h.Stream)] = headOf(h)
 	}
-	for i := range base.Snapshots {
-		c.takeSnapshot(streams, &base.Snapshots[i])
+	for _, id := range base.Sections {
+		c.sections[id.Hash] = id
 	}
 }
 
@@ -278,7 +280,7 @@ func (c *Catalog) readTables(ctx context.Context, v *Vault) error {
 	return nil
 }
 
-// loadTable reads the row table of a topic.
+// loadTable reads a row table of a topic.
 func (v *Vault) loadTable(ctx context.Context, ref *format.TableRef) (*format.Facts, error) {
 	key := ref.Table.Key()
 	damaged := func(kind string, cause error) error {
@@ -286,17 +288,13 @@ func (v *Vault) loadTable(ctx context.Context, ref *format.TableRef) (*format.Fa
 		d.Stream.Topic = ref.Topic
 		return d
 	}
-	payload, _, err := v.load(ctx, format.KindTable, key)
+	payload, err := v.loadContent(ctx, format.KindTable, ref.Table, ref.SizeBytes)
 	var damage *DamageError
 	switch {
 	case errors.As(err, &damage):
 		return nil, damaged(damage.Kind, damage.Cause)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, damaged(KindMissing, err)
 	case err != nil:
 		return nil, err
-	case format.HashOf(payload) != ref.Table.Hash || int64(len(payload)) != ref.SizeBytes:
-		return nil, damaged(KindAltered, errors.New("its content is not what its name says"))
 	}
 	table, err := format.DecodeTable(payload)
 	if errors.Is(err, coldstream.ErrCorrupt) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"time"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -315,22 +314,15 @@ func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {
 			c.sections[ref.Table.Hash] = ref.Table
 		}
 	}
-	if c.snapshotIDs[SnapshotID(s.ID)] {
-		return // stored again by a writer that had no answer
+	if c.opts.reader {
+		c.addSnapshot(snapshotOfFacts(facts, s))
 	}
-	c.snapshotIDs[SnapshotID(s.ID)] = true
-	if !c.opts.reader {
-		return
+}
+
+// addSnapshot keeps a snapshot, once: a writer that had no answer may have stored it again.
+func (c *Catalog) addSnapshot(s Snapshot) {
+	if !c.snapshotIDs[s.ID] {
+		c.snapshotIDs[s.ID] = true
+		c.snapshots = append(c.snapshots, s)
 	}
-	out := Snapshot{
-		ID: SnapshotID(s.ID), Time: time.UnixMilli(s.TimeMs).UTC(), ClusterID: s.ClusterID,
-		Views: make([]View, len(s.Views)), SizeBytes: s.SizeBytes, sections: s.Sections,
-	}
-	for i, view := range s.Views {
-		out.Views[i] = View{
-			Stream: facts.StreamAt(view.Stream), Scan: view.Scan,
-			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
-		}
-	}
-	c.snapshots = append(c.snapshots, out)
 }

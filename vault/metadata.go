@@ -85,7 +85,7 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 
 // checkRemembered tells a section that is missing from one that went with its snapshot.
 func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
-	c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+	c, err := v.OpenCatalog(ctx)
 	if err != nil {
 		return err
 	}

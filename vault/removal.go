@@ -21,43 +21,45 @@ type removal struct {
 	floors map[coldstream.Stream]int64 // up to where rows may go
 }
 
-// apply drops snapshots, and finds out which rows nothing needs. It is given what the
-// epoch before holds, and changes that.
-func (r *removal) apply(ctx context.Context, m *baseMaker) (forgot bool, err error) {
-	if r == nil {
-		return false, nil
-	}
-	holds, err := m.vault.holds(ctx)
+// apply drops snapshots from chapters, and finds out which rows nothing needs.
+func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*chapterInMaking) (forgot bool, err error) {
+	holds, err := v.holds(ctx)
 	if err != nil {
 		return false, err
 	}
-	c := m.catalog
-	before := len(c.snapshots)
-	if r.forget != nil {
-		c.snapshots = slices.DeleteFunc(c.snapshots, func(s Snapshot) bool { return !holds[s.ID] && r.forget(&s) })
+	lowest := map[coldstream.Stream]int64{}
+	for _, of := range chapters {
+		before := len(of.snapshots)
+		if r.forget != nil {
+			of.snapshots = slices.DeleteFunc(of.snapshots, func(s Snapshot) bool { return !holds[s.ID] && r.forget(&s) })
+		}
+		if len(of.snapshots) < before {
+			forgot, of.changed = true, true
+		}
+		for i := range of.snapshots {
+			noteLowest(lowest, of.snapshots[i].Views)
+		}
 	}
 	r.floors = map[coldstream.Stream]int64{}
 	if r.release {
-		r.findFloors(c)
-	}
-	return len(c.snapshots) < before, nil
-}
-
-// findFloors is per stream the lowest offset that a kept snapshot shows. A stream that
-// none shows keeps all: its rows are newer than the newest snapshot, or it has none.
-func (r *removal) findFloors(c *Catalog) {
-	lowest := map[coldstream.Stream]int64{}
-	for i := range c.snapshots {
-		for _, view := range c.snapshots[i].Views {
-			at, ok := lowest[view.Stream]
-			if !ok || view.LogStartOffset < at {
-				lowest[view.Stream] = view.LogStartOffset
+		for s, at := range lowest {
+			if h := c.heads[s]; h != nil && at > max(h.floor, 0) {
+				r.floors[s] = min(at, h.nextOffset)
 			}
 		}
 	}
-	for s, at := range lowest {
-		if h := c.heads[s]; h != nil && at > max(h.floor, 0) {
-			r.floors[s] = min(at, h.nextOffset)
+	return forgot, nil
+}
+
+func (r *removal) releases() bool { return r != nil && r.release }
+
+// noteLowest keeps per stream the lowest offset that a kept snapshot shows. A stream that
+// none shows keeps all: its rows are newer than the newest snapshot, or it has none.
+func noteLowest(lowest map[coldstream.Stream]int64, views []View) {
+	for _, view := range views {
+		at, ok := lowest[view.Stream]
+		if !ok || view.LogStartOffset < at {
+			lowest[view.Stream] = view.LogStartOffset
 		}
 	}
 }
@@ -141,7 +143,7 @@ func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, doc
 	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
 		return err
 	}
-	c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+	c, err := v.OpenCatalog(ctx)
 	if err != nil {
 		return err
 	}

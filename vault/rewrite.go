@@ -27,32 +27,7 @@ func (c *commitInMaking) reopen(ctx context.Context) (saved bool, err error) {
 		return false, err
 	}
 	c.catalog = catalog
-	if snapshot := c.commit.Snapshot; snapshot != nil && catalog.snapshotIDs[SnapshotID(snapshot.ID)] {
-		return true, nil
-	}
-	return c.vault.hasTaken(ctx, c.commit.ID, c.receipt.VaultHash)
-}
-
-// hasTaken says that the base after a commit's epoch took it. It is only asked while that
-// base is the newest or the one before: a later one may be an impostor, made again by
-// somebody who slept. Then the answer is no, and what is stored again is there twice,
-// which is harmless.
-func (v *Vault) hasTaken(ctx context.Context, id format.CommitID, digest string) (bool, error) {
-	base, _, err := v.loadBase(ctx, id.Epoch+1)
-	var damage *DamageError
-	if errors.As(err, &damage) {
-		base, err = &format.Base{}, nil // retired, or as good as
-	}
-	if err != nil {
-		return false, err
-	}
-	found, err := v.look(ctx, id.Epoch+1)
-	if err != nil || found.newest > id.Epoch+2 {
-		return false, err
-	}
-	return slices.ContainsFunc(base.Commits, func(ref format.CommitRef) bool {
-		return ref.ID == id && ref.Hash.String() == digest
-	}), nil
+	return catalog.hasTaken(ctx, c.vault, format.CommitRef{ID: c.commit.ID, Hash: c.digest})
 }
 
 // openWriting opens the catalog as a writer needs it: without rows.

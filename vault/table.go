@@ -111,6 +111,22 @@ func (m *tableMaker) addFrame(pack *format.Pack, start int64, frame format.Frame
 	return nil
 }
 
+// join takes in the facts of an earlier table of the same topic.
+func (m *tableMaker) join(earlier *tableMaker) error {
+	for _, p := range earlier.packs {
+		for start, frame := range p.frames {
+			if err := m.addFrame(&p.Pack, start, frame); err != nil {
+				return err
+			}
+		}
+	}
+	m.rows = append(m.rows, earlier.rows...)
+	m.gaps = append(m.gaps, earlier.gaps...)
+	m.scans = append(m.scans, earlier.scans...)
+	m.released = append(m.released, earlier.released...)
+	return nil
+}
+
 // build gives the table. Equal facts give equal bytes, whatever order they came in.
 func (m *tableMaker) build() *format.Table {
 	facts := &format.Facts{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"coldstream/vault/internal/format"
 )
@@ -57,7 +58,7 @@ func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
 // turnFrom makes the base of the epoch after. Everything is made once without storing it:
 // an epoch that has begun and can have no base would be the vault's last.
 func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*madeBase, error) {
-	order := baseOrder{epoch: epoch + 1, removal: opts.removal(), whole: true, rehearsal: true}
+	order := baseOrder{epoch: epoch + 1, removal: opts.removal(), rehearsal: true}
 	if _, err := v.makeBase(ctx, order); err != nil {
 		return nil, err
 	}
@@ -83,23 +84,8 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 		return nil
 	}
 	g := &garbage{n: n, named: map[string]bool{}}
-	for id := range made.packs {
-		if id.Epoch+2 <= n {
-			g.named[id.Key()] = true
-		}
-	}
-	for i := range made.base.Tables {
-		g.named[made.base.Tables[i].Table.Key()] = true
-	}
-	for i := range made.previous {
-		g.named[made.previous[i].Table.Key()] = true
-	}
-	for i := range made.base.Snapshots {
-		for _, ref := range made.base.Snapshots[i].Sections {
-			if ref.Missing == "" {
-				g.named[ref.Table.Key()] = true
-			}
-		}
+	if err := g.keep(ctx, v, made); err != nil {
+		return err
 	}
 	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.TablesPrefix} {
 		if err := g.sweep(ctx, v, prefix); err != nil {
@@ -113,6 +99,34 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 type garbage struct {
 	n     uint32
 	named map[string]bool
+}
+
+// keep notes what the base names, and of tables what the one before it does.
+func (g *garbage) keep(ctx context.Context, v *Vault, made *madeBase) error {
+	for _, ref := range slices.Concat(made.base.Tables, made.tables) {
+		g.named[ref.Table.Key()] = true
+	}
+	for _, ref := range slices.Concat(made.base.Chapters, made.chapters) {
+		g.named[ref.Chapter.Key()] = true
+		g.named[ref.Views.Key()] = true
+	}
+	for i := range made.base.Chapters {
+		chapter, err := v.loadChapter(ctx, &made.base.Chapters[i])
+		if err != nil {
+			return fmt.Errorf("find out what is garbage: %w", err)
+		}
+		for _, p := range chapter.Packs {
+			g.named[p.ID.Key()] = true
+		}
+		for i := range chapter.Snapshots {
+			for _, ref := range chapter.Snapshots[i].Sections {
+				if ref.Missing == "" {
+					g.named[ref.Table.Key()] = true
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // sweep lists first and deletes then: not every store lists well what is changing.

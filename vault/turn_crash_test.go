@@ -36,7 +36,7 @@ func (k *kit) garbageLeft() []string {
 		}
 		return nil
 	}
-	c, err := k.vault.openCatalog(k.Context(), catalogOptions{reader: true, visit: note, topics: func(string) bool { return true }})
+	c, err := k.vault.openCatalog(k.Context(), catalogOptions{reader: true, snapshots: true, visit: note, topics: func(string) bool { return true }})
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -46,6 +46,9 @@ func (k *kit) garbageLeft() []string {
 	}
 	for _, t := range slices.Concat(c.tables, previous.Tables) {
 		named = append(named, t.Table.Key())
+	}
+	for _, ref := range slices.Concat(c.chapters, previous.Chapters) {
+		named = append(named, ref.Chapter.Key(), ref.Views.Key())
 	}
 	for _, s := range c.snapshots {
 		for _, ref := range s.sections {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 
 	"coldstream"
@@ -57,7 +58,7 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 
 func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	catalog, err := ver.vault.openCatalog(ctx, catalogOptions{
-		reader: true, chain: true, visit: ver.visit, restart: ver.restart, topics: func(string) bool { return true },
+		reader: true, snapshots: true, chain: true, visit: ver.visit, restart: ver.restart, topics: func(string) bool { return true },
 	})
 	if err != nil {
 		return nil, err
@@ -65,6 +66,7 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	ver.add(catalog.Damage()...)
 	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
 	ver.settlePacks()
+	ver.checkListed(catalog)
 	ver.checkViews(catalog)
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err
@@ -188,29 +190,45 @@ func (ver *verifier) checked(sizeBytes int64) {
 
 func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error {
 	seen := map[section]bool{}
+	sections := catalog.lostSections
 	for i := range catalog.snapshots {
-		for _, ref := range catalog.snapshots[i].sections {
-			if ref.Missing != "" || seen[ref] {
-				continue
-			}
-			seen[ref] = true
-			payload, err := ver.vault.loadSection(ctx, ref)
-			if err == nil {
-				if err = (&Metadata{Missing: map[string]string{}}).decode(ref.Name, payload); err != nil {
-					err = damageOf(ref.Table.Key(), err)
-				}
-			}
-			var damage *DamageError
-			switch {
-			case errors.As(err, &damage):
-				ver.add(damage)
-			case err != nil:
-				return err
-			}
-			ver.checked(int64(len(payload)))
+		sections = append(sections, catalog.snapshots[i].sections...)
+	}
+	for _, ref := range sections {
+		if ref.Missing != "" || seen[ref] {
+			continue
 		}
+		seen[ref] = true
+		payload, err := ver.vault.loadSection(ctx, ref)
+		if err == nil {
+			if err = (&Metadata{Missing: map[string]string{}}).decode(ref.Name, payload); err != nil {
+				err = damageOf(ref.Table.Key(), err)
+			}
+		}
+		var damage *DamageError
+		switch {
+		case errors.As(err, &damage):
+			ver.add(damage)
+		case err != nil:
+			return err
+		}
+		ver.checked(int64(len(payload)))
 	}
 	return nil
+}
+
+// checkListed proves that each pack that rows of tables need is in a chapter: what is in
+// none is garbage to the next who turns.
+func (ver *verifier) checkListed(catalog *Catalog) {
+	if slices.ContainsFunc(catalog.damage, func(d *DamageError) bool { return strings.HasPrefix(d.Object, format.TablesPrefix) }) {
+		return // a chapter may be among them
+	}
+	for id, content := range ver.packs {
+		if size, listed := catalog.packs[id]; content.whole == nil && (!listed || size != content.size) {
+			ver.add(&DamageError{Object: format.BaseKey(catalog.epoch), Kind: KindAltered,
+				Cause: fmt.Errorf("none of its chapters lists %s of %d bytes, which rows of its tables need", id.Key(), content.size)})
+		}
+	}
 }
 
 // checkRestores reads what restores have written down.

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -101,6 +100,7 @@ type commitInMaking struct {
 	stored  []format.Pack // the pack, once it is stored
 	facts   *factsBuilder
 	commit  *format.Commit
+	digest  format.Hash // of the commit, once it is stored
 	receipt Receipt
 }
 
@@ -279,8 +279,8 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	if err := c.create(ctx, key, body); err != nil {
 		return err
 	}
-	digest := format.Digest(body)
-	c.receipt.VaultHash = hex.EncodeToString(digest[:])
+	c.digest = format.Digest(body)
+	c.receipt.VaultHash = c.digest.String()
 	// The look: only a commit whose epoch is still the newest is saved.
 	found, err := c.vault.look(ctx, c.catalog.epoch)
 	switch {
@@ -289,5 +289,5 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	case found.newest > c.catalog.epoch:
 		return errTurned
 	}
-	return c.catalog.fold(c.commit, digest)
+	return c.catalog.fold(c.commit, c.digest)
 }

@@ -83,7 +83,7 @@ func runTurns(t *testing.T, config sim.Config) (*sim.Scheduler, error) {
 	return w.sched, w.sched.Failed()
 }
 
-var withTurns = suite{run: runTurns, enough: 40, states: rareInTurns}
+var withTurns = suite{run: runTurns, enough: 120, states: rareInTurns}
 
 // TestTurnSchedules: the vault itself, with turns that take away what is not held, under
 // writers, readers and restores that die, sleep over epochs and have no answers.

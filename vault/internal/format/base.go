@@ -30,25 +30,38 @@ type HeadEpoch struct {
 	After int32 // the epoch that stood directly before it in one reading; -1 if none was seen
 }
 
-// TableRef names the row table of a topic.
+// TableRef names a row table of a topic.
 type TableRef struct {
 	Topic     string
 	Table     TableID
 	SizeBytes int64
 }
 
-// Base is the whole catalog at an epoch's start.
+// ChapterRef names a chapter, and the views of its snapshots.
+type ChapterRef struct {
+	FirstEpoch, LastEpoch uint32 // of its commits
+	Chapter               TableID
+	SizeBytes             int64
+	// Views is zero, and ViewsSizeBytes too, if the chapter has no snapshot.
+	Views          TableID
+	ViewsSizeBytes int64
+}
+
+// Base is the root of the whole catalog at an epoch's start: what writers need, and where
+// the rest is.
 type Base struct {
 	Epoch        uint32
 	TimeMs       int64
-	CreatedMs    int64       // the vault's, so that vault.json is held against something
-	PreviousHash Hash        // the digest of the base before; zero in epoch 0
-	Commits      []CommitRef // the commits it took; sorted, no two equal
+	CreatedMs    int64 // the vault's, so that vault.json is held against something
+	PreviousHash Hash  // the digest of the base before; zero in epoch 0
 	Incarnations []coldstream.Incarnation
 	Streams      []StreamRef
-	Heads        []Head     // sorted by stream, no two equal
-	Snapshots    []Snapshot // sorted by time and ID; views refer to Streams
-	Tables       []TableRef // sorted by topic, no two equal
+	Heads        []Head // sorted by stream, no two equal
+	// Sections are those of the newest snapshots, which new ones may share; sorted, no two
+	// equal.
+	Sections []TableID
+	Chapters []ChapterRef // by epochs, which do not overlap
+	Tables   []TableRef   // sorted by topic and table, no two equal
 	// Removed says that it takes away what the base before, with its commits, held.
 	Removed      bool
 	SignatureKey [keyIDSize]byte // names the keeper's key; zero without a signature
@@ -64,31 +77,22 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 	dst = appendVarint(dst, b.TimeMs)
 	dst = appendVarint(dst, b.CreatedMs)
 	dst = append(dst, b.PreviousHash[:]...)
-	dst = appendCommitRefs(dst, b.Commits)
 	dst = appendStreams(dst, b.Incarnations, b.Streams)
 	dst = binary.AppendUvarint(dst, uint64(len(b.Heads)))
-	for _, h := range b.Heads {
-		dst = binary.AppendUvarint(dst, uint64(h.Stream))
-		dst = binary.AppendUvarint(dst, uint64(h.Scan))
-		dst = binary.AppendUvarint(dst, uint64(h.NextOffset))
-		dst = binary.AppendUvarint(dst, uint64(h.Reach))
-		dst = appendVarint(dst, h.Floor)
-		dst = binary.AppendUvarint(dst, uint64(h.SizeBytes))
-		dst = binary.AppendUvarint(dst, uint64(len(h.Epochs)))
-		for _, e := range h.Epochs {
-			dst = binary.AppendUvarint(dst, uint64(e.Epoch))
-			dst = binary.AppendUvarint(dst, uint64(e.FirstOffset))
-			dst = appendVarint(dst, int64(e.After))
-		}
+	for i := range b.Heads {
+		dst = b.Heads[i].append(dst)
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(b.Snapshots)))
-	for i := range b.Snapshots {
-		dst = b.Snapshots[i].append(dst)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Sections)))
+	for _, id := range b.Sections {
+		dst = appendTableID(dst, id)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(b.Chapters)))
+	for i := range b.Chapters {
+		dst = b.Chapters[i].append(dst)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Tables)))
 	for _, t := range b.Tables {
-		dst = binary.AppendUvarint(appendString(dst, t.Topic), uint64(t.Table.Epoch))
-		dst = append(dst, t.Table.Hash[:]...)
+		dst = appendTableID(appendString(dst, t.Topic), t.Table)
 		dst = binary.AppendUvarint(dst, uint64(t.SizeBytes))
 	}
 	dst = appendBool(dst, b.Removed)
@@ -106,15 +110,12 @@ func DecodeBase(payload []byte) (*Base, error) {
 	r.magic(baseMagic)
 	b := &Base{Epoch: r.uint32(), TimeMs: r.varint(), CreatedMs: r.varint()}
 	r.into(b.PreviousHash[:])
-	b.Commits = readCommitRefs(r)
 	b.Incarnations, b.Streams = readStreams(r)
 	b.Heads = readList(r, 7, func(r *reader) Head { return readHead(r, len(b.Streams)) })
-	b.Snapshots = readList(r, 13, func(r *reader) Snapshot { return readSnapshot(r, len(b.Streams)) })
+	b.Sections = readList(r, 33, readTableID)
+	b.Chapters = readList(r, 37, readChapterRef)
 	b.Tables = readList(r, 35, func(r *reader) TableRef {
-		t := TableRef{Topic: r.string(), Table: TableID{Epoch: r.uint32()}}
-		r.into(t.Table.Hash[:])
-		t.SizeBytes = r.offset()
-		return t
+		return TableRef{r.string(), readTableID(r), r.offset()}
 	})
 	b.Removed = r.bool()
 	r.into(b.SignatureKey[:])
@@ -131,27 +132,87 @@ func DecodeBase(payload []byte) (*Base, error) {
 // check proves that the parts of a base fit together.
 func (b *Base) check(r *reader) {
 	ordered(r, "heads", b.Heads, func(a, b Head) int { return cmp.Compare(a.Stream, b.Stream) })
-	ordered(r, "snapshots", b.Snapshots, compareSnapshots)
-	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
-	if b.Epoch == 0 && (b.TimeMs != b.CreatedMs || len(b.Commits) > 0 || b.PreviousHash != Hash{} || b.Removed) {
+	ordered(r, "sections", b.Sections, TableID.Compare)
+	ordered(r, "tables", b.Tables, func(a, b TableRef) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), a.Table.Compare(b.Table)) })
+	if b.Epoch == 0 && (b.TimeMs != b.CreatedMs || b.PreviousHash != Hash{} || b.Removed) {
 		r.fail("base of epoch 0 with something before it, or of another time than the vault")
 	}
-	for _, ref := range b.Commits {
-		if ref.ID.Epoch != b.Epoch-1 {
-			r.fail("base of epoch %d that took %s", b.Epoch, ref.ID.Key())
+	for _, id := range b.Sections {
+		b.checkTable(r, "section", id)
+	}
+	for i := range b.Chapters {
+		ref := &b.Chapters[i]
+		b.checkTable(r, "chapter", ref.Chapter)
+		b.checkTable(r, "views", ref.Views)
+		if ref.LastEpoch >= b.Epoch || i > 0 && ref.FirstEpoch <= b.Chapters[i-1].LastEpoch {
+			r.fail("base of epoch %d with a chapter of [%d, %d]", b.Epoch, ref.FirstEpoch, ref.LastEpoch)
 		}
 	}
-	for i := range b.Snapshots {
-		b.Snapshots[i].check(r, b.Epoch)
-	}
 	for _, t := range b.Tables {
-		if t.Table.Epoch > b.Epoch || t.SizeBytes > maxPayload {
-			r.fail("base of epoch %d with the table of %q of epoch %d, %d bytes", b.Epoch, t.Topic, t.Table.Epoch, t.SizeBytes)
+		b.checkTable(r, "table", t.Table)
+		if t.SizeBytes > maxPayload {
+			r.fail("table of topic %q of %d bytes", t.Topic, t.SizeBytes)
 		}
 	}
 	if (len(b.Signature) > 0) != (b.SignatureKey != [keyIDSize]byte{}) {
 		r.fail("a signature and the key that made it go together")
 	}
+}
+
+// checkTable proves that the base can have known an object.
+func (b *Base) checkTable(r *reader, what string, id TableID) {
+	if id.Epoch > b.Epoch {
+		r.fail("base of epoch %d with %s of epoch %d", b.Epoch, what, id.Epoch)
+	}
+}
+
+func (c *ChapterRef) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(c.FirstEpoch))
+	dst = binary.AppendUvarint(dst, uint64(c.LastEpoch))
+	dst = appendTableID(dst, c.Chapter)
+	dst = binary.AppendUvarint(dst, uint64(c.SizeBytes))
+	dst = binary.AppendUvarint(dst, uint64(c.ViewsSizeBytes))
+	if c.ViewsSizeBytes > 0 {
+		dst = appendTableID(dst, c.Views)
+	}
+	return dst
+}
+
+func readChapterRef(r *reader) ChapterRef {
+	c := ChapterRef{FirstEpoch: r.uint32(), LastEpoch: r.uint32(), Chapter: readTableID(r), SizeBytes: r.offset(), ViewsSizeBytes: r.offset()}
+	if c.ViewsSizeBytes > 0 {
+		c.Views = readTableID(r)
+	}
+	if c.FirstEpoch > c.LastEpoch || c.SizeBytes > maxPayload || c.ViewsSizeBytes > maxPayload {
+		r.fail("chapter of epochs [%d, %d], %d and %d bytes", c.FirstEpoch, c.LastEpoch, c.SizeBytes, c.ViewsSizeBytes)
+	}
+	return c
+}
+
+func appendTableID(dst []byte, id TableID) []byte {
+	return append(binary.AppendUvarint(dst, uint64(id.Epoch)), id.Hash[:]...)
+}
+
+func readTableID(r *reader) TableID {
+	id := TableID{Epoch: r.uint32()}
+	r.into(id.Hash[:])
+	return id
+}
+
+func (h *Head) append(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(h.Stream))
+	dst = binary.AppendUvarint(dst, uint64(h.Scan))
+	dst = binary.AppendUvarint(dst, uint64(h.NextOffset))
+	dst = binary.AppendUvarint(dst, uint64(h.Reach))
+	dst = appendVarint(dst, h.Floor)
+	dst = binary.AppendUvarint(dst, uint64(h.SizeBytes))
+	dst = binary.AppendUvarint(dst, uint64(len(h.Epochs)))
+	for _, e := range h.Epochs {
+		dst = binary.AppendUvarint(dst, uint64(e.Epoch))
+		dst = binary.AppendUvarint(dst, uint64(e.FirstOffset))
+		dst = appendVarint(dst, int64(e.After))
+	}
+	return dst
 }
 
 func readHead(r *reader, streams int) Head {

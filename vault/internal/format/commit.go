@@ -168,20 +168,12 @@ func (s *Snapshot) append(dst []byte) []byte {
 	dst = appendVarint(dst, s.TimeMs)
 	dst = appendString(dst, s.ClusterID)
 	dst = binary.AppendUvarint(dst, uint64(s.SizeBytes))
-	dst = binary.AppendUvarint(dst, uint64(len(s.Views)))
-	for _, v := range s.Views {
-		dst = binary.AppendUvarint(dst, uint64(v.Stream))
-		dst = binary.AppendUvarint(dst, uint64(v.Scan))
-		dst = binary.AppendUvarint(dst, uint64(v.LogStartOffset))
-		dst = binary.AppendUvarint(dst, uint64(v.NextOffset-v.LogStartOffset))
-		dst = appendVarint(dst, int64(v.LastEpoch))
-	}
+	dst = appendViews(dst, s.Views)
 	dst = binary.AppendUvarint(dst, uint64(len(s.Sections)))
 	for _, ref := range s.Sections {
 		dst = appendString(appendString(dst, ref.Name), ref.Missing)
 		if ref.Missing == "" {
-			dst = binary.AppendUvarint(dst, uint64(ref.Table.Epoch))
-			dst = append(dst, ref.Table.Hash[:]...)
+			dst = appendTableID(dst, ref.Table)
 			dst = binary.AppendUvarint(dst, uint64(ref.SizeBytes))
 		}
 	}
@@ -192,9 +184,8 @@ func readSnapshot(r *reader, streams int) Snapshot {
 	var s Snapshot
 	r.into(s.ID[:])
 	s.TimeMs, s.ClusterID, s.SizeBytes = r.varint(), r.string(), r.offset()
-	s.Views = readList(r, 5, func(r *reader) View { return readView(r, streams) })
+	s.Views = readViews(r, streams)
 	s.Sections = readList(r, 2, readSectionRef)
-	ordered(r, "views", s.Views, func(a, b View) int { return cmp.Compare(a.Stream, b.Stream) })
 	ordered(r, "sections", s.Sections, func(a, b SectionRef) int { return cmp.Compare(a.Name, b.Name) })
 	return s
 }
@@ -220,8 +211,7 @@ func readView(r *reader, streams int) View {
 func readSectionRef(r *reader) SectionRef {
 	ref := SectionRef{Name: r.string(), Missing: r.string()}
 	if ref.Missing == "" {
-		ref.Table.Epoch = r.uint32()
-		r.into(ref.Table.Hash[:])
+		ref.Table = readTableID(r)
 		ref.SizeBytes = r.offset()
 	}
 	if ref.Name == "" || ref.SizeBytes > maxPayload {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -60,14 +61,14 @@ func TestPageNumbers(t *testing.T) {
 	p := readPage(t)
 	want := map[string]string{
 		"version": strconv.Itoa(Version), "envelope magic": envelopeMagic, "commit magic": commitMagic, "base magic": baseMagic,
-		"table magic": tableMagic, "pack header magic": packMagic, "description magic": descriptionMagic, "index magic": indexMagic,
+		"table magic": tableMagic, "chapter magic": chapterMagic, "views magic": viewsMagic, "pack header magic": packMagic, "description magic": descriptionMagic, "index magic": indexMagic,
 		"header frame": fmt.Sprintf("0x%X", skippableHeader), "description frame": fmt.Sprintf("0x%X", skippableDescription),
 		"index frame": fmt.Sprintf("0x%X", skippableIndex), "zstd frame": fmt.Sprintf("0x%X", uint32(zstdMagic)),
 		"largest payload": strconv.Itoa(maxPayload), "largest object": strconv.Itoa(1 << 30),
 		"largest frame": strconv.Itoa(maxFrame), "largest zstd block": strconv.Itoa(maxBlock),
-		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5",
+		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5", "chapter": "6", "views": "7",
 	}
-	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore} {
+	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore, "chapter": KindChapter, "views": KindViews} {
 		if want[name] != strconv.Itoa(int(kind)) {
 			t.Errorf("kind %s is %d", name, kind)
 		}
@@ -219,7 +220,8 @@ func TestPageStructures(t *testing.T) {
 		b               []byte
 	}{
 		{"commit-full.bin", "commit", nil}, {"commit-empty.bin", "commit", nil}, {"commit-empty-rows.bin", "commit", nil},
-		{"base-full.bin", "base", nil}, {"base-of-epoch-0.bin", "base", nil}, {"table-full.bin", "table", nil}, {"table-empty.bin", "table", nil},
+		{"base-full.bin", "base", nil}, {"base-of-epoch-0.bin", "base", nil}, {"chapter-full.bin", "chapter", nil}, {"chapter-empty.bin", "chapter", nil}, {"views-full.bin", "views", nil}, {"views-empty.bin", "views", nil},
+		{"table-full.bin", "table", nil}, {"table-empty.bin", "table", nil},
 		{"packheader-plain.bin", "pack header", readVector(t, "packheader-plain.bin")[8:]},
 		{"description-two-blocks.bin", "description", readVector(t, "description-two-blocks.bin")[8:]},
 		{"packindex-two-frames.bin", "pack index", index[8 : len(index)-36]},
@@ -241,7 +243,7 @@ func TestPageStructures(t *testing.T) {
 		}
 		read[c.file] = r.out
 	}
-	all := strings.Join(append(read["commit-full.bin"], read["base-full.bin"]...), "\n") + "\n"
+	all := strings.Join(slices.Concat(read["commit-full.bin"], read["base-full.bin"], read["chapter-full.bin"], read["views-full.bin"]), "\n") + "\n"
 	for _, want := range []string{
 		"/seq = 1", fmt.Sprintf("/time = %d", testTime), "/facts/incarnations/1/topic = payments", "/facts/incarnations/1/number = 3",
 		"/facts/streams/2/partition = 2147483647", "/facts/packs/0/size = 1234", "/facts/packs/0/frames/1/frame/decoded length = 61",
@@ -250,7 +252,8 @@ func TestPageStructures(t *testing.T) {
 		"/facts/rows/0/transactions/1/first offset = 160", "/facts/rows/0/transactions/0/producer epoch = 2", "/facts/rows/1/length = 0",
 		"/facts/gaps/1/cause = 2", "/snapshot/views/1/last epoch = -1", "/snapshot/sections/0/size = 321",
 		"/snapshot/sections/1/missing = the coordinator did not answer", "/heads/0/floor = 95", "/heads/0/reach = 260", "/heads/0/leader epochs/2/after = 0", "/snapshot/size = 4061", "/heads/0/size = 4000",
-		"/tables/1/topic = payments", "/removed = 1", "/signature key = 0102030405060708", "/signature = a keeper's signature",
+		"/tables/1/topic = payments", "/sections/0/epoch = 2", "/chapters/0/last epoch = 4", "/chapters/0/views size = 9000", "/chapters/1/views size = 0",
+		"/packs/1/size = 1099511627776", "/snapshots/1/sections/1/name = groups", "/snapshots/0/views/1/last epoch = -1", "/commits/1/seq = 4294967295", "/removed = 1", "/signature key = 0102030405060708", "/signature = a keeper's signature",
 	} {
 		if !strings.Contains(all, want+"\n") {
 			t.Errorf("read by the page there is no %q in\n%s", want, all)

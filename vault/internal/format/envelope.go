@@ -20,6 +20,10 @@ const (
 	KindTable   Kind = 3
 	KindSection Kind = 4
 	KindRestore Kind = 5
+	KindChapter Kind = 6
+	KindViews   Kind = 7
+
+	newestKind = KindViews
 )
 
 const (
@@ -117,7 +121,7 @@ func Open(object []byte, want Expect) ([]byte, error) {
 		return nil, r.err
 	}
 	switch {
-	case kind > KindRestore:
+	case kind > newestKind:
 		return nil, unsupportedf("object of kind %d", kind)
 	case sealing != sealingNone:
 		return nil, unsupportedf("object sealed with method %d to key %x", sealing, keyID)

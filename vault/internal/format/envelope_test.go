@@ -120,7 +120,7 @@ func TestEnvelopeRejections(t *testing.T) {
 		{"later version", set(4, 2), unsupported, "version 2"},
 		{"kind 0", set(atKind, 0), corrupt, "kind 0"},
 		{"another kind", set(atKind, byte(KindBase)), corrupt, "kind 2, not 1"},
-		{"later kind", set(atKind, 6), unsupported, "kind 6"},
+		{"later kind", set(atKind, byte(newestKind)+1), unsupported, "object of kind"},
 		{"sealed", set(atSealing, 1), unsupported, "sealed with method 1"},
 		{"later compression", set(atCompression, 2), unsupported, "compressed with method 2"},
 		{"key without sealing", set(atKeyID, 9), corrupt, "to key 0900000000000000"},

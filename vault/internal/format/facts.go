@@ -267,11 +267,20 @@ func (r *reader) partition() int32 {
 	return int32(v)
 }
 
+func (id PackID) append(dst []byte) []byte {
+	dst = append(binary.AppendUvarint(dst, uint64(id.Epoch)), id.Writer[:]...)
+	return binary.AppendUvarint(dst, uint64(id.Number))
+}
+
+func readPackID(r *reader) PackID {
+	id := PackID{Epoch: r.uint32()}
+	r.into(id.Writer[:])
+	id.Number = r.uint32()
+	return id
+}
+
 func (p *Pack) append(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(p.ID.Epoch))
-	dst = append(dst, p.ID.Writer[:]...)
-	dst = binary.AppendUvarint(dst, uint64(p.ID.Number))
-	dst = binary.AppendUvarint(dst, uint64(p.SizeBytes))
+	dst = binary.AppendUvarint(p.ID.append(dst), uint64(p.SizeBytes))
 	dst = append(dst, p.KeyID[:]...)
 	dst = binary.AppendUvarint(dst, uint64(len(p.Frames)))
 	for _, f := range p.Frames {
@@ -305,11 +314,7 @@ func readFrame(r *reader) Frame {
 }
 
 func readPack(r *reader) Pack {
-	var p Pack
-	p.ID.Epoch = r.uint32()
-	r.into(p.ID.Writer[:])
-	p.ID.Number = r.uint32()
-	p.SizeBytes = r.offset()
+	p := Pack{ID: readPackID(r), SizeBytes: r.offset()}
 	r.into(p.KeyID[:])
 	p.Frames = readList(r, 19, func(r *reader) Frame {
 		skipped := r.offset()

@@ -60,6 +60,8 @@ func FuzzDecodeVaultInfo(f *testing.F)  { fuzzDecoder(f, "vault", againInfo) }
 func FuzzDecodeCommit(f *testing.F)     { fuzzDecoder(f, "commit", againCommit) }
 func FuzzDecodeTable(f *testing.F)      { fuzzDecoder(f, "table", againTable) }
 func FuzzDecodeBase(f *testing.F)       { fuzzDecoder(f, "base", againBase) }
+func FuzzDecodeChapter(f *testing.F)    { fuzzDecoder(f, "chapter", againChapter) }
+func FuzzDecodeViews(f *testing.F)      { fuzzDecoder(f, "views", againViews) }
 func FuzzDecodePackHeader(f *testing.F) { fuzzDecoder(f, "packheader", againHeader) }
 func FuzzDecodeDescriptor(f *testing.F) { fuzzDecoder(f, "description", againDescriptor) }
 func FuzzDecodeCluster(f *testing.F)    { fuzzDecoder(f, "cluster", againCluster) }

@@ -133,7 +133,7 @@ func ParseCommitKey(key string) (CommitID, error) {
 // CommitsPrefix is where the commits of an epoch are.
 func CommitsPrefix(epoch uint32) string { return fmt.Sprintf("%s%010d/", AllCommits, epoch) }
 
-// TableID names a row table or a metadata section by its content.
+// TableID names a row table, a chapter, its views or a metadata section by its content.
 type TableID struct {
 	Epoch uint32
 	Hash  Hash // of the payload
@@ -141,6 +141,11 @@ type TableID struct {
 
 // Key is the object's key.
 func (id TableID) Key() string { return fmt.Sprintf("%s%010d/%s", TablesPrefix, id.Epoch, id.Hash) }
+
+// Compare orders as keys do.
+func (id TableID) Compare(other TableID) int {
+	return cmp.Or(cmp.Compare(id.Epoch, other.Epoch), bytes.Compare(id.Hash[:], other.Hash[:]))
+}
 
 // ParseTableKey reads what [TableID.Key] writes.
 func ParseTableKey(key string) (TableID, error) {

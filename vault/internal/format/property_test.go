@@ -183,12 +183,52 @@ func (m maker) commits(epoch uint32) []CommitRef {
 		func(a, b CommitRef) int { return a.ID.Compare(b.ID) })
 }
 
+func (m maker) table(epoch uint32) TableID {
+	return TableID{uint32(m.number(int64(epoch) + 1)), m.hash()}
+}
+
+// chapters are of some of the epochs before.
+func (m maker) chapters(epoch uint32) []ChapterRef {
+	var out []ChapterRef
+	for first := uint32(0); first < epoch && len(out) < 3; {
+		ref := ChapterRef{FirstEpoch: first + uint32(m.number(int64(epoch-first))), Chapter: m.table(epoch), SizeBytes: m.number(maxPayload + 1)}
+		ref.LastEpoch = ref.FirstEpoch + uint32(m.number(int64(epoch-ref.FirstEpoch)))
+		if m.IntN(2) == 0 {
+			ref.Views, ref.ViewsSizeBytes = m.table(epoch), 1+m.number(maxPayload)
+		}
+		out, first = append(out, ref), ref.LastEpoch+1
+	}
+	return out
+}
+
+func (m maker) chapter() *Chapter {
+	c := &Chapter{FirstEpoch: uint32(m.number(1 << 32))}
+	c.LastEpoch = c.FirstEpoch + uint32(m.number(1<<32-int64(c.FirstEpoch)))
+	c.Commits = m.commits(c.LastEpoch)
+	c.Packs = list(m, 3, func() PackSize {
+		return PackSize{PackID{c.FirstEpoch, m.writer(), m.Uint32()}, m.number(math.MaxInt64)}
+	},
+		func(a, b PackSize) int { return a.ID.Compare(b.ID) })
+	c.Snapshots = list(m, 3, func() Snapshot { return m.snapshot(c.LastEpoch, 0) }, compareSnapshots)
+	return c
+}
+
+func (m maker) views() *Views {
+	v := &Views{}
+	v.Incarnations, v.Streams = m.streams()
+	for range m.IntN(4) {
+		s := m.snapshot(0, len(v.Streams))
+		v.Snapshots = append(v.Snapshots, SnapshotViews{s.ID, s.Views})
+	}
+	return v
+}
+
 func (m maker) base() *Base {
 	b := &Base{Epoch: uint32(m.number(math.MaxUint32 + 1)), TimeMs: m.time()}
 	b.CreatedMs = b.TimeMs
 	if b.Epoch > 0 {
 		b.CreatedMs = m.time()
-		b.PreviousHash, b.Removed, b.Commits = m.hash(), m.IntN(2) == 0, m.commits(b.Epoch-1)
+		b.PreviousHash, b.Removed = m.hash(), m.IntN(2) == 0
 	}
 	b.Incarnations, b.Streams = m.streams()
 	for i := range b.Streams {
@@ -202,10 +242,11 @@ func (m maker) base() *Base {
 		}
 		b.Heads = append(b.Heads, h)
 	}
-	b.Snapshots = list(m, 3, func() Snapshot { return m.snapshot(b.Epoch, len(b.Streams)) }, compareSnapshots)
+	b.Sections = list(m, 3, func() TableID { return m.table(b.Epoch) }, TableID.Compare)
+	b.Chapters = m.chapters(b.Epoch)
 	b.Tables = list(m, 3, func() TableRef {
-		return TableRef{m.text(), TableID{uint32(m.number(int64(b.Epoch) + 1)), m.hash()}, m.number(maxPayload + 1)}
-	}, func(a, b TableRef) int { return cmp.Compare(a.Topic, b.Topic) })
+		return TableRef{m.text(), m.table(b.Epoch), m.number(maxPayload + 1)}
+	}, func(a, b TableRef) int { return cmp.Or(cmp.Compare(a.Topic, b.Topic), a.Table.Compare(b.Table)) })
 	if m.IntN(2) == 0 {
 		b.SignatureKey, b.Signature = [keyIDSize]byte{1}, []byte("s"+m.text())
 	}
@@ -219,6 +260,9 @@ func TestRandomValuesRoundTrip(t *testing.T) {
 		roundTrip(t, commit, commit.Append, DecodeCommit)
 		base := m.base()
 		roundTrip(t, base, base.Append, DecodeBase)
+		chapter, views := m.chapter(), m.views()
+		roundTrip(t, chapter, chapter.Append, DecodeChapter)
+		roundTrip(t, views, views.Append, DecodeViews)
 		table := &Table{m.facts(m.Uint32())}
 		for i := range table.Facts.Packs {
 			p := &table.Facts.Packs[i]
@@ -265,10 +309,18 @@ func TestRandomDamage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		chapter, err := m.chapter().Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		views, err := m.views().Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, c := range []struct {
 			b     []byte
 			again func([]byte) ([]byte, error)
-		}{{commit, againCommit}, {base, againBase}} {
+		}{{commit, againCommit}, {base, againBase}, {chapter, againChapter}, {views, againViews}} {
 			for range 1 + m.IntN(3) {
 				c.b[m.IntN(len(c.b))] = byte(m.Uint32())
 			}

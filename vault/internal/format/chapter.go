@@ -1,0 +1,147 @@
+package format
+
+import (
+	"cmp"
+	"encoding/binary"
+
+	"coldstream"
+)
+
+const (
+	chapterMagic = "CSCH"
+	viewsMagic   = "CSVW"
+)
+
+// PackSize is a pack that commits of a chapter name.
+type PackSize struct {
+	ID        PackID
+	SizeBytes int64
+}
+
+// Chapter is what bases keep of the commits of one epoch or several that follow each
+// other, rows and heads left out.
+type Chapter struct {
+	FirstEpoch, LastEpoch uint32
+	Commits               []CommitRef // sorted, no two equal
+	Packs                 []PackSize  // sorted by ID, no two equal
+	Snapshots             []Snapshot  // sorted by time and ID; without views
+}
+
+// Append writes the payload of a chapter object. What would be refused by
+// [DecodeChapter] is refused here.
+func (c *Chapter) Append(dst []byte) ([]byte, error) {
+	start := len(dst)
+	dst = append(append(dst, chapterMagic...), Version)
+	dst = binary.AppendUvarint(dst, uint64(c.FirstEpoch))
+	dst = binary.AppendUvarint(dst, uint64(c.LastEpoch))
+	dst = appendCommitRefs(dst, c.Commits)
+	dst = binary.AppendUvarint(dst, uint64(len(c.Packs)))
+	for _, p := range c.Packs {
+		dst = binary.AppendUvarint(p.ID.append(dst), uint64(p.SizeBytes))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(c.Snapshots)))
+	for i := range c.Snapshots {
+		dst = c.Snapshots[i].append(dst)
+	}
+	if _, err := DecodeChapter(dst[start:]); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// DecodeChapter reads the payload of a chapter object.
+func DecodeChapter(payload []byte) (*Chapter, error) {
+	r := &reader{b: payload}
+	r.magic(chapterMagic)
+	c := &Chapter{FirstEpoch: r.uint32(), LastEpoch: r.uint32()}
+	c.Commits = readCommitRefs(r)
+	c.Packs = readList(r, 15, func(r *reader) PackSize { return PackSize{readPackID(r), r.offset()} })
+	c.Snapshots = readList(r, 13, func(r *reader) Snapshot { return readSnapshot(r, 0) })
+	ordered(r, "packs", c.Packs, func(a, b PackSize) int { return a.ID.Compare(b.ID) })
+	ordered(r, "snapshots", c.Snapshots, compareSnapshots)
+	if c.FirstEpoch > c.LastEpoch {
+		r.fail("chapter of epochs [%d, %d]", c.FirstEpoch, c.LastEpoch)
+	}
+	for _, ref := range c.Commits {
+		if ref.ID.Epoch < c.FirstEpoch || ref.ID.Epoch > c.LastEpoch {
+			r.fail("chapter of epochs [%d, %d] with %s", c.FirstEpoch, c.LastEpoch, ref.ID.Key())
+		}
+	}
+	for i := range c.Packs {
+		if c.Packs[i].ID.Epoch > c.LastEpoch {
+			r.fail("chapter of epochs [%d, %d] with %s", c.FirstEpoch, c.LastEpoch, c.Packs[i].ID.Key())
+		}
+	}
+	for i := range c.Snapshots {
+		c.Snapshots[i].check(r, c.LastEpoch)
+	}
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Views are what the snapshots of a chapter show, in their order.
+type Views struct {
+	Incarnations []coldstream.Incarnation
+	Streams      []StreamRef
+	Snapshots    []SnapshotViews
+}
+
+// SnapshotViews are the views of one snapshot.
+type SnapshotViews struct {
+	ID    SnapshotID
+	Views []View // sorted by stream, no two equal
+}
+
+// Append writes the payload of a views object. What would be refused by [DecodeViews] is
+// refused here.
+func (v *Views) Append(dst []byte) ([]byte, error) {
+	start := len(dst)
+	dst = append(append(dst, viewsMagic...), Version)
+	dst = appendStreams(dst, v.Incarnations, v.Streams)
+	dst = binary.AppendUvarint(dst, uint64(len(v.Snapshots)))
+	for i := range v.Snapshots {
+		dst = appendViews(append(dst, v.Snapshots[i].ID[:]...), v.Snapshots[i].Views)
+	}
+	if _, err := DecodeViews(dst[start:]); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// DecodeViews reads the payload of a views object.
+func DecodeViews(payload []byte) (*Views, error) {
+	r := &reader{b: payload}
+	r.magic(viewsMagic)
+	v := &Views{}
+	v.Incarnations, v.Streams = readStreams(r)
+	v.Snapshots = readList(r, 9, func(r *reader) SnapshotViews {
+		var s SnapshotViews
+		r.into(s.ID[:])
+		s.Views = readViews(r, len(v.Streams))
+		return s
+	})
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func appendViews(dst []byte, views []View) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(views)))
+	for _, v := range views {
+		dst = binary.AppendUvarint(dst, uint64(v.Stream))
+		dst = binary.AppendUvarint(dst, uint64(v.Scan))
+		dst = binary.AppendUvarint(dst, uint64(v.LogStartOffset))
+		dst = binary.AppendUvarint(dst, uint64(v.NextOffset-v.LogStartOffset))
+		dst = appendVarint(dst, int64(v.LastEpoch))
+	}
+	return dst
+}
+
+func readViews(r *reader, streams int) []View {
+	views := readList(r, 5, func(r *reader) View { return readView(r, streams) })
+	ordered(r, "views", views, func(a, b View) int { return cmp.Compare(a.Stream, b.Stream) })
+	return views
+}
