@@ -24,7 +24,8 @@ type Options struct {
 	// of packs; one pack may be in the making beside it. 32 MiB by default.
 	BufferBytes int
 	// TurnAfter is how many commits an epoch of the vault may have before a run that ends
-	// turns it, so that it stays quick to open; [vault.TurnAfter] by default.
+	// turns it, so that it stays quick to open; [vault.TurnAfter] by default. One with
+	// [vault.TurnAfterBytes] of commits is turned whatever their number.
 	TurnAfter int
 	// Now is the clock.
 	Now func() time.Time
@@ -86,7 +87,7 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	r.plan = plan
 	plan.describe(r.result)
 	err = r.execute(ctx)
-	if err == nil && plan.writer.EpochCommits() >= r.opts.TurnAfter {
+	if err == nil && (plan.writer.EpochCommits() >= r.opts.TurnAfter || plan.writer.EpochBytes() >= vault.TurnAfterBytes) {
 		r.turn(ctx, v)
 	}
 	return r.result, err

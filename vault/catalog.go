@@ -28,9 +28,11 @@ type Catalog struct {
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot
 	packs       map[format.PackID]int64 // that chapters list, with their sizes
+	digests     map[format.Hash]bool    // of the commits that chapters list
 	// lostSections are those of snapshots whose views cannot be read.
 	lostSections []section
 	commits      map[format.CommitID]*commitState
+	commitBytes  int64            // stored, of all commits
 	waiting      []*format.Commit // read, but they do not join
 	damage       []*DamageError
 

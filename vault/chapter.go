@@ -205,6 +205,9 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	for _, p := range chapter.Packs {
 		c.packs[p.ID] = p.SizeBytes
 	}
+	for _, commit := range chapter.Commits {
+		c.digests[commit.Hash] = true
+	}
 	if ref.ViewsSizeBytes == 0 {
 		return nil
 	}

@@ -18,6 +18,7 @@ func (c *Catalog) readCommits(ctx context.Context, v *Vault) error {
 		if err != nil {
 			return fmt.Errorf("list commits: %w", err)
 		}
+		c.commitBytes += entry.SizeBytes
 		id, err := format.ParseCommitKey(entry.Key)
 		if err != nil {
 			c.report(entry.Key, KindUnexpected, err)

@@ -19,6 +19,9 @@ var ErrReleased = errors.New("offsets of the snapshot were released")
 // reads each of them, until somebody turns.
 func (w *Writer) EpochCommits() int { return len(w.catalog.commits) }
 
+// EpochBytes is the stored size of these commits.
+func (w *Writer) EpochBytes() int64 { return w.catalog.commitBytes }
+
 // reopen is what follows a commit that found a newer epoch: it counts only if a base took
 // it. Otherwise all of it is to be stored again.
 func (c *commitInMaking) reopen(ctx context.Context) (saved bool, err error) {

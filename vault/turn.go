@@ -10,8 +10,12 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// TurnAfter is how many commits make an epoch long enough to turn.
-const TurnAfter = 1000
+// How many commits, or how many bytes of them, make an epoch long enough to turn. Whoever
+// opens the vault reads them all.
+const (
+	TurnAfter      = 1000
+	TurnAfterBytes = 8 << 20
+)
 
 // TurnOptions say what a turn takes away; the zero value takes nothing away.
 type TurnOptions struct {

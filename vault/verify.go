@@ -18,7 +18,10 @@ import (
 type VerifyOptions struct {
 	// Deep reads and checks every byte of every pack. Without it packs are only looked
 	// for, and their sizes compared; all metadata is read and hashed in both.
-	Deep     bool
+	Deep bool
+	// Expect is a vault hash that was printed earlier: the state that it stands for must
+	// still be there. nil expects nothing.
+	Expect   *[32]byte
 	Observer coldstream.Observer
 }
 
@@ -67,6 +70,7 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
 	ver.settlePacks()
 	ver.checkListed(catalog)
+	ver.checkExpected(catalog)
 	ver.checkViews(catalog)
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err

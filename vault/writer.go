@@ -289,5 +289,6 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	case found.newest > c.catalog.epoch:
 		return errTurned
 	}
+	c.catalog.commitBytes += int64(len(body))
 	return c.catalog.fold(c.commit, c.digest)
 }

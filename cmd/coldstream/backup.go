@@ -229,6 +229,7 @@ func (r *backupOutcome) lines() []string {
 		fmt.Sprintf("%s in %s", saved, formatDuration(r.took)),
 		fmt.Sprintf("stored %s in %s", formatBytes(r.BytesStored), plural(r.ObjectsStored, "object")),
 		"snapshot " + r.Snapshot.String(),
+		"vault hash " + r.VaultHash,
 	}
 }
 

@@ -111,3 +111,28 @@ func TestARestoreThatWasCutOffIsNotTakenForATopic(t *testing.T) {
 		command(t, nil, args...).must(t, exitFailed).says(t, "topic half has the configs of a restore that has not ended", "delete topic half and restore it again")
 	}
 }
+
+func TestExpectedHashes(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"})
+	vault := newVault(t)
+	var hashes [2]string
+	for i := range hashes {
+		var n backupNumbers
+		command(t, nil, "backup", "-b", at, "--vault", vault, "-o", "json").must(t, exitDone).into(t, &n)
+		hashes[i] = n.VaultHash
+	}
+	for _, hash := range hashes {
+		command(t, nil, "verify", "--vault", vault, "--expect", hash).must(t, exitDone)
+	}
+	commits, err := filepath.Glob(filepath.Join(vault, "commits/*/*/*"))
+	if err != nil || len(commits) != 2 {
+		t.Fatalf("commits %v, %v", commits, err)
+	}
+	if err := os.Remove(commits[1]); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, "verify", "--deep", "--vault", vault).must(t, exitDone) // nothing in the vault tells
+	command(t, nil, "verify", "--vault", vault, "--expect", hashes[1]).must(t, exitDamage)
+	command(t, nil, "verify", "--vault", vault, "--expect", hashes[0]).must(t, exitDone)
+	command(t, nil, "verify", "--vault", vault, "--expect", hashes[0][1:]).must(t, exitUsage).says(t, "--expect", "64 hex digits")
+}

@@ -13,6 +13,7 @@ type verifyOptions struct {
 	global *globalOptions
 	vault  vaultOptions
 	deep   bool
+	expect string
 }
 
 func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
@@ -24,6 +25,10 @@ func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
 metadata is what was stored, and that the offsets of each partition join. With --deep every byte
 of every pack is read and checked as well.
 
+With --expect HASH the vault is held against a "vault hash" that a backup printed: the state of
+then must still be in it. So also a newest commit shows that somebody took away. Keep the hash
+where those who can write to the vault cannot.
+
 Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 		Example: "  coldstream verify --vault /srv/kafka-vault --deep",
 		Args:    noArgs,
@@ -31,6 +36,7 @@ Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 	}
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
+	cmd.Flags().StringVar(&o.expect, "expect", "", "`HASH`: a vault hash that a backup printed; its state must still be there")
 	return cmd
 }
 
@@ -51,12 +57,20 @@ type problemDocument struct {
 }
 
 func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
+	p := newProgress(e, o.global)
+	opts := vault.VerifyOptions{Deep: o.deep, Observer: p}
+	if o.expect != "" {
+		hash, err := vault.ParseVaultHash(o.expect)
+		if err != nil {
+			return usagef("it is in the output of a backup: \"vault hash\", or vault_hash with -o json", fmt.Errorf("--expect: %w", err))
+		}
+		opts.Expect = &hash
+	}
 	v, err := o.vault.open(ctx)
 	if err != nil {
 		return err
 	}
-	p := newProgress(e, o.global)
-	report, err := v.Verify(ctx, vault.VerifyOptions{Deep: o.deep, Observer: p})
+	report, err := v.Verify(ctx, opts)
 	p.finish()
 	if err != nil {
 		return err
