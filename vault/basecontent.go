@@ -213,7 +213,7 @@ func (m *baseMaker) openChapters(ctx context.Context) ([]*chapterInMaking, error
 // stay as they are, and what is new, merged with those before it as they grow.
 func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaking) error {
 	fresh := chapters[len(chapters)-1]
-	before := chapters[:len(chapters)-1]
+	before := slices.Clip(chapters[:len(chapters)-1])
 	if m.order.removal == nil {
 		for _, ref := range m.catalog.chapters {
 			before = append(before, &chapterInMaking{ref: ref})

@@ -221,7 +221,7 @@ func (c *Catalog) take(commit *format.Commit) error {
 	return nil
 }
 
-// joined returns the heads as a commit would leave them. It is false if a row or gap of
+// joined returns the heads that a commit would change, as it would leave them. It is false if a row or gap of
 // the commit lies past a head, or its snapshot's view past what is there.
 func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	facts := &commit.Facts
@@ -252,7 +252,10 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	}
 	if commit.Snapshot != nil {
 		for _, view := range commit.Snapshot.Views {
-			h := head(view.Stream)
+			h, ok := touched[view.Stream]
+			if !ok {
+				h = c.heads[facts.StreamAt(view.Stream)] // only looked at: there are many
+			}
 			if !h.covers(view) && (!proven || !h.reaches(view)) {
 				return nil, false
 			}

@@ -152,7 +152,11 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 	}
 	if snapshot != nil {
 		for _, view := range c.commit.Snapshot.Views {
-			c.commit.Snapshot.SizeBytes += heads[view.Stream].bytes
+			h, changed := heads[view.Stream]
+			if !changed {
+				h = c.catalog.heads[c.commit.Facts.StreamAt(view.Stream)]
+			}
+			c.commit.Snapshot.SizeBytes += h.bytes
 		}
 		if err := c.storeSections(ctx, &snapshot.Metadata); err != nil {
 			return err
