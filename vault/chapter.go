@@ -40,6 +40,8 @@ func (c *chapter) encode() (payload, views []byte, err error) {
 	}
 	slices.SortFunc(out.Packs, func(a, b format.PackSize) int { return a.ID.Compare(b.ID) })
 	sortSnapshots(c.snapshots)
+	// A writer that could not read that its commit was taken stored the snapshot again.
+	c.snapshots = slices.CompactFunc(c.snapshots, func(a, b Snapshot) bool { return a.ID == b.ID })
 	for i := range c.snapshots {
 		s := &c.snapshots[i]
 		out.Snapshots = append(out.Snapshots, format.Snapshot{

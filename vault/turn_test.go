@@ -240,3 +240,23 @@ func TestTurnIsRefusedOnDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestChapterHoldsASnapshotOnce: a writer that could not read whether a base took its
+// commit stored the snapshot again, and then their chapters are merged.
+func TestChapterHoldsASnapshotOnce(t *testing.T) {
+	s := Snapshot{ID: SnapshotID{1}, Time: testTime, Views: []View{{Stream: stream("orders", 0), NextOffset: 3, LastEpoch: -1}}}
+	earlier, later := &chapter{snapshots: []Snapshot{s}}, &chapter{firstEpoch: 1, lastEpoch: 1, snapshots: []Snapshot{s}, packs: map[format.PackID]int64{}}
+	later.join(earlier)
+	payload, views, err := later.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := format.DecodeChapter(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := format.DecodeViews(views)
+	if err != nil || len(c.Snapshots) != 1 || len(v.Snapshots) != 1 {
+		t.Errorf("%d snapshots, %d views, %v", len(c.Snapshots), len(v.Snapshots), err)
+	}
+}
