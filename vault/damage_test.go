@@ -73,6 +73,7 @@ func (s *spoiled) Create(context.Context, string, []byte) error {
 // sound is a small vault with a bit of everything, and what is known of it.
 type sound struct {
 	store     blob.Store
+	was       []blob.Store // before each commit, and after the turn
 	keys      []string
 	snapshots []Snapshot
 	log       map[coldstream.Stream]map[int64][]byte // batches by epoch and offset
@@ -121,8 +122,10 @@ func newSound(t *testing.T, turnAt int) *sound {
 	}
 	s := &sound{store: k.store, log: map[coldstream.Stream]map[int64][]byte{}, held: map[string]map[coldstream.Stream][][2]int64{}, sections: map[string]bool{}}
 	for i, c := range changes {
+		s.was = append(s.was, copyStore(t, k.store))
 		if i == turnAt {
 			s.turn(k, changes[:i])
+			s.was = append(s.was, copyStore(t, k.store))
 		}
 		if i == 2 {
 			w = k.writer()
@@ -341,14 +344,27 @@ func TestDamageTruncated(t *testing.T) {
 	for how, s := range sounds(t) {
 		for _, key := range s.keys {
 			b := body(t, s.store, key)
-			for _, n := range []int{0, 1, len(b) / 2, len(b) - 1} {
+			for class, n := range map[string]int{
+				"nothing": 0, "a byte": 1, "the magic number": 4, "version and kind": 8, "half": len(b) / 2, "all but a byte": len(b) - 1,
+				"the header": headerSize(key, b), "half of the header": headerSize(key, b) / 2,
+				"all but the hash": len(b) - 32, "all and half the hash": len(b) - 16,
+			} {
 				if n >= 0 && n < len(b) {
+					how := how + class + " is left: "
 					s.check(t, how+fmt.Sprintf("%s cut to %d bytes", key, n), map[string][]byte{key: append([]byte{}, b[:n]...)})
 				}
 			}
 			s.check(t, how+key+" with a byte more", map[string][]byte{key: append(bytes.Clone(b), 0)})
 		}
 	}
+}
+
+// headerSize is what stands in an object before what it is there for.
+func headerSize(key string, b []byte) int {
+	if id, err := format.ParsePackKey(key); err == nil {
+		return format.PackHeaderSize(format.VaultID{}, id)
+	}
+	return min(len(b), 4+4+8+16+2+len(key))
 }
 
 func TestDamageDeleted(t *testing.T) {
