@@ -16,6 +16,7 @@ import (
 
 	"coldstream"
 	"coldstream/blob"
+	"coldstream/kafka/kafkatest"
 )
 
 func (w *world) object(t *testing.T, prefix string) (string, []byte) {
@@ -278,4 +279,90 @@ func TestResultDocument(t *testing.T) {
 	if err != nil || string(empty) != "[]" {
 		t.Errorf("an empty list is %s (%v), want []", empty, err)
 	}
+}
+
+// Every object of a small vault is deleted, cut off, or has what another of its kind has:
+// what is restored then is what was stored, what is not is told, and what only other
+// objects hold is restored whole.
+func TestRestoreOfADamagedVault(t *testing.T) {
+	w := newWorld(t)
+	topics := []sourceTopic{topicOf("first", []sourceLog{dense(0, 5)}), topicOf("second", []sourceLog{dense(3, 6)}), topicOf("third", []sourceLog{dense(0, 4)})}
+	packOf := map[string]string{}
+	for i := range topics {
+		before := w.keys(t)
+		w.backUp(t, slices.Clone(topics[:i+1]))
+		topics[i].stored = true
+		for _, key := range w.keys(t) {
+			if strings.HasPrefix(key, "packs/") && !slices.Contains(before, key) {
+				packOf[topics[i].Name] = key
+			}
+		}
+	}
+	keys, whole, damaged := w.keys(t), 0, 0
+	for i, key := range keys {
+		_, body := w.object(t, key)
+		for how, now := range map[string][]byte{
+			"deleted": nil, "empty": {}, "half": body[:len(body)/2], "another": w.bodyOf(t, keys[max(0, i-1)]),
+		} {
+			if key == "vault.json" || strings.HasSuffix(key, "/begun") || slices.Equal(now, body) && now != nil {
+				continue // without these there is no vault, or no change
+			}
+			w.overwrite(t, key, now)
+			for _, topic := range topics {
+				records := topic.logs[0].records()
+				name := fmt.Sprintf("%s-%d-%s", topic.Name, i, how)
+				got, told := w.restoreSome(t, topic.Name, name)
+				switch {
+				case len(got) > len(records) || !slices.Equal(texts(got), texts(records[:len(got)])):
+					t.Errorf("%s %s: topic %s: records that were not stored: %v", key, how, topic.Name, texts(got))
+				case len(got) == len(records):
+					whole++
+				case !told:
+					t.Errorf("%s %s: %d of %d records of topic %s, and nobody was told", key, how, len(got), len(records), topic.Name)
+				default:
+					damaged++
+				}
+				if isPack := strings.HasPrefix(key, "packs/"); isPack && (len(got) < len(records)) != (key == packOf[topic.Name]) {
+					t.Errorf("%s %s: %d of %d records of topic %s", key, how, len(got), len(records), topic.Name)
+				}
+			}
+			if now != nil {
+				w.overwrite(t, key, body)
+			} else if err := w.store.Create(t.Context(), key, body); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Logf("%d objects: %d topics whole, %d not", len(keys), whole, damaged)
+	if whole < 20 || damaged < 9 {
+		t.Errorf("%d topics whole and %d not: that is no test", whole, damaged)
+	}
+}
+
+func (w *world) bodyOf(t *testing.T, key string) []byte {
+	t.Helper()
+	_, body := w.object(t, key)
+	return body
+}
+
+// restoreSome restores what can be of a topic, and tells whether anything was said to be
+// missing: by an error, or in the result.
+func (w *world) restoreSome(t *testing.T, topic, name string) (records []kafkatest.Record, told bool) {
+	t.Helper()
+	topics, err := coldstream.ParsePatterns([]string{topic}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := MakePlan(t.Context(), w.vault, w.target, w.request(Request{Topics: topics, Maps: mapsOf(t, topic+"="+name)}))
+	if err != nil {
+		return nil, true
+	}
+	r, err := p.Execute(t.Context())
+	if r == nil || err != nil {
+		return nil, true
+	}
+	if slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.Records > 0 }) {
+		records = w.read(t, name)
+	}
+	return records, r.Damaged()
 }
