@@ -26,7 +26,7 @@ func TestDamageReplayed(t *testing.T) {
 				}
 				if b := body(t, other, key); !bytes.Equal(b, body(t, s.store, key)) {
 					replayed++
-					s.checkReplayed(t, how+fmt.Sprintf("%s of a history that went its own way after commit %d", key, i), key, b)
+					s.checkReplayed(t, how+fmt.Sprintf("%s of a history that went its own way after commit %d", key, i), key, other)
 				}
 			}
 		}
@@ -38,9 +38,16 @@ func TestDamageReplayed(t *testing.T) {
 
 // checkReplayed looks at a vault with an object that is true elsewhere. Which of two that
 // do not fit was exchanged nobody can say: some are named, and what they cost.
-func (s *sound) checkReplayed(t *testing.T, how, key string, now []byte) {
+func (s *sound) checkReplayed(t *testing.T, how, key string, other blob.Store) {
 	t.Helper()
-	v, err := Open(t.Context(), &spoiled{s.store, map[string][]byte{key: now}})
+	store := copyStore(t, s.store)
+	for _, name := range slices.Concat(keys(t, other, format.PacksPrefix), keys(t, other, format.TablesPrefix)) {
+		if !slices.Contains(s.keys, name) { // so that it is not known by what it lacks
+			replace(t, store, name, body(t, other, name))
+		}
+	}
+	replace(t, store, key, body(t, other, key))
+	v, err := Open(t.Context(), store)
 	if err != nil {
 		t.Fatalf("%s: %v", how, err)
 	}
