@@ -20,10 +20,12 @@ type Catalog struct {
 	baseMs   int64 // when the base was made
 	hasBase  bool  // baseHash is known: from the base, or from commits that outlived it
 	lostBase bool  // what the base holds cannot be read
-	tables   []format.TableRef
-	chapters []format.ChapterRef
-	heads    map[coldstream.Stream]*headState
-	sections map[format.Hash]format.TableID
+	// lostEpochs says that there were newer epochs.
+	lostEpochs bool
+	tables     []format.TableRef
+	chapters   []format.ChapterRef
+	heads      map[coldstream.Stream]*headState
+	sections   map[format.Hash]format.TableID
 	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -120,6 +121,9 @@ func TestDamageRolledBack(t *testing.T) {
 				}
 				lost := slices.Collect(maps.Keys(gone))
 				if kind == "epochs" { // and with an epoch its commits
+					if _, err := v.NewWriter(t.Context(), WriterOptions{Now: time.Now}); err == nil {
+						t.Errorf("%s: a writer begins anew in an old epoch", name)
+					}
 					lost = append(lost, keys(t, s.store, format.AllCommits)...)
 				}
 				s.checkRead(t, v, name, blamed(r, lost...))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -82,6 +83,9 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 		if errors.Is(err, errTurned) {
 			continue
 		}
+		if err == nil {
+			err = c.findLostEpochs(ctx, v)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,6 +97,25 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 			return c, nil
 		}
 	}
+}
+
+// findLostEpochs finds commits of epochs that never began: a commit is made only in one
+// that has, so what says so was lost, with the base of that epoch and all since. If one
+// began meanwhile, the look that follows sees it.
+func (c *Catalog) findLostEpochs(ctx context.Context, v *Vault) error {
+	after, last := strings.TrimSuffix(format.CommitsPrefix(c.found.newest+1), "/"), c.found.newest
+	for entry, err := range v.store.List(ctx, format.AllCommits, after) {
+		if err != nil {
+			return fmt.Errorf("list commits: %w", err)
+		}
+		id, err := format.ParseCommitKey(entry.Key)
+		if err != nil || id.Epoch <= last {
+			continue // of what is no commit nothing is known
+		}
+		last, c.lostEpochs = id.Epoch, true
+		c.report(format.BegunKey(last), KindMissing, fmt.Errorf("%s is of this epoch: %w", entry.Key, fs.ErrNotExist))
+	}
+	return nil
 }
 
 // openFound reads the newest epoch. A base that is missing is made first, removing

@@ -39,7 +39,7 @@ func (v *Vault) openWriting(ctx context.Context) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !catalog.hasBase || catalog.lostBase && catalog.epoch > 0 {
+	if !catalog.hasBase || catalog.lostBase && catalog.epoch > 0 || catalog.lostEpochs {
 		// Nothing can be built on a base that nobody knows any more.
 		return nil, fmt.Errorf("open vault for writing: %w", errors.Join(asErrors(catalog.damage)...))
 	}

@@ -72,9 +72,6 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	ver.checkListed(catalog)
 	ver.checkExpected(catalog)
 	ver.checkViews(catalog)
-	if err := ver.checkEpochs(ctx, catalog.found.newest); err != nil {
-		return nil, err
-	}
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err
 	}
@@ -91,26 +88,6 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	}
 	ver.sortProblems()
 	return &catalog.found, nil
-}
-
-// checkEpochs finds commits of epochs that never began: a commit is made only in one that
-// has, so what says so was lost, with the base of that epoch and all since. If one began
-// meanwhile, the look at the end of [Vault.Verify] sees it.
-func (ver *verifier) checkEpochs(ctx context.Context, newest uint32) error {
-	after, last := strings.TrimSuffix(format.CommitsPrefix(newest+1), "/"), newest
-	for entry, err := range ver.vault.store.List(ctx, format.AllCommits, after) {
-		if err != nil {
-			return fmt.Errorf("list commits: %w", err)
-		}
-		id, err := format.ParseCommitKey(entry.Key)
-		if err != nil || id.Epoch <= last {
-			continue // of what is no commit nothing is known
-		}
-		last = id.Epoch
-		ver.add(&DamageError{Object: format.BegunKey(last), Kind: KindMissing,
-			Cause: fmt.Errorf("%s is of this epoch: %w", entry.Key, fs.ErrNotExist)})
-	}
-	return nil
 }
 
 type verifier struct {
