@@ -269,6 +269,10 @@ func TestRefusals(t *testing.T) {
 			denied: []string{"orders-1: denied"}, holds: []string{all[0], all[2]},
 		},
 		{
+			name: "ends that cannot be told", fault: kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "orders", Partitions: []int32{1}, Err: kerr.InvalidRequest},
+			failed: []string{"orders-1: "}, holds: []string{all[0], all[2]},
+		},
+		{
 			name: "the groups", fault: kfake.Fault{Keys: []kmsg.Key{kmsg.ListGroups}, TopLevel: true, Err: kerr.ClusterAuthorizationFailed},
 			denied: []string{"--1: read consumer groups: "}, holds: all,
 		},
