@@ -1,0 +1,170 @@
+package planted
+
+var restoreFaults = []fault{
+	{
+		"aborted-restored", "records of aborted transactions are restored", "restore/transactions.go",
+		[]edit{{"case markers[i].Commit:", "case markers[i].Offset >= 0:"}},
+		"restore", "TestTransactionsAgainstTheModel",
+	},
+	{
+		"undecided-restored", "records of undecided transactions are restored", "restore/transactions.go",
+		[]edit{{"\t\treturn undecided\n", "\t\treturn committed\n"}},
+		"restore", "TestTransactionsAgainstTheModel",
+	},
+	{
+		"hole-to-before", "an offset in a hole is translated to before the next record", "restore/offsetmap.go",
+		[]edit{{"r.Target + max(0, offset-r.Source)", "r.Target + offset - r.Source"}},
+		"restore", "TestOffsetMapAgainstTheModel",
+	},
+	{
+		"end-to-last", "the end is translated to the last record", "restore/offsetmap.go",
+		[]edit{{"return m.next\n", "return m.next - 1\n"}},
+		"restore", "TestOffsetMapAgainstTheModel",
+	},
+	{
+		"translate-off-by-one", "an offset behind a run of records is translated into it", "restore/offsetmap.go",
+		[]edit{{"m.runs[i].Count > offset", "m.runs[i].Count >= offset"}},
+		"restore", "TestOffsetMapAgainstTheModel",
+	},
+	{
+		"groups-before-data", "groups are committed before their records are there", "restore/execute.go",
+		[]edit{{"\tif err := x.write(ctx); err != nil {", "\tx.commitGroups(ctx)\n\tif err := x.write(ctx); err != nil {"}},
+		"restore", "TestPartitionThatFails",
+	},
+	{
+		"configs-not-put-back", "the topic keeps the configs of the restore", "restore/execute.go",
+		[]edit{{"\tx.putBackConfigs(ctx)\n", ""}},
+		"restore", "TestEmptyTargetKeepsItsOwnConfigs",
+	},
+	{
+		"end-not-proven", "records that somebody else wrote behind ours are not noticed", "restore/execute.go",
+		[]edit{{"case log.HighWatermark != progress.next:", "case log.HighWatermark < progress.next:"}},
+		"restore", "TestForeignProducerDuringARestore",
+	},
+	{
+		"filler-stays", "empty records in front of the log's start stay", "restore/execute.go",
+		[]edit{{"part.filler > 0 && progress.next >= start {", "part.filler > 0 && progress.next < start {"}},
+		"restore", "TestRestoreOfADenseTopicIsExact",
+	},
+	{
+		"not-held", "a restore does not hold its snapshot", "restore/execute.go",
+		[]edit{{"\tif err := x.hold(ctx); err != nil {", "\tif err := ctx.Err(); err != nil {"}},
+		"restore", "TestRecordsOfARestore",
+	},
+	{
+		"place-not-proven", "where a broker put a batch is not compared", "restore/lane.go",
+		[]edit{{"} else if err == nil && result.BaseOffset != p.next {", "} else if err == nil && result.BaseOffset < -1 {"}},
+		"restore", "TestForeignProducerDuringARestore",
+	},
+	{
+		"sequence-stays", "all batches of a partition have one sequence number", "restore/lane.go",
+		[]edit{{"p.sequence = recordbatch.NextSequence(p.sequence, o.held.count)", "p.sequence = 0"}},
+		"restore", "TestRestoreOfADenseTopicIsExact",
+	},
+	{
+		"filler-one-short", "one record of filler is missing", "restore/meet.go",
+		[]edit{{"part.exact, part.filler = true, view.LogStartOffset-part.at", "part.exact, part.filler = true, max(0, view.LogStartOffset-part.at-1)"}},
+		"restore", "TestOffsetsDecision",
+	},
+	{
+		"records-overwritten", "a topic that holds records is restored into", "restore/meet.go",
+		[]edit{{"if log.LogStartOffset < log.HighWatermark && !p.req.Append {", "if log.LogStartOffset > log.HighWatermark {"}},
+		"restore", "TestPlanRefuses",
+	},
+	{
+		"changed-target", "a target that grew since the plan is written to", "restore/prepare.go",
+		[]edit{{"case end.HighWatermark != part.at:", "case end.HighWatermark < part.at:"}},
+		"restore", "TestTargetThatChangedSinceThePlan",
+	},
+	{
+		"holes-are-exact", "offsets with holes of compaction count as exact", "restore/dense.go",
+		[]edit{{"case !run.Dense():", "case run.Records < 0:"}},
+		"restore", "TestOffsetsDecision",
+	},
+	{
+		"failed-partition-translated", "a group is committed although a partition of it failed", "restore/groups.go",
+		[]edit{{"\t\tif progress.err != nil {\n\t\t\treturn groupFailed", "\t\tif progress == nil {\n\t\t\treturn groupFailed"}},
+		"restore", "TestPartitionThatFails",
+	},
+}
+
+var kafkaFaults = []fault{
+	{
+		"cut-batch-kept", "the batch that an answer cuts off is handed on", "kafka/fetch_answer.go",
+		[]edit{{"run.bytes = buf[start:end:end]", "run.bytes = buf[start:]"}},
+		"kafka", "TestFetchCutsOffWhatIsNotWanted",
+	},
+	{
+		"stop-off-by-one", "a partition is done one offset before its stop", "kafka/fetch_answer.go",
+		[]edit{{"if p.NextOffset >= p.StopOffset {", "if p.NextOffset >= p.StopOffset-1 {"}},
+		"kafka", "TestFetchReadsEveryPartitionToItsStop",
+	},
+	{
+		"overlap-accepted", "batches that overlap are handed on", "kafka/fetch_answer.go",
+		[]edit{{"batch.BaseOffset() < run.nextOffset {", "batch.BaseOffset() < 0 {"}},
+		"kafka", "TestFetchRefusesBatchesThatOverlap",
+	},
+	{
+		"bad-batch-skipped", "bad bytes are asked for without an end", "kafka/fetch_answer.go",
+		[]edit{{"p.corrupted++; p.corrupted < badAnswers", "p.corrupted < badAnswers"}},
+		"kafka", "TestFetchBelievesBadBatchesAtTheThirdTime",
+	},
+	{
+		"epoch-not-sent", "a fetch does not say which leader epoch it read last", "kafka/fetch_request.go",
+		[]edit{{"= p.leaderEpoch, p.lastEpoch()", "= p.leaderEpoch, -1"}},
+		"kafka", "TestFetchSendsBothEpochs",
+	},
+	{
+		"gap-not-reported", "offsets that the log start has passed are not reported", "kafka/fetch_resolve.go",
+		[]edit{{"return e.sink.Take(ctx, &coldstream.FetchGap{Gap: gap})", "_ = gap\n\treturn nil"}},
+		"kafka", "TestFetchReportsWhatTheLogStartHasPassed",
+	},
+	{
+		"out-of-range-is-gap", "an offset inside the log that is said to be out of range is passed over", "kafka/fetch_resolve.go",
+		[]edit{{"if p.NextOffset < log.LogStartOffset {", "if p.NextOffset <= log.HighWatermark {"}},
+		"kafka", "TestFetchOutOfRangeInsideTheRangeIsNoGap",
+	},
+	{
+		"truncation-past-fork", "after a truncation reading goes on behind the fork", "kafka/fetch_resolve.go",
+		[]edit{{"next = min(next, epoch.FirstOffset)", "next = max(next, epoch.FirstOffset)"}},
+		"kafka", "TestFetchGoesBackToCommonHistory",
+	},
+	{
+		"missing-broker-has-no-groups", "the groups of a broker that does not answer are left out", "kafka/groups.go",
+		[]edit{{"return nil, fmt.Errorf(\"broker %d: %w\", shard.Meta.NodeID, requestError(shard.Err))", "continue"}},
+		"kafka", "TestGroupsNeedsEveryBroker",
+	},
+	{
+		"group-offsets-missing", "a group whose offsets are not answered looks like one without any", "kafka/groups.go",
+		[]edit{{"g.Err = untemporary(err)", "g.Err = nil"}},
+		"kafka", "TestGroupsWhoseOffsetsAreNotAnswered",
+	},
+	{
+		"active-group-overwritten", "the offsets of a group with members are overwritten", "kafka/target_groups.go",
+		[]edit{{"case \"\", \"Empty\", \"Dead\":", "case \"\", \"Empty\", \"Dead\", \"Stable\":"}},
+		"kafka", "TestCommitGroupIntoAnActiveGroupIsRefused",
+	},
+}
+
+var commandFaults = []fault{
+	{
+		"gaps-are-success", "a backup with gaps exits with 0", "cmd/coldstream/backup.go",
+		[]edit{{"return &incomplete{exitIncomplete}", "return nil"}},
+		"cmd/coldstream", "TestABackupWithGapsIsIncomplete",
+	},
+	{
+		"damage-is-success", "a backup over a damaged catalog exits with 0", "cmd/coldstream/backup.go",
+		[]edit{{"return &incomplete{exitDamage}", "return nil"}},
+		"cmd/coldstream", "TestALostCatalogIsDamageAndNoEmptyVault",
+	},
+	{
+		"damaged-vault-is-success", "verify of a damaged vault exits with 0", "cmd/coldstream/verify.go",
+		[]edit{{"return &incomplete{exitDamage}", "return nil"}},
+		"cmd/coldstream", "TestALostCatalogIsDamageAndNoEmptyVault",
+	},
+	{
+		"code-3-is-5", "what is incomplete exits as damaged", "cmd/coldstream/exit.go",
+		[]edit{{"exitIncomplete  = 3", "exitIncomplete  = 5"}},
+		"cmd/coldstream", "TestExitCodesAreThosePromised",
+	},
+}

@@ -1,0 +1,193 @@
+package planted
+
+// Writing: packs, commit, look, acknowledgement; and what a turn takes away.
+var vaultFaults = []fault{
+	{
+		"look-skipped", "a commit is acknowledged without the look for a newer epoch", "vault/writer.go",
+		[]edit{{"case found.newest > c.catalog.epoch:", "case found.newest < c.catalog.epoch:"}},
+		"vault", "TestCommitAcrossTurns",
+	},
+	{
+		"commit-before-data", "the commit is stored before its pack", "vault/writer.go",
+		[]edit{
+			{"\treceipt Receipt\n}", "\treceipt Receipt\n\tlate    func() error\n}"},
+			{"\t\tif err := c.create(ctx, id.Key(), body); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tc.stored", "\t\tc.late = func() error { return c.create(ctx, id.Key(), body) }\n\t\tc.stored"},
+			{"\treturn c.storeCommit(ctx)\n", "\tif err := c.storeCommit(ctx); err != nil || c.late == nil {\n\t\treturn err\n\t}\n\treturn c.late()\n"},
+		},
+		"vault", "TestFailedCommit",
+	},
+	{
+		"gap-not-stored-again", "a commit that is stored again in a newer epoch leaves its gaps out", "vault/writer.go",
+		[]edit{{"\tc.facts = newFactsBuilder(less, c.blocks)", "\tif c.commit != nil {\n\t\tagain := *less\n\t\tagain.Gaps, less = nil, &again\n\t}\n\tc.facts = newFactsBuilder(less, c.blocks)"}},
+		"vault", "TestTurnsInHistories",
+	},
+	{
+		"old-pack-named", "a commit that is stored again names a pack that turns may have deleted", "vault/writer.go",
+		[]edit{{"c.catalog.epoch-c.stored[0].ID.Epoch > 1", "c.catalog.epoch-c.stored[0].ID.Epoch > 9"}},
+		"vault", "TestSleepingWriter",
+	},
+	{
+		"commit-name-twice", "a commit that failed is tried again under its name", "vault/writer.go",
+		[]edit{{"\tc.commits++\n", ""}},
+		"vault", "TestFailedCommit",
+	},
+	{
+		"damaged-section-shared", "a snapshot shares a damaged section with older ones", "vault/writer.go",
+		[]edit{{"if err != nil || damage == nil || damage.Kind", "if true || err != nil || damage == nil || damage.Kind"}},
+		"vault", "TestSharedSectionsAreProven",
+	},
+	{
+		"parents-not-named", "a commit does not name those that it was built on", "vault/fold.go",
+		[]edit{{"if s.read && !s.named {", "if s.read && s.named {"}},
+		"vault", "TestLostCommit",
+	},
+	{
+		"digest-not-compared", "a parent with another content than the one that is named is accepted", "vault/fold.go",
+		[]edit{{"if parent.read && parent.digest != ref.Hash {", "if parent.read && len(ref.Hash) == 0 {"}},
+		"vault", "TestReplacedCommit",
+	},
+	{
+		"taken-always", "a commit that a turn did not take counts as taken", "vault/rewrite.go",
+		[]edit{{"return ref.ID == id && ref.Hash.String() == digest", "return true"}},
+		"vault", "TestCommitAcrossTurns",
+	},
+	{
+		"taken-not-confirmed", "an old base that was made again is believed", "vault/rewrite.go",
+		[]edit{{"if err != nil || found.newest > id.Epoch+2 {", "if err != nil || found.newest < id.Epoch {"}},
+		"vault", "TestImpostorConfirmsNothing",
+	},
+	{
+		"released-off-by-one", "of what ends at the floor something is kept", "vault/rewrite.go",
+		[]edit{{"if p.NextOffset <= floor {", "if p.NextOffset < floor {"}},
+		"vault", "TestReleasedIsLeftOut",
+	},
+	{
+		"released-comes-back", "what was released while a commit was under way comes back", "vault/rewrite.go",
+		[]edit{{"\t\treturn h.floor\n", "\t\treturn -1\n"}},
+		"vault", "TestReleasedIsLeftOut",
+	},
+	{
+		"released-view", "a snapshot is taken of what was released", "vault/rewrite.go",
+		[]edit{{"view.LogStartOffset < h.floor {\n", "view.LogStartOffset < -1 {\n"}},
+		"vault", "TestRemoval",
+	},
+	{
+		"other-content-taken", "an object that is there already counts as ours, whatever is in it", "vault/vault.go",
+		[]edit{{"if !slices.Equal(there, body) {", "if !slices.Equal(there, body) && len(there) == 0 {"}},
+		"vault", "TestCommitOverOthers",
+	},
+	{
+		"base-not-conditional", "who loses the race for a base goes on as its maker", "vault/base.go",
+		[]edit{{"return &m.out, m.store(ctx)", "if err := m.store(ctx); err != nil && !errors.Is(err, fs.ErrExist) {\n\t\treturn nil, err\n\t}\n\treturn &m.out, nil"}},
+		"vault", "TestTurnLosesItsAnswer",
+	},
+	{
+		"garbage-too-young", "commits of the epoch before are deleted", "vault/turn.go",
+		[]edit{{"id.Epoch+1 < g.n", "id.Epoch < g.n"}},
+		"vault", "TestGarbageRules",
+	},
+	{
+		"garbage-by-a-sleeper", "who made a base that was retired since deletes", "vault/turn.go",
+		[]edit{{"if found.newest >= n+2 {", "if found.newest > n+2 {"}},
+		"vault", "TestGarbageOfARetiredBase",
+	},
+	{
+		"hold-not-read", "a snapshot that a restore holds is forgotten", "vault/removal.go",
+		[]edit{{"return !holds[s.ID] && r.forget(&s)", "return (!holds[s.ID] || true) && r.forget(&s)"}},
+		"vault", "TestHolds",
+	},
+	{
+		"hold-after-open", "a restore opens the vault before it writes its hold", "vault/removal.go",
+		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\tc, err := v.openCatalog(ctx, catalogOptions{reader: true})\n", "\tc, err := v.openCatalog(ctx, catalogOptions{reader: true})\n\tif err == nil {\n\t\terr = v.PutRestoreRecord(ctx, id, recordHold, document)\n\t}\n"}},
+		"vault", "TestHoldsAndTurns",
+	},
+	{
+		"row-released-in-part", "a row that reaches over the floor is dropped", "vault/removal.go",
+		[]edit{{"row.NextOffset > floor", "row.FirstOffset > floor"}},
+		"vault", "TestRemoval",
+	},
+}
+
+// Reading: opening, folding, choosing rows, checking bytes.
+var catalogFaults = []fault{
+	{
+		"open-without-look", "an opened catalog is relied on without the look for a newer epoch", "vault/epochs.go",
+		[]edit{{"if now.isStill(found) {", "if now.newest >= found.newest {"}},
+		"vault", "TestTurnedWhileOpening",
+	},
+	{
+		"previous-base-not-proven", "a base does not prove the one before", "vault/epochs.go",
+		[]edit{{"case base != nil && digest != base.PreviousHash:", "case base != nil && len(digest) == 0:"}},
+		"vault", "TestChain",
+	},
+	{
+		"table-not-proven", "a table's content is not compared with its name", "vault/epochs.go",
+		[]edit{{"case format.HashOf(payload) != ref.Table.Hash ||", "case len(ref.Table.Hash) == 0 ||"}},
+		"vault", "TestTableThatIsAnother",
+	},
+	{
+		"join-ignored", "a commit behind a hole is taken in", "vault/fold.go",
+		[]edit{{"case !h.extend(e.extent):\n\t\t\treturn nil, false", "case !h.extend(e.extent):\n\t\t\th.nextOffset = e.nextOffset"}},
+		"vault", "TestLostCommit",
+	},
+	{
+		"view-past-head", "a snapshot that shows more than there is is taken in", "vault/fold.go",
+		[]edit{{"if !h.covers(view) && (!proven || !h.reaches(view)) {", "if h == nil {"}},
+		"vault", "TestCommitRefuses",
+	},
+	{
+		"commit-of-another-base", "a commit that was made for another base is taken in", "vault/fold.go",
+		[]edit{{"if commit.ID != id || commit.BaseHash != c.baseHash {", "if commit.ID != id {"}},
+		"vault", "TestCommitOfAnotherBase",
+	},
+	{
+		"epoch-begins-late", "of two readings the later begin of a leader epoch is kept", "vault/head.go",
+		[]edit{{"min(e.FirstOffset, start.FirstOffset), max(e.after, start.after)", "max(e.FirstOffset, start.FirstOffset), max(e.after, start.after)"}},
+		"vault", "TestCover",
+	},
+	{
+		"head-stays-on-truncation", "a head does not go back where the log lost its end", "vault/head.go",
+		[]edit{{"h.nextOffset = min(h.nextOffset, start.FirstOffset)", "h.nextOffset = max(h.nextOffset, start.FirstOffset)"}},
+		"vault", "TestHeadExtends",
+	},
+	{
+		"hole-of-one-joins", "a row joins over a hole of one offset", "vault/head.go",
+		[]edit{{"if e.firstOffset > h.nextOffset && (", "if e.firstOffset > h.nextOffset+1 && ("}},
+		"vault", "TestHeadExtends",
+	},
+	{
+		"shorter-run", "of rows that overlap the one that ends first is read", "vault/cover.go",
+		[]edit{{"s.segments[0].nextOffset > s.best.nextOffset", "s.segments[0].nextOffset < s.best.nextOffset"}},
+		"vault", "TestCover",
+	},
+	{
+		"fork-mixed-in", "a leader epoch is read beyond the begin of the next one", "vault/cover.go",
+		[]edit{{"return l[i+1].FirstOffset, true", "return math.MaxInt64, true"}},
+		"vault", "TestCover",
+	},
+	{
+		"fork-inside-a-batch", "a batch that reaches into a newer leader epoch is read", "vault/read.go",
+		[]edit{{" || run.forked && batch.NextOffset() > run.NextOffset {", " {"}},
+		"vault", "TestForkInsideABatch",
+	},
+	{
+		"crc-not-checked", "a batch is stored and read without a look at its checksum", "vault/read.go",
+		[]edit{{"\t\terr = batch.Check()", "\t\t_ = batch.Check()"}},
+		"vault", "TestCommitRefuses",
+	},
+	{
+		"description-not-read", "a frame's own description is not compared with the catalog", "vault/frames.go",
+		[]edit{{"if !f.descriptor.Describes(stream, r) {", "if r.Length < 0 {"}},
+		"vault", "TestHostileRows",
+	},
+	{
+		"failure-is-absence", "a store that fails is taken for an object that is missing", "vault/frames.go",
+		[]edit{{"\tcase errors.Is(err, fs.ErrNotExist):\n", "\tcase errors.Is(err, fs.ErrNotExist) || err != nil:\n"}},
+		"vault", "TestAbsenceHasOneName",
+	},
+	{
+		"size-not-compared", "verify does not compare the sizes of packs", "vault/verify.go",
+		[]edit{{"case size != content.size:", "case size < 0:"}},
+		"vault", "TestDamageTruncated",
+	},
+}
