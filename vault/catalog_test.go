@@ -463,20 +463,21 @@ func TestHostileDescription(t *testing.T) {
 func TestAbsenceHasOneName(t *testing.T) {
 	k := newKit(t, mem.New())
 	k.chain(stream("orders", 0), 3)
-	for n := 1; ; n++ {
-		store := &unreadable{Store: k.store, left: n}
-		k.vault.store = store
-		_, errCatalog := k.vault.OpenCatalog(t.Context())
-		if store.left > 0 {
-			break
-		}
-		store.left = n
-		_, errWriter := k.vault.NewWriter(t.Context(), WriterOptions{Now: k.now})
-		store.left = n
-		_, errVerify := k.vault.Verify(t.Context(), VerifyOptions{Deep: true})
-		for i, err := range []error{errCatalog, errWriter, errVerify} {
+	store := k.store
+	for name, call := range map[string]func() error{
+		"catalog": func() error { _, err := k.vault.OpenCatalog(t.Context()); return err },
+		"writer":  func() error { _, err := k.vault.NewWriter(t.Context(), WriterOptions{Now: k.now}); return err },
+		"verify":  func() error { _, err := k.vault.Verify(t.Context(), VerifyOptions{Deep: true}); return err },
+	} {
+		for n := 1; ; n++ {
+			failing := &unreadable{Store: store, left: n}
+			k.vault.store = failing
+			err := call()
+			if failing.left > 0 {
+				break
+			}
 			if !errors.Is(err, fs.ErrPermission) || errors.Is(err, coldstream.ErrCorrupt) {
-				t.Errorf("operation %d, call %d: %v", n, i, err)
+				t.Errorf("%s, operation %d: %v", name, n, err)
 			}
 		}
 	}
