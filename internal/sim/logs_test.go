@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"coldstream"
 	"coldstream/recordbatch"
@@ -21,6 +20,24 @@ type partitionLog struct {
 	epoch    int32
 	starts   []coldstream.EpochStart // of leader epochs
 	ever     map[string]bool         // all batches that there ever were
+	lines    []line                  // of each leader epoch, in their order
+}
+
+// line is how a log was while one leader epoch lasted: what earlier ones left, and what
+// it wrote.
+type line struct {
+	epoch int32
+	holds map[string]bool
+}
+
+// lineOf is the line of an epoch, or of the one that it follows if it wrote nothing.
+func (l *partitionLog) lineOf(epoch int32) map[string]bool {
+	for _, line := range slices.Backward(l.lines) {
+		if line.epoch <= epoch {
+			return line.holds
+		}
+	}
+	return nil
 }
 
 func newLog(partition int32) *partitionLog {
@@ -50,6 +67,13 @@ func (l *partitionLog) append(random *rand.Rand) {
 	binary.BigEndian.PutUint32(b[12:], uint32(l.epoch))
 	l.batches, l.next = append(l.batches, b), l.next+int64(len(records))
 	l.ever[string(b)] = true
+	if n := len(l.lines); n == 0 || l.lines[n-1].epoch != l.epoch {
+		l.lines = append(l.lines, line{l.epoch, map[string]bool{}})
+		for _, before := range l.batches {
+			l.lines[n].holds[string(before)] = true
+		}
+	}
+	l.lines[len(l.lines)-1].holds[string(b)] = true
 }
 
 // truncate is an unclean election: the log loses its end, and goes on in a new epoch.
@@ -122,49 +146,4 @@ func (l *partitionLog) fetch(at int64, random *rand.Rand) vault.Piece {
 		p.Batches, p.NextOffset = append(p.Batches, b...), b.NextOffset()
 	}
 	return p
-}
-
-// plan is what a backup would commit now: what the logs hold behind the writer's heads, or
-// a part of it, and a snapshot of that.
-func plan(logs []*partitionLog, w *vault.Writer, now time.Time, random *rand.Rand) vault.Changes {
-	changes := vault.Changes{}
-	snapshot := &vault.NewSnapshot{Time: now, ClusterID: "cluster-1", Metadata: vault.Metadata{
-		Cluster: coldstream.Cluster{ID: "cluster-1"},
-		Topics: []coldstream.Topic{ // sections come and go
-			{Name: "orders", Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}},
-			{Name: fmt.Sprintf("other-%d", random.IntN(4)), Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}},
-		},
-	}}
-	for _, l := range logs {
-		at := l.logStart
-		head, known := w.Head(l.stream)
-		if known {
-			if at = min(head.NextOffset, l.common(head)); at < l.logStart {
-				changes.Gaps = append(changes.Gaps, vault.StreamGap{
-					Stream: l.stream, FirstOffset: at, NextOffset: l.logStart, Cause: coldstream.GapLogStartAdvanced,
-				})
-				at = l.logStart
-			}
-		} else {
-			changes.Scans = append(changes.Scans, vault.ScanStart{Stream: l.stream, FirstOffset: at, Started: now})
-		}
-		data := vault.StreamData{Stream: l.stream}
-		for at < l.next && random.IntN(4) > 0 {
-			p := l.fetch(at, random)
-			data.Pieces, at = append(data.Pieces, p), p.NextOffset
-		}
-		if len(data.Pieces) > 0 {
-			changes.Data = append(changes.Data, data)
-		}
-		// What was released cannot be shown, although the log may have it still.
-		start := max(l.logStart, head.Floor)
-		at = max(at, start)
-		snapshot.Views = append(snapshot.Views, vault.View{
-			Stream: l.stream, LogStartOffset: start, NextOffset: at, LastEpoch: l.lastEpoch(at),
-		})
-	}
-	if random.IntN(3) > 0 {
-		changes.Snapshot = snapshot
-	}
-	return changes
 }

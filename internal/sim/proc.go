@@ -20,6 +20,8 @@ var ErrNoAnswer = fmt.Errorf("no answer: %w", blob.ErrTemporary)
 const (
 	CountLostAnswer = "lost answer"
 	CountLateEffect = "late effect of a dead process"
+	CountLateAnswer = "late effect of an operation that was answered with an error"
+	CountMisread    = "other bytes read than are stored"
 )
 
 // Proc is one process: what it asks of the store waits until the scheduler lets it go.
@@ -32,6 +34,7 @@ type Proc struct {
 	body    Resumer
 	pending *Op
 	last    Op
+	misread int
 	dead    bool
 	ended   bool
 }
@@ -50,6 +53,9 @@ func (p *Proc) Dead() bool { return p.dead }
 
 // Last is the operation that the process did last, and Pending the one it waits to do.
 func (p *Proc) Last() Op { return p.last }
+
+// Misread is how often the process was given other bytes than are stored.
+func (p *Proc) Misread() int { return p.misread }
 
 // Pending is the operation that the process waits to do, if any.
 func (p *Proc) Pending() (Op, bool) {
@@ -82,7 +88,18 @@ func (s *Scheduler) execute(p *Proc, op *Op) (Answer, error) {
 		s.Note(func() string { return fmt.Sprintf("%s %v: refused", p.Name, *op) })
 		return Answer{}, ErrNoAnswer
 	}
+	if !s.calm && s.config.Faults.Late > 0 && op.Kind.changes() && s.Chance(s.config.Faults.Late) {
+		s.late = append(s.late, lateOp{due: s.step + s.Between(1, maxLate), op: *op, who: p, failed: true})
+		s.Note(func() string { return fmt.Sprintf("%s %v: fails, and is still on its way", p.Name, *op) })
+		return Answer{}, ErrNoAnswer
+	}
 	answer := s.Store.do(op)
+	if body, ok := answer.Body.([]byte); ok && !s.calm && s.config.Faults.Misread > 0 && s.Chance(s.config.Faults.Misread) {
+		answer.Body = s.Spoil(body)
+		p.misread++
+		s.Count(CountMisread)
+		s.Note(func() string { return fmt.Sprintf("%s %v: misread", p.Name, *op) })
+	}
 	if answer.Err == nil && !s.calm && s.config.Faults.LostAnswer != nil && op.Kind.changes() {
 		if chance := s.config.Faults.LostAnswer(op); chance > 0 && s.Chance(chance) {
 			s.Count(CountLostAnswer)
@@ -98,6 +115,19 @@ func (s *Scheduler) execute(p *Proc, op *Op) (Answer, error) {
 	}
 	s.Note(func() string { return fmt.Sprintf("%s %v: %v", p.Name, *op, answer) })
 	return answer, answer.Err
+}
+
+// Spoil gives other bytes: one bit is not as it was, or the end is missing.
+func (s *Scheduler) Spoil(body []byte) []byte {
+	if len(body) == 0 {
+		return []byte{byte(s.Rand.IntN(256))}
+	}
+	if s.Chance(.3) {
+		return append([]byte{}, body[:s.Rand.IntN(len(body))]...)
+	}
+	out := append([]byte{}, body...)
+	out[s.Rand.IntN(len(out))] ^= 1 << s.Rand.IntN(8)
+	return out
 }
 
 // coroutine runs a body that is written for it: it calls Wait on its own stack only.

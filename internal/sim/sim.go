@@ -21,11 +21,19 @@ type Faults struct {
 	LostAnswer func(op *Op) float64
 	// Refused is how likely an operation fails without effect.
 	Refused float64
+	// Late is how likely an operation is answered with an error first, and takes effect
+	// after that, while its process goes on.
+	Late float64
+	// Misread is how likely a read gives other bytes than are stored, once.
+	Misread float64
+	// Doze is how likely a process falls asleep for long just before an operation.
+	Doze func(op *Op) float64
 }
 
 const (
 	minSleep = 30
 	maxSleep = 350
+	maxDoze  = 1000
 	maxLate  = 200
 )
 
@@ -82,11 +90,12 @@ type slot struct {
 	asleep int // until this step
 }
 
-// lateOp is what a dead process had asked for, still on its way.
+// lateOp is what a dead process had asked for, or was told to have failed, still on its way.
 type lateOp struct {
-	due int
-	op  Op
-	who *Proc
+	due    int
+	op     Op
+	who    *Proc
+	failed bool
 }
 
 // New makes a scheduler with no processes.
@@ -265,6 +274,11 @@ func (s *Scheduler) advance(sl *slot) {
 		s.died(sl.proc)
 		s.birth(sl)
 	}
+	if op := sl.proc.pending; op != nil && !s.calm && s.config.Faults.Doze != nil {
+		if chance := s.config.Faults.Doze(op); chance > 0 && s.Chance(chance) {
+			sl.asleep = s.step + s.Between(minSleep, maxDoze)
+		}
+	}
 }
 
 func (s *Scheduler) misfortune() {
@@ -334,6 +348,12 @@ func (s *Scheduler) land(l lateOp) {
 	s.landing = true
 	answer := s.Store.do(&l.op)
 	s.landing = false
-	s.Count(CountLateEffect)
-	s.Note(func() string { return fmt.Sprintf("%s (dead) %v: %v", l.who.Name, l.op, answer) })
+	how := "dead"
+	if l.failed {
+		how = "late"
+		s.Count(CountLateAnswer)
+	} else {
+		s.Count(CountLateEffect)
+	}
+	s.Note(func() string { return fmt.Sprintf("%s (%s) %v: %v", l.who.Name, how, l.op, answer) })
 }

@@ -29,8 +29,11 @@ func crowd(t *testing.T, seed uint64, start func(func(), *Proc) Resumer) []strin
 	store := NewStore()
 	config := Config{
 		Seed: seed, Steps: 300, Tracing: true,
-		Faults: Faults{Die: .03, Sleep: .03, InFlight: .9, Refused: .05, LostAnswer: func(*Op) float64 { return .1 }},
-		Tick:   func() {},
+		Faults: Faults{
+			Die: .03, Sleep: .03, InFlight: .9, Refused: .05, Late: .05, Misread: .05,
+			LostAnswer: func(*Op) float64 { return .1 }, Doze: func(*Op) float64 { return .02 },
+		},
+		Tick: func() {},
 	}
 	var s *Scheduler
 	role := &Role{Name: "w", Start: start, Body: func(p *Proc) {
@@ -38,6 +41,9 @@ func crowd(t *testing.T, seed uint64, start func(func(), *Proc) Resumer) []strin
 		for i := 0; !p.Dead(); i++ {
 			err := client.Create(t.Context(), fmt.Sprintf("%s/%d", p.Name, i), []byte{byte(i)})
 			if errors.Is(err, ErrDead) {
+				return
+			}
+			if _, err := client.Read(t.Context(), fmt.Sprintf("%s/%d", p.Name, i), 0, 0); errors.Is(err, ErrDead) {
 				return
 			}
 			for _, err := range client.List(t.Context(), p.Name, "") {
@@ -77,7 +83,7 @@ func TestSeedIsTheSchedule(t *testing.T) {
 	if cmp.Equal(want, crowd(t, 2, Coroutine)) {
 		t.Error("another seed gives the same schedule")
 	}
-	for _, what := range []string{" dies", "(dead)", ": refused", "done, but answered"} {
+	for _, what := range []string{" dies", "(dead)", "(late)", ": refused", "still on its way", "done, but answered", ": misread"} {
 		if !strings.Contains(strings.Join(want, "\n"), what) {
 			t.Errorf("300 steps had no %q", what)
 		}

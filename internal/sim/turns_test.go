@@ -21,7 +21,14 @@ import (
 const (
 	wonBaseLost      = "lost answer of a won base"
 	behindEpoch      = "commit stored behind the begin of a newer epoch"
-	zombieCommit     = "commit of an epoch two or more behind"
+	zombieCommit     = "commit of an epoch two behind"
+	zombieCommit3    = "commit of an epoch three or more behind"
+	crashAfterPack   = "crash between pack and commit"
+	twoHistories     = "two histories of one stream"
+	readAgain        = "log read again from its start"
+	otherScan        = "batch of an older scan"
+	severalScans     = "snapshot with views of several scans"
+	handedOver       = "stream handed over"
 	baseAgain        = "retired base made again"
 	crashInTurn      = "crash in a turn"
 	crashBeforeBase  = "crash between begun and base"
@@ -38,7 +45,9 @@ const (
 )
 
 var rareInTurns = []string{
-	wonBaseLost, behindEpoch, zombieCommit, baseAgain, crashInTurn, crashBeforeBase, crashInGarbage, holdInTurn, holdRefused,
+	wonBaseLost, behindEpoch, zombieCommit, zombieCommit3, crashAfterPack, twoHistories, readAgain, severalScans, baseAgain,
+	sim.CountLateEffect, sim.CountLateAnswer,
+	crashInTurn, crashBeforeBase, crashInGarbage, holdInTurn, holdRefused,
 	restoreDone, turnUnderRestore, forgottenUnder, viewReleased, snapshotGone, rowsReleased, turned,
 }
 
@@ -60,39 +69,53 @@ func newKeeping() keeping {
 // runTurns runs one schedule of processes that write, read, restore and turn, in all
 // epochs that they come to.
 func runTurns(t *testing.T, config sim.Config) (*sim.Scheduler, error) {
-	config.Steps = 3000
-	config.Faults = sim.Faults{
-		Die: .008, Sleep: .012, InFlight: .4, Refused: .004,
+	config.Steps, config.Faults = 3000, faultsInTurns()
+	w := newWorld(t, config)
+	return w.playTurns("w w w r r k k h h", w.judge)
+}
+
+// runOwners is the same with writers that hand streams over.
+func runOwners(t *testing.T, config sim.Config) (*sim.Scheduler, error) {
+	config.Steps, config.Faults = 3000, faultsInTurns()
+	w := newWorld(t, config)
+	w.owners = make([]int, len(w.logs))
+	return w.playTurns("a a b b s r k k h", w.judge)
+}
+
+func faultsInTurns() sim.Faults {
+	return sim.Faults{
+		Die: .008, Sleep: .012, InFlight: .4, Refused: .004, Late: .004,
 		LostAnswer: func(op *sim.Op) float64 {
 			if strings.HasPrefix(op.Key, "epochs/") {
 				return .2
 			}
 			return .02
 		},
+		// The longer who makes a base or a commit sleeps, the more epochs go by.
+		Doze: func(op *sim.Op) float64 {
+			if op.Kind == sim.OpCreate && (strings.HasSuffix(op.Key, "/base") || strings.HasPrefix(op.Key, "commits/")) {
+				return .06
+			}
+			return 0
+		},
 	}
-	w := newWorld(t, config)
+}
+
+// playTurns lets processes of the roles run, and has the end judged.
+func (w *world) playTurns(roles string, judge func(blob.Store) error) (*sim.Scheduler, error) {
 	w.turns = true
 	w.store.PageLimit = w.sched.Between(3, 20)
-	bodies := map[string]func(*sim.Proc){"w": w.writes, "r": w.reads, "k": w.keeps, "h": w.restores}
-	if err := w.play(bodies, "w w w r r k k h h"); err != nil {
+	bodies := map[string]func(*sim.Proc){
+		"w": w.writes, "r": w.reads, "k": w.keeps, "h": w.restores, "a": w.owner(0), "b": w.owner(1), "s": w.shows,
+	}
+	if err := w.play(bodies, roles); err != nil {
 		return w.sched, err
 	}
-	if w.sched.Fail(w.judge(w.store.Blob())); w.sched.Failed() == nil {
+	w.sched.Fail(judge(w.store.Blob()))
+	if w.sched.Failed() == nil && w.spoiled == "" {
 		w.sched.Fail(w.judgeGarbage())
 	}
 	return w.sched, w.sched.Failed()
-}
-
-var withTurns = suite{run: runTurns, enough: 120, states: rareInTurns}
-
-// TestTurnSchedules: the vault itself, with turns that take away what is not held, under
-// writers, readers and restores that die, sleep over epochs and have no answers.
-func TestTurnSchedules(t *testing.T) {
-	if testing.Short() {
-		withTurns.test(t, 5)
-		return
-	}
-	withTurns.test(t, withTurns.enough)
 }
 
 // keeps is a process that turns, and often takes away.
@@ -154,7 +177,7 @@ func (w *world) restores(p *sim.Proc) {
 		return
 	}
 	c, err := v.OpenCatalog(w.Context())
-	if !w.mind(p, "open catalog", err) || !w.mindDamage(p.Name, c.Damage()) {
+	if !w.mind(p, "open catalog", err) || !w.mindDamage(p, c.Damage()) {
 		return
 	}
 	all := c.Snapshots()
@@ -226,9 +249,10 @@ func (w *world) changed(op *sim.Op, _ any) {
 	switch kind, rest, _ := strings.Cut(op.Key, "/"); kind {
 	case "commits":
 		switch behind := w.newest() - epochOf(op.Key); {
-		case behind >= 2:
+		case behind >= 3:
+			w.sched.Count(zombieCommit3)
+		case behind == 2:
 			w.sched.Count(zombieCommit)
-			fallthrough
 		case behind == 1:
 			w.sched.Count(behindEpoch)
 		}
@@ -261,6 +285,9 @@ func (w *world) lost(op *sim.Op) {
 
 // died sees each process that ends.
 func (w *world) died(p *sim.Proc) {
+	if last := p.Last(); last.Kind == sim.OpCreate && strings.HasPrefix(last.Key, "packs/") {
+		w.sched.Count(crashAfterPack)
+	}
 	if !w.turning[p] {
 		return
 	}
