@@ -215,6 +215,9 @@ func (c *Catalog) finishInit(ctx context.Context, v *Vault) error {
 	if err != nil || used {
 		return err
 	}
+	if err := v.proveInfo(ctx); err != nil {
+		return err
+	}
 	if err := v.begin(ctx); err != nil {
 		return err
 	}

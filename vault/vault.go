@@ -66,6 +66,19 @@ func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 	return &Vault{store: store, info: *info}, nil
 }
 
+// proveInfo reads vault.json again before something is made of it that no other object
+// has confirmed yet: it has no hash of its own, and one bad read must not last for ever.
+func (v *Vault) proveInfo(ctx context.Context) error {
+	body, err := blob.ReadAll(ctx, v.store, format.VaultKey, maxCatalogObject)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", format.VaultKey, err)
+	}
+	if !slices.Equal(body, v.info.Append(nil)) {
+		return &DamageError{Object: format.VaultKey, Kind: KindAltered, Cause: errors.New("two reads gave two contents")}
+	}
+	return nil
+}
+
 // ID is the vault's identity, 32 hex digits.
 func (v *Vault) ID() string { return v.info.ID.String() }
 

@@ -1,0 +1,65 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"coldstream"
+	"coldstream/blob"
+	"coldstream/blob/mem"
+	"coldstream/vault/internal/format"
+)
+
+// misread alters the n-th object that is opened, once.
+type misread struct {
+	blob.Store
+	left  int
+	alter func(key string, body []byte) []byte
+}
+
+func (m *misread) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	r, size, err := m.Store.Open(ctx, key)
+	if m.left--; err != nil || m.left != 0 {
+		return r, size, err
+	}
+	all, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, 0, err
+	}
+	all = m.alter(key, all)
+	return io.NopCloser(bytes.NewReader(all)), int64(len(all)), nil
+}
+
+// TestMisreadInfoAfterCrashedInit: vault.json has no hash of its own, so that one who read
+// it wrong does not know. What an init left out must not be made of that: it would be
+// wrong for ever.
+func TestMisreadInfoAfterCrashedInit(t *testing.T) {
+	whole := newKit(t, mem.New())
+	id := []byte(whole.vault.ID())
+	other := append([]byte{}, id...)
+	other[0] = map[bool]byte{true: '1', false: '0'}[id[0] == '0']
+	for what, alter := range map[string][2][]byte{
+		"the vault's ID": {id, other}, "the time": {[]byte(`"2026-11`), []byte(`"2025-11`)},
+	} {
+		store := mem.New()
+		replace(t, store, format.VaultKey, body(t, whole.store, format.VaultKey))
+		v, err := Open(t.Context(), &misread{Store: store, left: 1, alter: func(_ string, body []byte) []byte {
+			return bytes.Replace(body, alter[0], alter[1], 1)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.info == whole.vault.info {
+			t.Fatalf("%s was read well", what)
+		}
+		if _, err := v.OpenCatalog(t.Context()); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("%s misread: %v", what, err)
+		}
+		k := whole.over(store)
+		k.chain(stream("orders", 0), 1)
+		k.mustBeSound()
+	}
+}
