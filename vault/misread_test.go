@@ -63,3 +63,21 @@ func TestMisreadInfoAfterCrashedInit(t *testing.T) {
 		k.mustBeSound()
 	}
 }
+
+// TestHoldThatMisreads: a snapshot is not forgotten because one read was bad.
+func TestHoldThatMisreads(t *testing.T) {
+	k, _, snapshots := rolling(t)
+	for n := byte(1); ; n++ {
+		store := &misread{Store: k.store, left: int(n), alter: func(_ string, body []byte) []byte { return body[:len(body)/2] }}
+		err := k.over(store).hold(RestoreID{n}, snapshots[2].ID)
+		if err != nil && !errors.Is(err, coldstream.ErrCorrupt) || errors.Is(err, coldstream.ErrForgotten) {
+			t.Errorf("read %d is bad: %v", n, err)
+		}
+		if store.left > 0 {
+			if n < 4 {
+				t.Errorf("only %d reads", n)
+			}
+			return
+		}
+	}
+}

@@ -133,7 +133,8 @@ const (
 
 // Hold keeps a snapshot, and all that it shows, from being removed until the restore's
 // result is there: it writes the restore's record 0, which names the snapshot, and then
-// opens the vault. A snapshot that is not there any more wraps [coldstream.ErrForgotten].
+// opens the vault. A snapshot that is not there any more wraps [coldstream.ErrForgotten];
+// where the catalog is damaged nobody can say that, and the error is the damage.
 // A turn reads holds after it began the new epoch: so either it sees this one, or the
 // open that follows sees the new epoch.
 func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, document []byte) error {
@@ -147,10 +148,13 @@ func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, doc
 	if err != nil {
 		return err
 	}
-	if !c.snapshotIDs[snapshot] {
-		return fmt.Errorf("snapshot %s: %w", snapshot, coldstream.ErrForgotten)
+	switch {
+	case c.snapshotIDs[snapshot]:
+		return nil
+	case len(c.damage) > 0:
+		return fmt.Errorf("snapshot %s is not in what can be read: %w", snapshot, errors.Join(asErrors(c.damage)...))
 	}
-	return nil
+	return fmt.Errorf("snapshot %s: %w", snapshot, coldstream.ErrForgotten)
 }
 
 // heldSnapshot reads the one field of a hold that is not the restore's own.
