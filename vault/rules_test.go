@@ -1,0 +1,99 @@
+package vault
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"coldstream/blob"
+	"coldstream/vault/internal/format"
+)
+
+// beforeChange calls a hook before an object is created or deleted, once.
+type beforeChange struct {
+	blob.Store
+	key  string
+	hook func()
+}
+
+func (b *beforeChange) change(key string) {
+	if key == b.key && b.hook != nil {
+		hook := b.hook
+		b.hook = nil
+		hook()
+	}
+}
+
+func (b *beforeChange) Create(ctx context.Context, key string, body []byte) error {
+	b.change(key)
+	return b.Store.Create(ctx, key, body)
+}
+
+func (b *beforeChange) Delete(ctx context.Context, key string) error {
+	b.change(key)
+	return b.Store.Delete(ctx, key)
+}
+
+// TestRetiredBaseMadeAgain is rule "confirm": who sleeps just before it creates its base
+// makes one that was there and is retired. It decided to take away what the base that
+// counted has kept, and must delete none of it.
+func TestRetiredBaseMadeAgain(t *testing.T) {
+	k, _, _ := rolling(t)
+	k.turn()
+	want := k.histories()
+	var before []string
+	base := format.BaseKey(2)
+	sleeper := k.over(&beforeChange{Store: k.store, key: base, hook: func() {
+		for n := 0; n == 0 || slices.Contains(keys(t, k.store, ""), base); n++ {
+			k.turn()
+		}
+		before = keys(t, k.store, "")
+	}})
+	if err := sleeper.vault.Turn(t.Context(), forgetAll(sleeper)); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(before, base) || len(before) == 0 {
+		t.Fatal("the base was not retired while its maker slept")
+	}
+	made := append(before, base)
+	slices.Sort(made)
+	if diff := cmp.Diff(made, keys(t, k.store, "")); diff != "" {
+		t.Errorf("the sleeper made its base and changed (-want +got)\n%s", diff)
+	}
+	k.mustBeSound()
+	if diff := cmp.Diff(want, k.histories()); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+}
+
+// TestSectionGoesWhileItIsShared is rule "fresh" for metadata: what a writer knows of an
+// older epoch may be about to be deleted, although it is there when the writer looks.
+func TestSectionGoesWhileItIsShared(t *testing.T) {
+	k, s, _ := rolling(t)
+	shown := snapshotOf(View{Stream: s, LogStartOffset: 20, NextOffset: 30, LastEpoch: 1})
+	shown.Metadata.Topics[0].Name = "only here"
+	before := keys(t, k.store, format.TablesPrefix)
+	id := k.commit(k.writer(), Changes{Snapshot: shown}).Snapshot
+	slow := k.writer()
+	section := slices.DeleteFunc(keys(t, k.store, format.TablesPrefix), func(key string) bool { return slices.Contains(before, key) })
+	if len(section) != 1 {
+		t.Fatalf("a commit with one new section stored %v", section)
+	}
+	k.turnWith(TurnOptions{Forget: func(s *Snapshot) bool { return s.ID == id }})
+	sweeping := &beforeChange{Store: k.store, key: section[0], hook: func() {
+		again := *shown
+		again.Time = k.now()
+		k.commit(slow, Changes{Snapshot: &again})
+	}}
+	k.over(sweeping).turn()
+	if sweeping.hook != nil || slices.Contains(keys(t, k.store, ""), section[0]) {
+		t.Fatal("the section of the forgotten snapshot was not deleted")
+	}
+	k.mustBeSound()
+	all := k.catalog().Snapshots()
+	if m, err := k.vault.Metadata(t.Context(), &all[len(all)-1]); err != nil || len(m.Damaged) > 0 || m.Topics[0].Name != "only here" {
+		t.Errorf("metadata %+v, %v", m, err)
+	}
+}
