@@ -122,7 +122,7 @@ func TestForgottenMetadata(t *testing.T) {
 		t.Errorf("metadata of what was forgotten: %v", err)
 	}
 	other := k.catalog().Snapshots()[0]
-	other.sections = lone.sections
+	k.delete(other.sections[0].Table.Key())
 	m, err := k.vault.Metadata(t.Context(), &other)
 	if err != nil || len(m.Damaged) != 1 {
 		t.Errorf("metadata without a section: damaged %v, %v", m.Damaged, err)

@@ -97,3 +97,41 @@ func TestSectionGoesWhileItIsShared(t *testing.T) {
 		t.Errorf("metadata %+v, %v", m, err)
 	}
 }
+
+// TestSnapshotStoredAgain: a writer that sleeps before it knows that its snapshot was
+// saved stores it again if that was forgotten meanwhile. Who knew the first one finds the
+// metadata of the second, or is told that it was forgotten.
+func TestSnapshotStoredAgain(t *testing.T) {
+	found := 0
+	for n := 1; ; n++ {
+		k, s, _ := rolling(t)
+		shown := snapshotOf(View{Stream: s, LogStartOffset: 20, NextOffset: 30, LastEpoch: 1})
+		shown.Metadata.Topics[0].Name = "only here"
+		slow := &pausing{Store: k.store}
+		w := k.over(slow).writer()
+		var known []Snapshot
+		slow.left, slow.hook = n, func() {
+			if known = k.catalog().Snapshots()[3:]; len(known) > 0 {
+				k.turnWith(TurnOptions{Forget: func(s *Snapshot) bool { return s.ID == known[0].ID }})
+			}
+			for range 3 {
+				k.turn()
+			}
+		}
+		shown.Time = k.now()
+		k.commit(w, Changes{Snapshot: shown})
+		if len(known) > 0 {
+			found++
+			if m, err := k.vault.Metadata(t.Context(), &known[0]); err != nil || len(m.Damaged) > 0 || m.Topics[0].Name != "only here" {
+				t.Errorf("turns before operation %d: metadata %+v, %v", n, m, err)
+			}
+		}
+		k.mustBeSound()
+		if slow.left > 0 {
+			break
+		}
+	}
+	if found == 0 {
+		t.Error("nobody knew the snapshot before it was acknowledged")
+	}
+}
