@@ -135,3 +135,37 @@ func TestSnapshotStoredAgain(t *testing.T) {
 		t.Error("nobody knew the snapshot before it was acknowledged")
 	}
 }
+
+// TestCommitDuringASweep is rule "age": what a commit has stored since the base was made
+// is named by no base yet, and stays.
+func TestCommitDuringASweep(t *testing.T) {
+	k, s, _ := rolling(t)
+	old := keys(t, k.store, format.AllCommits)
+	k.turn()
+	sweeping := &beforeChange{Store: k.store, key: old[0], hook: func() {
+		changes := Changes{Data: data(s, piece(t, 30, 33, 1)), Snapshot: snapshotOf(View{Stream: s, LogStartOffset: 20, NextOffset: 33, LastEpoch: 1})}
+		changes.Snapshot.Metadata.Topics[0].Name = "never seen before"
+		changes.Snapshot.Time = k.now()
+		k.commit(k.writer(), changes)
+	}}
+	k.over(sweeping).turn()
+	if sweeping.hook != nil {
+		t.Fatalf("%s was not deleted", old[0])
+	}
+	if c := k.catalog(); c.epoch != 2 || len(c.commits) != 1 {
+		t.Errorf("epoch %d has %d commits, want one in epoch 2", c.epoch, len(c.commits))
+	}
+	k.mustBeSound()
+}
+
+// TestLoserDecidesAgain is rule "redo": who finds that another has made the base takes
+// away in the next one what it was asked to.
+func TestLoserDecidesAgain(t *testing.T) {
+	k, _, _ := rolling(t)
+	losing := k.over(&beforeChange{Store: k.store, key: format.BaseKey(1), hook: func() { k.catalog() }})
+	losing.turnWith(forgetAll(losing))
+	if c := k.catalog(); c.epoch != 2 || len(c.snapshots) != 1 {
+		t.Errorf("epoch %d with %d snapshots, want one in epoch 2", c.epoch, len(c.snapshots))
+	}
+	k.mustBeSound()
+}
