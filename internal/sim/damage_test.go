@@ -81,7 +81,7 @@ func (w *world) judgeSpoiled(store blob.Store) error {
 		return err
 	}
 	for _, s := range c.Snapshots() {
-		if err := w.compare(w.Context(), v, &s); err != nil && !isDamage(err) {
+		if err := w.compare(v, &s, nil); err != nil && !isDamage(err) {
 			return fmt.Errorf("with %s damaged: %w", w.spoiled, err)
 		}
 	}

@@ -2,18 +2,20 @@ package sim_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 
 	"coldstream"
 	"coldstream/blob"
+	"coldstream/internal/sim"
 	"coldstream/recordbatch"
 	"coldstream/vault"
 )
 
 // compare reads a snapshot and holds it against what was there when it was taken. What
-// was read before an error is what was there, too.
-func (w *world) compare(ctx context.Context, v *vault.Vault, s *vault.Snapshot) error {
+// was read before an error is what was there, too. The process that reads, if it is one,
+// may have been shown damage.
+func (w *world) compare(v *vault.Vault, s *vault.Snapshot, p *sim.Proc) error {
+	ctx := w.Context()
 	shot, ok := w.shots[s.Time]
 	if !ok {
 		return fmt.Errorf("nobody ever took snapshot %s of %v", s.ID, s.Time)
@@ -32,9 +34,9 @@ func (w *world) compare(ctx context.Context, v *vault.Vault, s *vault.Snapshot) 
 			got = append(got, b...)
 		}
 		want := shot[stream.View.Stream]
-		if failed == nil && len(stream.Gaps) > 0 && w.spoiled != "" {
-			// A writer that did not see what a damaged commit holds, nor has it in the log,
-			// says that it is missing there.
+		if failed == nil && len(stream.Gaps) > 0 && (w.spoiled != "" || p != nil && p.Misread() > 0) {
+			// A writer that does not see what another's commit holds, nor has it in the log,
+			// records a gap. Who cannot read that commit sees only the gap.
 			failed = fmt.Errorf("gaps %v: %w", stream.Gaps, coldstream.ErrCorrupt)
 		}
 		if isWhole := len(stream.Gaps)+len(stream.Lost) == 0; !within(got, want) || failed == nil && !(bytes.Equal(got, want) && isWhole) {
@@ -107,7 +109,7 @@ func (w *world) judge(store blob.Store) error {
 	there := map[vault.SnapshotID]bool{}
 	for _, s := range c.Snapshots() {
 		there[s.ID] = true
-		if err := w.compare(ctx, v, &s); err != nil {
+		if err := w.compare(v, &s, nil); err != nil {
 			return err
 		}
 		if !w.snapshots[s.ID] {

@@ -35,6 +35,7 @@ type Proc struct {
 	pending *Op
 	last    Op
 	misread int
+	badKey  string // that was misread last
 	dead    bool
 	ended   bool
 }
@@ -94,9 +95,9 @@ func (s *Scheduler) execute(p *Proc, op *Op) (Answer, error) {
 		return Answer{}, ErrNoAnswer
 	}
 	answer := s.Store.do(op)
-	if body, ok := answer.Body.([]byte); ok && !s.calm && s.config.Faults.Misread > 0 && s.Chance(s.config.Faults.Misread) {
+	if body, ok := answer.Body.([]byte); ok && !s.calm && s.config.Faults.Misread > 0 && s.Chance(s.misread(p, op)) {
 		answer.Body = s.Spoil(body)
-		p.misread++
+		p.misread, p.badKey = p.misread+1, op.Key
 		s.Count(CountMisread)
 		s.Note(func() string { return fmt.Sprintf("%s %v: misread", p.Name, *op) })
 	}
@@ -115,6 +116,14 @@ func (s *Scheduler) execute(p *Proc, op *Op) (Answer, error) {
 	}
 	s.Note(func() string { return fmt.Sprintf("%s %v: %v", p.Name, *op, answer) })
 	return answer, answer.Err
+}
+
+// misread is how likely a read gives other bytes: what was misread is so again more likely.
+func (s *Scheduler) misread(p *Proc, op *Op) float64 {
+	if op.Key == p.badKey {
+		return .3
+	}
+	return s.config.Faults.Misread
 }
 
 // Spoil gives other bytes: one bit is not as it was, or the end is missing.

@@ -203,7 +203,7 @@ func (w *world) restores(p *sim.Proc) {
 	w.held[s.ID]++
 	epoch := w.newest()
 	for range w.sched.Between(1, 4) {
-		if !w.mind(p, "read held snapshot", w.compare(w.Context(), v, s)) {
+		if !w.mind(p, "read held snapshot", w.compare(v, s, p)) {
 			return
 		}
 	}

@@ -158,7 +158,7 @@ func (w *world) reads(p *sim.Proc) {
 		if w.turns {
 			w.think(p)
 		}
-		err := w.compare(w.Context(), v, s)
+		err := w.compare(v, s, p)
 		if errors.Is(err, coldstream.ErrForgotten) && w.mayGo[s.ID] {
 			w.sched.Count(forgottenUnder)
 			return
