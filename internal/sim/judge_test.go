@@ -40,8 +40,8 @@ func (w *world) compare(v *vault.Vault, s *vault.Snapshot, p *sim.Proc) error {
 			failed = fmt.Errorf("gaps %v: %w", stream.Gaps, coldstream.ErrCorrupt)
 		}
 		if isWhole := len(stream.Gaps)+len(stream.Lost) == 0; !within(got, want) || failed == nil && !(bytes.Equal(got, want) && isWhole) {
-			return fmt.Errorf("snapshot %s, %+v: got %s, want %s, gaps %v, lost %v, error %v",
-				s.ID, stream.View, describe(got), describe(want), stream.Gaps, stream.Lost, failed)
+			return fmt.Errorf("snapshot %s, %+v: got %s, want %s, gaps %v, lost %v, error %s",
+				s.ID, stream.View, describe(got), describe(want), stream.Gaps, stream.Lost, fmt.Sprint(failed))
 		}
 		if failed != nil {
 			return failed

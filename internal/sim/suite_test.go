@@ -77,7 +77,9 @@ var withTurns = suite{run: runTurns, enough: 50, states: rareInTurns}
 // writers, readers and restores that die, sleep over epochs and have no answers.
 func TestTurnSchedules(t *testing.T) { withTurns.test(t, withTurns.enough) }
 
-var handingOver = suite{run: runOwners, enough: 30, states: []string{handedOver, turned, twoHistories, behindEpoch, snapshotGone, severalScans}}
+var handingOver = suite{run: runOwners, enough: 30, kept: []uint64{
+	102, // a reader missed metadata of a snapshot that was stored again
+}, states: []string{handedOver, turned, twoHistories, behindEpoch, snapshotGone, severalScans}}
 
 // TestHandOverSchedules: two writers that each commit streams of their own and hand them
 // over, while another takes snapshots of what they save, with turns.
@@ -89,7 +91,9 @@ var misreading = suite{run: runMisreads, enough: 30, states: []string{sim.CountM
 // given false data, and when reads are good again nothing is damaged.
 func TestMisreadSchedules(t *testing.T) { misreading.test(t, misreading.enough) }
 
-var spoiling = suite{run: runSpoils, enough: 100, states: []string{damageTold, damageFound, damageNotNeeded}}
+var spoiling = suite{run: runSpoils, enough: 100, kept: []uint64{
+	285, // a table of a base that nobody made yet is altered: only who makes it is told
+}, states: []string{damageTold, damageFound, damageNotNeeded}}
 
 // TestDamageSchedules: an object is damaged for good. Nobody is given false data, and
 // what is lost with it is told.
