@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -69,12 +68,8 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 		switch {
 		case errors.As(err, &damage):
 			if damage.Kind == KindMissing {
-				now, err := v.remembered(ctx, s)
-				if err != nil {
+				if err := v.checkRemembered(ctx, s); err != nil {
 					return nil, err
-				}
-				if !slices.Equal(now.sections, s.sections) {
-					return v.Metadata(ctx, now)
 				}
 			}
 			if m.Damaged == nil {
@@ -88,23 +83,16 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 	return m, nil
 }
 
-// remembered tells a section that is missing from one that went with its snapshot, and
-// says where sections are now: a writer that slept may have stored a snapshot again that
-// was forgotten before the writer knew that it was there.
-func (v *Vault) remembered(ctx context.Context, s *Snapshot) (*Snapshot, error) {
+// checkRemembered tells a section that is missing from one that went with its snapshot.
+func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
 	c, err := v.OpenCatalog(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i := range c.snapshots {
-		if c.snapshots[i].ID == s.ID {
-			return &c.snapshots[i], nil
-		}
+	if !c.snapshotIDs[s.ID] && len(c.damage) == 0 {
+		return fmt.Errorf("snapshot %s: %w", s.ID, coldstream.ErrForgotten)
 	}
-	if len(c.damage) == 0 {
-		return nil, fmt.Errorf("snapshot %s: %w", s.ID, coldstream.ErrForgotten)
-	}
-	return s, nil
+	return nil
 }
 
 // decode takes a section in.

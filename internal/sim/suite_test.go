@@ -71,7 +71,7 @@ var inEpoch0 = suite{run: runVault, enough: 200, states: []string{
 // have no answers.
 func TestVaultSchedules(t *testing.T) { inEpoch0.test(t, inEpoch0.enough) }
 
-var withTurns = suite{run: runTurns, enough: 50, states: rareInTurns}
+var withTurns = suite{run: runTurns, enough: 80, states: rareInTurns}
 
 // TestTurnSchedules: the vault itself, with turns that take away what is not held, under
 // writers, readers and restores that die, sleep over epochs and have no answers.
