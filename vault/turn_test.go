@@ -260,3 +260,25 @@ func TestChapterHoldsASnapshotOnce(t *testing.T) {
 		t.Errorf("%d snapshots, %d views, %v", len(c.Snapshots), len(v.Snapshots), err)
 	}
 }
+
+// TestLargePartsAreLeftAlone: what is new is not merged with a chapter, or a table, that is
+// far larger; both stay.
+func TestLargePartsAreLeftAlone(t *testing.T) {
+	k := newKit(t, mem.New())
+	s := k.mixed()[0]
+	large := &NewSnapshot{Time: k.now(), ClusterID: strings.Repeat("x", 3*smallPart), Views: []View{{Stream: s, NextOffset: 12, LastEpoch: 1}}}
+	k.commit(k.writer(), Changes{Snapshot: large})
+	k.turn()
+	for i := range int64(3) {
+		k.commit(k.writer(), Changes{Data: data(s, piece(t, 15+i, 16+i, 2)), Snapshot: snapshotOf(View{Stream: s, NextOffset: 16 + i, LastEpoch: 2})})
+		k.turn()
+		k.mustBeSound()
+	}
+	c := k.catalog()
+	if len(c.chapters) != 2 || c.chapters[0].LastEpoch != 0 || c.chapters[1].FirstEpoch != 1 || c.chapters[1].LastEpoch != 3 {
+		t.Errorf("chapters %+v", c.chapters)
+	}
+	if len(c.Snapshots()) != 6 {
+		t.Errorf("%d snapshots", len(c.Snapshots()))
+	}
+}
