@@ -66,9 +66,9 @@ func TestPageNumbers(t *testing.T) {
 		"index frame": fmt.Sprintf("0x%X", skippableIndex), "zstd frame": fmt.Sprintf("0x%X", uint32(zstdMagic)),
 		"largest payload": strconv.Itoa(maxPayload), "largest object": strconv.Itoa(1 << 30),
 		"largest frame": strconv.Itoa(maxFrame), "largest zstd block": strconv.Itoa(maxBlock),
-		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5", "chapter": "6", "views": "7",
+		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5", "chapter": "6", "views": "7", "mark": "8",
 	}
-	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore, "chapter": KindChapter, "views": KindViews} {
+	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore, "chapter": KindChapter, "views": KindViews, "mark": KindMark} {
 		if want[name] != strconv.Itoa(int(kind)) {
 			t.Errorf("kind %s is %d", name, kind)
 		}

@@ -22,8 +22,9 @@ const (
 	KindRestore Kind = 5
 	KindChapter Kind = 6
 	KindViews   Kind = 7
+	KindMark    Kind = 8
 
-	newestKind = KindViews
+	newestKind = KindMark
 )
 
 const (

@@ -61,6 +61,30 @@ func envelopeVectors() []vector {
 		{file: "envelope-compressed.bin", again: again, libraryBytes: true, encode: func(t *testing.T) []byte {
 			return seal(t, bytes.Repeat([]byte("compress me. "), 1000))
 		}},
+		markVector("mark-pack.bin", Mark{testPackID, WholePack}),
+		markVector("mark-frame.bin", Mark{testPackID, 83}),
+	}
+}
+
+// markVector is a mark, which holds nothing: what it says is its key.
+func markVector(file string, m Mark) vector {
+	e := Envelope{Kind: KindMark, VaultID: testVault, Key: m.Key()}
+	return vector{
+		file: file,
+		encode: func(t *testing.T) []byte {
+			b, err := Seal(e, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		},
+		again: func(b []byte) ([]byte, error) {
+			payload, err := Open(b, e)
+			if err != nil {
+				return nil, err
+			}
+			return Seal(e, payload)
+		},
 	}
 }
 

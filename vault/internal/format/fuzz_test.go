@@ -143,7 +143,8 @@ func FuzzDecodeFrame(f *testing.F) {
 }
 
 func FuzzParseKeys(f *testing.F) {
-	for _, key := range append(badKeys(), testPackID.Key(), testEnvelope.Key, BegunKey(3), BaseKey(4294967295)) {
+	for _, key := range append(badKeys(), testPackID.Key(), testEnvelope.Key, BegunKey(3), BaseKey(4294967295),
+		Mark{testPackID, WholePack}.Key(), Mark{testPackID, 83}.Key()) {
 		f.Add(key)
 	}
 	f.Fuzz(func(t *testing.T, key string) {
@@ -156,6 +157,11 @@ func FuzzParseKeys(f *testing.F) {
 		checkError(t, err)
 		if err == nil && commit.Key() != key {
 			t.Errorf("commit %q has the key %q", key, commit.Key())
+		}
+		mark, err := ParseMarkKey(key)
+		checkError(t, err)
+		if err == nil && mark.Key() != key {
+			t.Errorf("mark %q has the key %q", key, mark.Key())
 		}
 		epoch, isBegun, err := ParseEpochKey(key)
 		checkError(t, err)

@@ -21,6 +21,7 @@ const (
 	AllCommits     = "commits/"
 	TablesPrefix   = "tables/"
 	RestoresPrefix = "restores/"
+	MarksPrefix    = "damaged/"
 )
 
 // VaultID is a vault's identity.
@@ -198,4 +199,43 @@ func ParseRestoreKey(key string) (id RestoreID, n uint32, err error) {
 // RestoreKey is the key of a restore's n-th record.
 func RestoreKey(id RestoreID, n uint32) string {
 	return fmt.Sprintf("%s%s/%010d", RestoresPrefix, id, n)
+}
+
+// WholePack stands for a whole pack where else a frame's start does.
+const WholePack = -1
+
+// Mark says that a pack, or one frame of it, was found to be damaged.
+type Mark struct {
+	Pack PackID
+	// Start is where the frame begins in the pack's object, or [WholePack].
+	Start int64
+}
+
+const wholePackName = "all"
+
+// Key is the object's key.
+func (m Mark) Key() string {
+	key := objectID{m.Pack.Epoch, m.Pack.Writer, m.Pack.Number}.key(MarksPrefix)
+	if m.Start == WholePack {
+		return key + "/" + wholePackName
+	}
+	return fmt.Sprintf("%s/%010d", key, m.Start)
+}
+
+// ParseMarkKey reads what [Mark.Key] writes.
+func ParseMarkKey(key string) (Mark, error) {
+	at := max(strings.LastIndexByte(key, '/'), 0)
+	id, err := parseObjectID(MarksPrefix, key[:at])
+	if err != nil {
+		return Mark{}, corruptf("key %q", key)
+	}
+	m := Mark{Pack: PackID{id.epoch, id.writer, id.number}, Start: WholePack}
+	if key[at:] == "/"+wholePackName {
+		return m, nil
+	}
+	m.Start, err = strconv.ParseInt(key[at+1:], 10, 64)
+	if err != nil || m.Start < 0 || m.Key() != key {
+		return Mark{}, corruptf("key %q", key)
+	}
+	return m, nil
 }

@@ -17,6 +17,9 @@ func TestKeys(t *testing.T) {
 		"epochs/0000000004/base":  BaseKey(4),
 		"tables/0000000004/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855": TableID{4, HashOf(nil)}.Key(),
 		"restores/00000000000000ff/0000000002":                                               RestoreKey(RestoreID{7: 0xff}, 2),
+		"damaged/0000000004/0199c82cc000010203040506/0000000005/all":                         Mark{PackID{4, testWriter, 5}, WholePack}.Key(),
+		"damaged/0000000004/0199c82cc000010203040506/0000000005/0000000083":                  Mark{PackID{4, testWriter, 5}, 83}.Key(),
+		"damaged/0000000000/000000000000000000000000/0000000000/9223372036854775807":         Mark{PackID{}, math.MaxInt64}.Key(),
 		"00112233445566778899aabbccddeeff":                                                   testVault.String(),
 		"cafe000000000001":                                                                   testSnapshot(0).ID.String(),
 		"000000000000000000000000":                                                           Writer{}.String(),
@@ -46,6 +49,12 @@ func TestParsedKeysAreTheSame(t *testing.T) {
 		other := PackID{pack.Epoch, w, random.Uint32()}
 		if (pack.Compare(other) < 0) != (pack.Key() < other.Key()) {
 			t.Errorf("%s and %s: keys are in another order than IDs", pack.Key(), other.Key())
+		}
+		for _, start := range []int64{WholePack, 0, int64(pack.Number), random.Int64()} {
+			mark := Mark{pack, start}
+			if got, err := ParseMarkKey(mark.Key()); err != nil || got != mark {
+				t.Errorf("%s: got %+v, %v", mark.Key(), got, err)
+			}
 		}
 		table := TableID{pack.Epoch, HashOf(w[:])}
 		if got, err := ParseTableKey(table.Key()); err != nil || got != table {
@@ -77,6 +86,11 @@ func badKeys() []string {
 		"0000000000/000000000000000000000000/0000000000", "/packs/0000000000/000000000000000000000000/0000000000",
 		"epochs/0/begun", "epochs/0000000000/begun/", "epochs/0000000000/other", "epochs/0000000000", "epochs//begun", "begun",
 		"epochs/0000000000/Base", "tables/0000000000", "tables/0000000000/", "tables/0000000000/00", "restores/0000000000000000", "restores/0/0", "0000000000/base", "epochs/4294967296/base",
+		"damaged/", "damaged/all", "damaged/0000000000/000000000000000000000000/all", "damaged/0000000000/000000000000000000000000/0000000000",
+		"damaged/0000000000/000000000000000000000000/0000000000/", "damaged/0000000000/000000000000000000000000/0000000000/All",
+		"damaged/0000000000/000000000000000000000000/0000000000/all/", "damaged/0000000000/000000000000000000000000/0000000000/0",
+		"damaged/0000000000/000000000000000000000000/0000000000/00000000000", "damaged/0000000000/000000000000000000000000/0000000000/-000000001",
+		"damaged/0000000000/000000000000000000000000/0000000000/9223372036854775808", "packs/0000000000/000000000000000000000000/0000000000/all",
 	}
 }
 
@@ -93,6 +107,9 @@ func TestKeysThatMeanNothing(t *testing.T) {
 		}
 		if id, n, err := ParseRestoreKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("record %q: %s, %d, error %v, want ErrCorrupt", key, id, n, err)
+		}
+		if mark, err := ParseMarkKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("mark %q: %+v, error %v, want ErrCorrupt", key, mark, err)
 		}
 		if epoch, _, err := ParseEpochKey(key); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("epoch %q: %d, error %v, want ErrCorrupt", key, epoch, err)
