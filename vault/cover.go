@@ -30,23 +30,16 @@ type coverage struct {
 // empty when it was read, or is a gap, or is lost with damaged commits.
 func (s *rowSet) cover(view View, damage []*DamageError) coverage {
 	var out coverage
-	data, empty := s.segments(view)
+	choice := s.segments(view)
 	slices.SortFunc(s.gaps, func(a, b format.Gap) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
 	for at := view.LogStartOffset; at < view.NextOffset; {
-		if best := data.at(at); best != nil {
-			next := min(best.nextOffset, view.NextOffset)
+		best, next := choice.at(at)
+		next = min(next, view.NextOffset)
+		if best != nil {
 			out.runs = append(out.runs, best.run(at, next))
 			at = next
 			continue
 		}
-		next := min(data.nextFirst(), view.NextOffset)
-		if best := empty.at(at); best != nil {
-			next = min(next, best.nextOffset)
-			out.runs = append(out.runs, best.run(at, next))
-			at = next
-			continue
-		}
-		next = min(next, empty.nextFirst())
 		if gap, ok := s.explain(at, next); ok {
 			gap.TopicPartition = view.Stream.TopicPartition()
 			out.gaps = append(out.gaps, gap)
@@ -109,10 +102,34 @@ func (s *sweep) nextFirst() int64 {
 	return s.segments[0].firstOffset
 }
 
+// choice is what there is to choose from at an offset, which only grows.
+type choice struct {
+	sound    *sweep // rows with data
+	doubtful *sweep // those that may be damaged: they count where no other has data
+	empty    *sweep
+}
+
+// at is the segment to take at an offset, if there is one, and up to where the choice is
+// the same.
+func (c *choice) at(at int64) (*segment, int64) {
+	if best := c.sound.at(at); best != nil {
+		return best, best.nextOffset
+	}
+	doubtful, empty := c.doubtful.at(at), c.empty.at(at)
+	next := c.sound.nextFirst()
+	switch {
+	case doubtful != nil && (empty == nil || empty.row.CommitMs <= doubtful.row.CommitMs):
+		return doubtful, min(doubtful.nextOffset, next, c.empty.nextFirst())
+	case empty != nil: // read later than the doubtful one, when the cleaner had removed it
+		return empty, min(empty.nextOffset, next, c.doubtful.nextFirst())
+	}
+	return nil, min(next, c.doubtful.nextFirst(), c.empty.nextFirst())
+}
+
 // segments cuts rows where a newer leader epoch begins, and leaves out forks. Epochs
 // newer than the view's are of a later history, which the view does not show. Rows
 // without data say no epoch: they only fill what those with data leave.
-func (s *rowSet) segments(view View) (data, empty *sweep) {
+func (s *rowSet) segments(view View) *choice {
 	l := newLineage(s.rows, view)
 	var rows, fillers []segment
 	for i := range s.rows {
@@ -138,7 +155,20 @@ func (s *rowSet) segments(view View) (data, empty *sweep) {
 	}
 	slices.SortFunc(rows, order)
 	slices.SortFunc(fillers, order)
-	return &sweep{segments: joinSegments(rows)}, &sweep{segments: fillers}
+	sound, doubtful := split(joinSegments(rows))
+	return &choice{sound: &sweep{segments: sound}, doubtful: &sweep{segments: doubtful}, empty: &sweep{segments: fillers}}
+}
+
+// split takes out those that may be damaged.
+func split(all []segment) (sound, doubtful []segment) {
+	for _, s := range all {
+		if s.row.doubtful {
+			doubtful = append(doubtful, s)
+		} else {
+			sound = append(sound, s)
+		}
+	}
+	return sound, doubtful
 }
 
 // lineage is the leader epochs that led to a view.
@@ -253,6 +283,8 @@ func (s *segment) run(firstOffset, nextOffset int64) Run {
 		Partial: firstOffset != r.FirstOffset || nextOffset != r.NextOffset || r.BaseOffset < firstOffset,
 		ref:     rowRef{r.pack, &r.Row},
 		forked:  s.forked && nextOffset == s.nextOffset,
+
+		doubtful: r.doubtful,
 	}
 	if r.isDense() {
 		run.Records, run.Partial = nextOffset-firstOffset, false

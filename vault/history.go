@@ -62,12 +62,18 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		return nil, err
 	}
 	h.found = c.found
+	marked, err := v.listMarks(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, view := range views {
 		if head := c.heads[view.Stream]; head != nil && head.scan == view.Scan && view.LogStartOffset < head.floor {
 			return nil, fmt.Errorf("%s offsets below %d were released: %w", view.Stream.TopicPartition(), head.floor, coldstream.ErrForgotten)
 		}
 		s := &StreamHistory{View: view, history: h}
-		covered := collect.wanted[scanOf{view.Stream, view.Scan}].cover(view, c.damage)
+		set := collect.wanted[scanOf{view.Stream, view.Scan}]
+		set.doubt(marked.has)
+		covered := set.cover(view, c.damage)
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
 		h.streams = append(h.streams, s)
 	}
@@ -91,7 +97,8 @@ type rowSet struct {
 
 type storedRow struct {
 	format.Row
-	pack *packRef
+	pack     *packRef // nil for an empty row
+	doubtful bool     // its frame may be damaged
 }
 
 // rowCollector keeps the rows of wanted streams as commits pass by.

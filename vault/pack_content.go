@@ -13,7 +13,7 @@ import (
 )
 
 // allFrames stands for a whole pack where else a frame's start does.
-const allFrames = -1
+const allFrames = format.WholePack
 
 // packContent is a pack with the rows that need it, as the catalog describes it: commits
 // list all frames of a pack, tables only those that their rows need.

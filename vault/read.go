@@ -9,13 +9,15 @@ import (
 
 	"coldstream"
 	"coldstream/recordbatch"
+	"coldstream/vault/internal/format"
 )
 
 // Batches yields the whole batches that overlap [firstOffset, View.NextOffset), in offset
 // order and checked against the catalog's hashes and their own checksums. The first may
 // begin below firstOffset. Batches alias buffers that are never written again; keeping
 // one keeps its frame of about 1 MiB. What is lost or damaged is yielded last, as a
-// [*DamageError].
+// [*DamageError]; damage is marked, where the store allows it, so that the next backup
+// fetches again what the cluster still has.
 func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq2[recordbatch.Batch, error] {
 	return func(yield func(recordbatch.Batch, error) bool) {
 		i, _ := slices.BinarySearchFunc(s.Runs, firstOffset, func(r Run, at int64) int {
@@ -24,19 +26,20 @@ func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq
 			}
 			return 1
 		})
-		for ; i < len(s.Runs); i++ {
+		for reached := firstOffset; i < len(s.Runs); i++ {
 			run := &s.Runs[i]
-			from := max(firstOffset, run.FirstOffset)
 			if lost := s.lostBefore(firstOffset, run.FirstOffset); lost != nil {
 				yield(nil, lost)
 				return
 			}
-			more, err := s.readRun(ctx, run, from, func(b recordbatch.Batch, err error) bool {
-				from = b.NextOffset()
+			// A batch that overlaps the end of a run may be stored with the next run too.
+			reached = max(reached, run.FirstOffset)
+			more, err := s.readRun(ctx, run, reached, func(b recordbatch.Batch, err error) bool {
+				reached = b.NextOffset()
 				return yield(b, err)
 			})
 			if err != nil {
-				s.goOn(ctx, from, s.located(err, run), yield)
+				s.goOn(ctx, failedRun{run, reached, err}, yield)
 				return
 			}
 			if !more {
@@ -49,29 +52,44 @@ func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq
 	}
 }
 
+// failedRun is a run that could not be read from an offset on.
+type failedRun struct {
+	*Run
+	from int64
+	err  error
+}
+
 // goOn reads the rest after an error. What is missing may have been moved or released by
 // a newer epoch, which then says where it is now; if there is none, it is damage.
-func (s *StreamHistory) goOn(ctx context.Context, firstOffset int64, err error, yield func(recordbatch.Batch, error) bool) {
+func (s *StreamHistory) goOn(ctx context.Context, failed failedRun, yield func(recordbatch.Batch, error) bool) {
+	err := s.located(failed.err, failed.Run)
 	var damage *DamageError
-	if !errors.As(err, &damage) || damage.Kind != KindMissing {
+	if !errors.As(err, &damage) {
 		yield(nil, err)
 		return
 	}
-	now, lookErr := s.history.vault.look(ctx, s.history.found.newest)
+	v, ref := s.history.vault, failed.ref
+	if damage.Kind != KindMissing {
+		v.markIfPossible(ctx, format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]})
+		yield(nil, err)
+		return
+	}
+	now, lookErr := v.look(ctx, s.history.found.newest)
 	if lookErr != nil {
 		yield(nil, errors.Join(err, lookErr))
 		return
 	}
 	if now.isStill(&s.history.found) {
+		v.markIfPossible(ctx, format.Mark{Pack: ref.pack.ID, Start: format.WholePack})
 		yield(nil, err)
 		return
 	}
-	again, openErr := s.history.vault.OpenHistory(ctx, []View{s.View}, s.history.opts)
+	again, openErr := v.OpenHistory(ctx, []View{s.View}, s.history.opts)
 	if openErr != nil {
 		yield(nil, openErr)
 		return
 	}
-	for b, err := range again.streams[0].Batches(ctx, firstOffset) {
+	for b, err := range again.streams[0].Batches(ctx, failed.from) {
 		if !yield(b, err) {
 			return
 		}

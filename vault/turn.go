@@ -75,7 +75,7 @@ func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*
 
 // collectGarbage deletes what base n's maker knows to be of no use: commits and bases of
 // epochs before n-1; packs, tables and sections of epochs up to n-2 that base n does not
-// name (and of tables, the base before). Only who made base n may, and only while epoch
+// name (and of tables, the base before), and marks of such packs. Only who made base n may, and only while epoch
 // n+2 has not begun: else that base may be one that was retired long ago and made again.
 // What a crash leaves is found by the next turn.
 func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
@@ -91,7 +91,7 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 	if err := g.keep(ctx, v, made); err != nil {
 		return err
 	}
-	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.TablesPrefix} {
+	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.MarksPrefix, format.TablesPrefix} {
 		if err := g.sweep(ctx, v, prefix); err != nil {
 			return err
 		}
@@ -164,6 +164,8 @@ func (g *garbage) isGarbage(prefix, key string) bool {
 	case format.PacksPrefix:
 		id, err := format.ParsePackKey(key)
 		return err == nil && id.Epoch+2 <= g.n && !g.named[key]
+	case format.MarksPrefix:
+		return isGarbageMark(key, g.n, func(id format.PackID) bool { return g.named[id.Key()] })
 	case format.TablesPrefix:
 		id, err := format.ParseTableKey(key)
 		return err == nil && id.Epoch+2 <= g.n && !g.named[key]

@@ -140,11 +140,19 @@ func TestChain(t *testing.T) {
 // TestGarbageRules: what the maker of base 7 may delete.
 func TestGarbageRules(t *testing.T) {
 	pack := func(epoch uint32) string { return format.PackID{Epoch: epoch, Number: 1}.Key() }
+	mark := func(epoch uint32) string {
+		return format.Mark{Pack: format.PackID{Epoch: epoch, Number: 1}, Start: 83}.Key()
+	}
 	table := func(epoch uint32) string { return format.TableID{Epoch: epoch}.Key() }
 	commit := func(epoch uint32) string { return format.CommitID{Epoch: epoch}.Key() }
 	g := &garbage{n: 7, named: map[string]bool{pack(3): true, table(3): true}}
 	for prefix, keys := range map[string]map[string]bool{
-		format.PacksPrefix:  {pack(3): false, pack(4): true, pack(5): true, pack(6): false, pack(7): false, pack(8): false, "packs/x": false},
+		format.PacksPrefix: {pack(3): false, pack(4): true, pack(5): true, pack(6): false, pack(7): false, pack(8): false, "packs/x": false},
+		format.MarksPrefix: {
+			mark(3): false, mark(4): true, mark(5): true, mark(6): false, mark(8): false, "damaged/x": false,
+			format.Mark{Pack: format.PackID{Epoch: 3, Number: 1}, Start: format.WholePack}.Key(): false,
+			format.Mark{Pack: format.PackID{Epoch: 3, Number: 2}, Start: format.WholePack}.Key(): true,
+		},
 		format.TablesPrefix: {table(3): false, table(4): true, table(5): true, table(6): false, table(7): false, "tables/x": false},
 		format.AllCommits:   {commit(4): true, commit(5): true, commit(6): false, commit(7): false, commit(9): false, "commits/x": false},
 		format.EpochsPrefix: {

@@ -103,6 +103,8 @@ type Run struct {
 	// forked says that the log lost its end at NextOffset. It did so between two batches:
 	// one that goes on behind it was lost as a whole.
 	forked bool
+	// doubtful says that its frame may be damaged, and that nothing else holds its offsets.
+	doubtful bool
 }
 
 // Dense says that each offset of the run is a data record, so that producing the

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +36,9 @@ type VerifyReport struct {
 
 // Verify proves that every object that the catalog names is there and is what was
 // stored, and that the rows of each stream join. The error is about the verification
-// itself; damage is in the report.
+// itself; damage is in the report. Damage of packs is reported as far as it costs offsets
+// that nothing else holds, and marked, where the store allows it, so that the next backup
+// fetches again what the cluster still has.
 func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, error) {
 	if opts.Observer == nil {
 		opts.Observer = coldstream.NoObserver{}
@@ -53,7 +54,10 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 			return nil, err
 		}
 		// What a newer epoch took away is not missing.
-		if len(ver.report.Problems) == 0 || now.isStill(found) {
+		if still := now.isStill(found); still || len(ver.report.Problems) == 0 {
+			if still {
+				v.markIfPossible(ctx, ver.damaged.marks()...)
+			}
 			return &ver.report, nil
 		}
 	}
@@ -81,11 +85,15 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	if err := ver.checkSizes(ctx); err != nil {
 		return nil, err
 	}
+	if err := ver.checkMarks(ctx); err != nil {
+		return nil, err
+	}
 	if ver.opts.Deep {
 		if err := ver.checkPacks(ctx); err != nil {
 			return nil, err
 		}
 	}
+	ver.settleDamage(catalog)
 	ver.sortProblems()
 	return &catalog.found, nil
 }
@@ -96,12 +104,14 @@ type verifier struct {
 	packs map[format.PackID]*packContent
 	rows  map[scanOf]*rowSet
 
-	mu     sync.Mutex
-	report VerifyReport
+	mu      sync.Mutex
+	damaged damagedFrames
+	report  VerifyReport
 }
 
 func (ver *verifier) restart() {
 	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*rowSet{}, VerifyReport{}
+	ver.damaged = damagedFrames{}
 }
 
 func (ver *verifier) visit(object string, facts *format.Facts) error {
@@ -109,11 +119,13 @@ func (ver *verifier) visit(object string, facts *format.Facts) error {
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		stream := facts.StreamAt(r.Stream)
+		row := storedRow{Row: *r}
 		if r.Length > 0 {
+			row.pack = packs[r.Pack].packRef
 			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r, packs[r.Pack].starts[r.Frame]})
 		}
 		set := ver.rowsOf(scanOf{stream, r.Scan})
-		set.rows = append(set.rows, storedRow{Row: *r})
+		set.rows = append(set.rows, row)
 	}
 	for _, g := range facts.Gaps {
 		set := ver.rowsOf(scanOf{facts.StreamAt(g.Stream), g.Scan})
@@ -138,13 +150,14 @@ func (ver *verifier) rowsOf(scan scanOf) *rowSet {
 	return set
 }
 
-// checkViews proves that what snapshots show is in rows and gaps that join. Views of one
-// leader epoch share one history: those that overlap are looked at together.
-func (ver *verifier) checkViews(catalog *Catalog) {
-	type history struct {
-		scanOf
-		lastEpoch int32
-	}
+// history is what views of one leader epoch of a scan share.
+type history struct {
+	scanOf
+	lastEpoch int32
+}
+
+// viewsByHistory are the views of all snapshots; those that overlap are looked at together.
+func viewsByHistory(catalog *Catalog) map[history][]View {
 	views := map[history][]View{}
 	for i := range catalog.snapshots {
 		for _, view := range catalog.snapshots[i].Views {
@@ -153,7 +166,15 @@ func (ver *verifier) checkViews(catalog *Catalog) {
 		}
 	}
 	for key, list := range views {
-		for _, view := range mergeViews(list) {
+		views[key] = mergeViews(list)
+	}
+	return views
+}
+
+// checkViews proves that what snapshots show is in rows and gaps that join.
+func (ver *verifier) checkViews(catalog *Catalog) {
+	for key, list := range viewsByHistory(catalog) {
+		for _, view := range list {
 			ver.add(ver.rowsOf(key.scanOf).cover(view, catalog.damage).lost...)
 		}
 	}
@@ -256,25 +277,13 @@ func (ver *verifier) checkRestores(ctx context.Context) error {
 
 // checkSizes looks for every named pack, at its size, in one listing.
 func (ver *verifier) checkSizes(ctx context.Context) error {
-	sizes := map[string]int64{}
-	for entry, err := range ver.vault.store.List(ctx, format.PacksPrefix, "") {
-		if err != nil {
-			return fmt.Errorf("list packs: %w", err)
-		}
-		sizes[entry.Key] = entry.SizeBytes
+	sizes, err := ver.vault.packSizes(ctx)
+	if err != nil {
+		return err
 	}
 	for id, content := range ver.packs {
-		size, there := sizes[id.Key()]
-		switch {
-		case !there:
-			ver.addLoss(content, allFrames, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: fs.ErrNotExist})
-		case size != content.size:
-			kind := KindTruncated
-			if size > content.size {
-				kind = KindAltered
-			}
-			ver.addLoss(content, allFrames, &DamageError{Object: id.Key(), Kind: kind,
-				Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, content.size)})
+		if damage := sizes.damage(id, content.size); damage != nil {
+			ver.foundDamaged(content, allFrames, damage)
 		}
 	}
 	return nil

@@ -42,14 +42,14 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 	if err != nil {
 		var damage *DamageError
 		if errors.As(damageOf(key, err), &damage) {
-			ver.addLoss(content, allFrames, damage)
+			ver.foundDamaged(content, allFrames, damage)
 			return nil
 		}
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	header := format.AppendPackHeader(nil, ver.vault.info.ID, content.id)
 	if err := content.checkSize(int64(len(body)), header); err != nil {
-		ver.addLoss(content, allFrames, &DamageError{Object: key, Kind: KindAltered, Cause: err})
+		ver.foundDamaged(content, allFrames, &DamageError{Object: key, Kind: KindAltered, Cause: err})
 		return nil
 	}
 	// What is around the frames is for those who read a pack without the catalog: with the
@@ -69,7 +69,7 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 			err = checkFrame(codec, body[start:start+entry.StoredLength], entry, content.rowsOf(start))
 		}
 		if err != nil {
-			ver.addLoss(content, start, &DamageError{Object: key, Kind: KindAltered, Cause: err})
+			ver.foundDamaged(content, start, &DamageError{Object: key, Kind: KindAltered, Cause: err})
 		}
 	}
 	ver.checked(int64(len(body)))

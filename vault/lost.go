@@ -1,0 +1,289 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"coldstream"
+	"coldstream/vault/internal/format"
+)
+
+// Losses is what damaged packs cost of the newest histories of streams.
+type Losses struct {
+	// Ranges are sorted by stream and offset and do not overlap.
+	Ranges []LostRange
+
+	found []format.Mark
+}
+
+// LostRange is offsets that nothing in the vault holds but a damaged pack.
+type LostRange struct {
+	// Damage names the pack, the stream and the offsets.
+	Damage *DamageError
+	Scan   uint32
+	// Epochs says where the leader epochs of the stream's newest history begin, ascending.
+	// Only batches that agree with them are the ones that were lost.
+	Epochs []coldstream.EpochStart
+	// Dense says that each offset held a data record, as far as the catalog knows.
+	Dense bool
+}
+
+// Losses looks for packs that are missing or have another size, and at those that are
+// marked. Only if there are any, rows are read: those of topics that topics is true of.
+// Nothing is stored.
+func (v *Vault) Losses(ctx context.Context, topics func(topic string) bool) (*Losses, error) {
+	for {
+		f := &lossFinder{vault: v, topics: topics}
+		found, err := f.run(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("look for damaged packs: %w", err)
+		}
+		now, err := v.look(ctx, found.newest)
+		if err != nil {
+			return nil, err
+		}
+		if now.isStill(found) { // what a newer epoch took away is not missing
+			return &f.losses, nil
+		}
+	}
+}
+
+// MarkLosses makes readers prefer what is fetched again.
+func (v *Vault) MarkLosses(ctx context.Context, l *Losses) error {
+	for _, m := range l.found {
+		if err := v.mark(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lossFinder finds out what is damaged, and what that costs.
+type lossFinder struct {
+	vault  *Vault
+	topics func(string) bool
+	rows   map[scanOf]*rowSet
+	marked marks
+	// damaged is what is proved to be: what lacks in the listing, and marked frames that
+	// were read. Others that were read are whole.
+	damaged damagedFrames
+	whole   map[format.Mark]bool
+	codec   *format.FrameCodec
+	losses  Losses
+}
+
+func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
+	named, found, err := f.vault.namedPacks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.findMissing(ctx, named); err != nil {
+		return nil, err
+	}
+	if f.marked, err = f.vault.listMarks(ctx); err != nil {
+		return nil, err
+	}
+	for m := range f.marked {
+		if _, ok := named[m.Pack]; !ok {
+			delete(f.marked, m)
+		}
+	}
+	for m := range f.damaged {
+		if !f.marked[m] {
+			f.losses.found = append(f.losses.found, m)
+		}
+	}
+	if len(f.marked)+len(f.damaged) == 0 {
+		return found, nil
+	}
+	c, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.visit, topics: f.topics,
+		restart: func() { f.rows = map[scanOf]*rowSet{} }})
+	if err != nil {
+		return nil, err
+	}
+	f.whole, f.codec = map[format.Mark]bool{}, format.NewFrameCodec()
+	defer f.codec.Close()
+	for scan, set := range f.rows {
+		if h := c.heads[scan.stream]; h == nil || h.scan != scan.scan {
+			continue
+		}
+		if err := f.findLost(ctx, newestView(scan, set, c), set); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(f.losses.Ranges, func(a, b LostRange) int {
+		return cmp.Or(a.Damage.Stream.Compare(b.Damage.Stream), cmp.Compare(a.Damage.FirstOffset, b.Damage.FirstOffset))
+	})
+	return found, nil
+}
+
+// namedPacks are the packs that the catalog names, with their sizes.
+func (v *Vault) namedPacks(ctx context.Context) (map[format.PackID]int64, *epochsFound, error) {
+	var named map[format.PackID]int64
+	c, err := v.openCatalog(ctx, catalogOptions{
+		reader: true, topics: func(string) bool { return true },
+		restart: func() { named = map[format.PackID]int64{} },
+		visit: func(_ string, facts *format.Facts) error {
+			for i := range facts.Packs {
+				named[facts.Packs[i].ID] = facts.Packs[i].SizeBytes
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return named, &c.found, nil
+}
+
+func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]int64) error {
+	sizes, err := f.vault.packSizes(ctx)
+	if err != nil {
+		return err
+	}
+	f.damaged = damagedFrames{}
+	for id, size := range named {
+		if damage := sizes.damage(id, size); damage != nil {
+			f.damaged[format.Mark{Pack: id, Start: format.WholePack}] = damage
+		}
+	}
+	return nil
+}
+
+// packSizes are the packs that are there, by their keys.
+type packSizes map[string]int64
+
+func (v *Vault) packSizes(ctx context.Context) (packSizes, error) {
+	sizes := packSizes{}
+	for entry, err := range v.store.List(ctx, format.PacksPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list packs: %w", err)
+		}
+		sizes[entry.Key] = entry.SizeBytes
+	}
+	return sizes, nil
+}
+
+// damage says how a pack is not as the catalog names it; nil if it may be.
+func (p packSizes) damage(id format.PackID, want int64) *DamageError {
+	size, there := p[id.Key()]
+	kind := KindTruncated
+	switch {
+	case !there:
+		return &DamageError{Object: id.Key(), Kind: KindMissing, Cause: fs.ErrNotExist}
+	case size == want:
+		return nil
+	case size > want:
+		kind = KindAltered
+	}
+	return &DamageError{Object: id.Key(), Kind: kind, Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, want)}
+}
+
+func (f *lossFinder) visit(_ string, facts *format.Facts) error {
+	packs := make([]*packRef, len(facts.Packs))
+	for i := range facts.Rows {
+		r := &facts.Rows[i]
+		scan := scanOf{facts.StreamAt(r.Stream), r.Scan}
+		if !f.topics(scan.stream.Topic) {
+			continue
+		}
+		row := storedRow{Row: *r}
+		if r.Length > 0 {
+			if packs[r.Pack] == nil {
+				packs[r.Pack] = newPackRef(facts.Packs[r.Pack], f.vault.info.ID)
+			}
+			row.pack = packs[r.Pack]
+		}
+		if f.rows[scan] == nil {
+			f.rows[scan] = &rowSet{}
+		}
+		f.rows[scan].rows = append(f.rows[scan].rows, row)
+	}
+	return nil
+}
+
+// isDoubtful is true of frames that are damaged, and of marked ones that nobody has read
+// yet.
+func (f *lossFinder) isDoubtful(id format.PackID, start int64) bool {
+	return f.damaged.has(id, start) || f.marked.has(id, start) && !f.whole[format.Mark{Pack: id, Start: start}]
+}
+
+// findLost finds what of a scan only damaged frames hold. A mark alone proves nothing: its
+// frame is read before it counts as lost, for what is fetched again later can be less, in
+// a compacted topic, than what the vault holds.
+func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error {
+	for set.doubt(f.isDoubtful) {
+		settled := true
+		covered := set.cover(view, nil)
+		for i := range covered.runs {
+			run := &covered.runs[i]
+			if !run.doubtful {
+				continue
+			}
+			isWhole, err := f.prove(ctx, run.ref)
+			if err != nil {
+				return err
+			}
+			settled = settled && !isWhole
+		}
+		if settled {
+			f.take(view, set, covered.runs)
+			return nil
+		}
+	}
+	return nil
+}
+
+// prove reads a frame, unless that was done. It is true if the frame is whole.
+func (f *lossFinder) prove(ctx context.Context, ref rowRef) (isWhole bool, err error) {
+	m := format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]}
+	if f.whole[m] || f.damaged.has(m.Pack, m.Start) {
+		return f.whole[m], nil
+	}
+	_, err = f.vault.readFrame(ctx, f.codec, ref.pack, ref.row.Frame)
+	var damage *DamageError
+	switch {
+	case err == nil:
+		f.whole[m] = true
+		return true, nil
+	case errors.As(err, &damage):
+		f.damaged[m] = damage
+		return false, nil
+	}
+	return false, fmt.Errorf("read %s: %w", m.Pack.Key(), err)
+}
+
+// take keeps what is lost, joined where one damage costs several runs.
+func (f *lossFinder) take(view View, set *rowSet, runs []Run) {
+	var epochs []coldstream.EpochStart
+	for _, e := range newLineage(set.rows, view) {
+		epochs = append(epochs, coldstream.EpochStart(e))
+	}
+	var last *LostRange
+	for i := range runs {
+		run := &runs[i]
+		if !run.doubtful {
+			continue
+		}
+		damage := f.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
+		if last != nil && last.Damage.NextOffset == run.FirstOffset && last.Damage.Object == damage.Object {
+			last.Damage.NextOffset, last.Dense = run.NextOffset, last.Dense && run.Dense()
+			continue
+		}
+		f.losses.Ranges = append(f.losses.Ranges, LostRange{
+			Damage: costing(damage, view.Stream, run), Scan: view.Scan, Epochs: epochs, Dense: run.Dense(),
+		})
+		last = &f.losses.Ranges[len(f.losses.Ranges)-1]
+	}
+}
+
+// costing says of damage which run of a stream it costs.
+func costing(damage *DamageError, stream coldstream.Stream, run *Run) *DamageError {
+	d := *damage
+	d.Stream, d.FirstOffset, d.NextOffset = stream, run.FirstOffset, run.NextOffset
+	return &d
+}

@@ -1,0 +1,74 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"coldstream/vault/internal/format"
+)
+
+// marks are the packs and frames that somebody found to be damaged. They are hints and
+// take nothing away: of several rows for the same offsets readers prefer one whose frame
+// is not marked, and what only marked frames hold is read from these.
+type marks map[format.Mark]bool
+
+func (m marks) has(id format.PackID, start int64) bool {
+	return m[format.Mark{Pack: id, Start: format.WholePack}] || m[format.Mark{Pack: id, Start: start}]
+}
+
+// listMarks reads all marks. What else lies there says nothing.
+func (v *Vault) listMarks(ctx context.Context) (marks, error) {
+	all := marks{}
+	for entry, err := range v.store.List(ctx, format.MarksPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list marks of damage: %w", err)
+		}
+		if m, err := format.ParseMarkKey(entry.Key); err == nil {
+			all[m] = true
+		}
+	}
+	return all, nil
+}
+
+// mark says that a pack or a frame was found to be damaged, to readers and to the next
+// backup. That somebody said so before is fine.
+func (v *Vault) mark(ctx context.Context, m format.Mark) error {
+	key := m.Key()
+	body, err := v.seal(format.KindMark, key, nil)
+	if err != nil {
+		return err
+	}
+	if err := v.store.Create(ctx, key, body); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("mark damage: create %s: %w", key, err)
+	}
+	return nil
+}
+
+// markIfPossible is for those who only read: where the store cannot be written to, what
+// they found counts by itself, and who looks next finds it again.
+func (v *Vault) markIfPossible(ctx context.Context, found ...format.Mark) {
+	for _, m := range found {
+		if v.mark(ctx, m) != nil {
+			return
+		}
+	}
+}
+
+// isGarbageMark is true of a mark that says something of a pack of epochs up to n-2 that
+// base n does not name.
+func isGarbageMark(key string, n uint32, isNamed func(format.PackID) bool) bool {
+	m, err := format.ParseMarkKey(key)
+	return err == nil && m.Pack.Epoch+2 <= n && !isNamed(m.Pack)
+}
+
+// doubt notes which rows are of frames that may be damaged.
+func (s *rowSet) doubt(isDamaged func(id format.PackID, start int64) bool) (found bool) {
+	for i := range s.rows {
+		r := &s.rows[i]
+		r.doubtful = r.pack != nil && isDamaged(r.pack.ID, r.pack.starts[r.Frame])
+		found = found || r.doubtful
+	}
+	return found
+}

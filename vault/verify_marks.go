@@ -1,0 +1,168 @@
+package vault
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"coldstream/vault/internal/format"
+)
+
+// damagedFrames are packs and frames that were found to be damaged, and how.
+type damagedFrames map[format.Mark]*DamageError
+
+// of is what was found of a frame, or of its whole pack; nil if that is nothing.
+func (d damagedFrames) of(id format.PackID, start int64) *DamageError {
+	if whole := d[format.Mark{Pack: id, Start: format.WholePack}]; whole != nil {
+		return whole
+	}
+	return d[format.Mark{Pack: id, Start: start}]
+}
+
+func (d damagedFrames) has(id format.PackID, start int64) bool { return d.of(id, start) != nil }
+
+func (d damagedFrames) marks() []format.Mark {
+	out := make([]format.Mark, 0, len(d))
+	for m := range d {
+		out = append(out, m)
+	}
+	return out
+}
+
+// foundDamaged notes damage of a pack, or of one frame of it. What it costs is said at
+// the end, when all of it is known.
+func (ver *verifier) foundDamaged(content *packContent, start int64, damage *DamageError) {
+	ver.mu.Lock()
+	defer ver.mu.Unlock()
+	content.bad = content.bad || start == allFrames
+	ver.damaged[format.Mark{Pack: content.id, Start: start}] = damage
+}
+
+// checkMarks reads the marks and, where packs are not read anyway, the frames that they
+// name: a mark alone proves nothing.
+func (ver *verifier) checkMarks(ctx context.Context) error {
+	marked, err := ver.vault.listMarks(ctx)
+	if err != nil {
+		return err
+	}
+	for m := range marked {
+		payload, _, err := ver.vault.load(ctx, format.KindMark, m.Key())
+		var damage *DamageError
+		switch {
+		case errors.As(err, &damage):
+			ver.add(damage)
+		case err != nil:
+			return err
+		case len(payload) > 0:
+			ver.add(&DamageError{Object: m.Key(), Kind: KindAltered, Cause: fmt.Errorf("it should be empty, and holds %d bytes", len(payload))})
+		}
+		content := ver.packs[m.Pack]
+		if ver.opts.Deep || content == nil || content.bad {
+			continue
+		}
+		if _, named := content.frames[m.Start]; !named {
+			continue
+		}
+		if err := ver.checkOneFrame(ctx, content, m.Start); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkOneFrame reads a frame without the rest of its pack.
+func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, start int64) error {
+	key, entry := content.id.Key(), content.frames[start]
+	stored, err := ver.vault.store.Read(ctx, key, start, entry.StoredLength)
+	if err == nil {
+		codec := format.NewFrameCodec()
+		defer codec.Close()
+		err = checkFrame(codec, stored, entry, content.rowsOf(start))
+		ver.checked(int64(len(stored)))
+	}
+	if err == nil {
+		return nil
+	}
+	var damage *DamageError
+	if !errors.As(damageOf(key, err), &damage) {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	ver.foundDamaged(content, start, damage)
+	return nil
+}
+
+// settleDamage reports what damaged packs cost: the offsets that a snapshot shows, or that
+// are of a stream's newest history, and that no other row holds. What costs nothing, because
+// it was fetched again, is no problem any more.
+func (ver *verifier) settleDamage(catalog *Catalog) {
+	if len(ver.damaged) == 0 {
+		return
+	}
+	costs := map[*DamageError][]*DamageError{}
+	views, damaged := viewsByHistory(catalog), map[scanOf]bool{}
+	for scan, set := range ver.rows {
+		if !set.doubt(ver.damaged.has) {
+			continue
+		}
+		damaged[scan] = true
+		newest := newestView(scan, set, catalog)
+		key := history{scan, newest.LastEpoch}
+		views[key] = append(views[key], newest)
+	}
+	for key, list := range views {
+		if !damaged[key.scanOf] {
+			continue
+		}
+		for _, view := range list {
+			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
+				if run.doubtful {
+					damage := ver.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
+					costs[damage] = append(costs[damage], costing(damage, key.stream, &run))
+				}
+			}
+		}
+	}
+	for m, damage := range ver.damaged {
+		if !ver.packs[m.Pack].hasRows(m.Start) {
+			ver.add(damage)
+		}
+		ver.add(joinRanges(costs[damage])...)
+	}
+	ver.checkCompacted(catalog, damaged)
+}
+
+// newestView shows all of a scan that is not of a fork.
+func newestView(scan scanOf, set *rowSet, catalog *Catalog) View {
+	view := View{Stream: scan.stream, Scan: scan.scan, LogStartOffset: math.MaxInt64, LastEpoch: noEpoch}
+	for i := range set.rows {
+		view.LogStartOffset = min(view.LogStartOffset, set.rows[i].FirstOffset)
+		view.NextOffset = max(view.NextOffset, set.rows[i].NextOffset)
+	}
+	if h := catalog.heads[scan.stream]; h != nil && h.scan == scan.scan {
+		view.LogStartOffset = max(view.LogStartOffset, h.floor)
+	}
+	return view
+}
+
+func (c *packContent) hasRows(start int64) bool {
+	return start == allFrames && len(c.rows) > 0 || len(c.rowsOf(start)) > 0
+}
+
+// joinRanges brings what one damage costs into order, and puts ranges that touch together.
+func joinRanges(costs []*DamageError) []*DamageError {
+	slices.SortFunc(costs, func(a, b *DamageError) int {
+		return cmp.Or(a.Stream.Compare(b.Stream), cmp.Compare(a.FirstOffset, b.FirstOffset))
+	})
+	var out []*DamageError
+	for _, d := range costs {
+		if n := len(out); n > 0 && out[n-1].Stream == d.Stream && out[n-1].NextOffset >= d.FirstOffset {
+			out[n-1].NextOffset = max(out[n-1].NextOffset, d.NextOffset)
+			continue
+		}
+		out = append(out, d)
+	}
+	return out
+}
