@@ -63,7 +63,11 @@ type Result struct {
 	Forks  []Fork
 	Failed []PartitionError
 	Denied []PartitionError
-	// Damage is what of the vault's catalog could not be read.
+	// Healed is what was fetched again because its copies in the vault were damaged. Of
+	// the counts above only the last two contain it.
+	Healed []Healed
+	// Damage is what of the vault's catalog could not be read, and what of the chosen topics
+	// only damaged packs hold and could not be fetched again.
 	Damage []*vault.DamageError
 }
 
@@ -76,8 +80,9 @@ func (r *Result) Incomplete() bool {
 }
 
 // Run backs up everything up to the end offsets that it sees at its start, and makes a
-// snapshot. When ctx is done it commits what was fetched, makes no snapshot, and
-// returns ctx's error with the result so far.
+// snapshot. What packs of the vault have lost it fetches again first. When ctx is done it
+// commits what was fetched, makes no snapshot, and returns ctx's error with the result so
+// far.
 func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*Result, error) {
 	r := &run{opts: opts.withDefaults(), source: source, result: &Result{}}
 	plan, err := makePlan(ctx, source, v, r.opts)
@@ -86,7 +91,14 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	}
 	r.plan = plan
 	plan.describe(r.result)
-	err = r.execute(ctx)
+	healing, err := r.planHealing(ctx, v)
+	if err != nil {
+		return r.result, err
+	}
+	if err = healing.heal(ctx, v); err == nil {
+		err = r.execute(ctx)
+	}
+	healing.report(r.result)
 	if err == nil && (plan.writer.EpochCommits() >= r.opts.TurnAfter || plan.writer.EpochBytes() >= vault.TurnAfterBytes) {
 		r.turn(ctx, v)
 	}
@@ -105,15 +117,23 @@ func (r *run) turn(ctx context.Context, v *vault.Vault) {
 }
 
 // DryRun finds out what Run would fetch, and stores nothing. Of the result, the counts
-// of topics and partitions, gaps and what was denied are set; BytesRead stays 0.
-// Offsets is the number of offsets that would be read.
+// of topics and partitions, gaps, what was denied, and what would be healed are set;
+// BytesRead stays 0. Offsets is the number of offsets that would be read.
 func DryRun(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (result *Result, offsets int64, err error) {
 	result = &Result{}
-	plan, err := makePlan(ctx, source, v, opts.withDefaults())
+	r := &run{opts: opts.withDefaults(), source: source, result: result}
+	plan, err := makePlan(ctx, source, v, r.opts)
 	if err != nil {
 		return result, 0, err
 	}
+	r.plan = plan
 	plan.describe(result)
+	healing, err := r.planHealing(ctx, v)
+	if err != nil {
+		return result, 0, err
+	}
+	healing.foresee()
+	healing.report(result)
 	for _, p := range plan.partitions {
 		if gap, due := p.gapAhead(); due {
 			result.Gaps = append(result.Gaps, gap)

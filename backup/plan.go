@@ -17,6 +17,7 @@ type plan struct {
 	writer     *vault.Writer
 	metadata   vault.Metadata
 	partitions []*partition // sorted by topic and partition
+	isChosen   func(topic string) bool
 	denied     []PartitionError
 	failed     []PartitionError
 }
@@ -28,6 +29,7 @@ type partition struct {
 	scan           uint32
 	begins         bool // the vault has nothing of the stream: its scan begins here
 	logStartOffset int64
+	highWatermark  int64 // when the run began
 	headOffset     int64 // next offset of the vault's head; of no meaning if begins
 	firstOffset    int64 // where this run begins
 	nextOffset     int64
@@ -66,6 +68,7 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err != nil {
 		return nil, err
 	}
+	p.isChosen = chosen(topics, cluster.Topics, opts.Topics)
 	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}}
 	p.metadata.Cluster.Topics = nil
 	p.takeTopics(cluster.ID, topics)
@@ -80,6 +83,22 @@ func selectTopics(all []coldstream.Topic, patterns *coldstream.Patterns) ([]cold
 		patterns = &coldstream.Patterns{}
 	}
 	return patterns.Select(all)
+}
+
+// chosen says whether a topic that the vault knows is one of those that were asked for.
+// Where all are, that is also one that the cluster does not have any more.
+func chosen(selected, all []coldstream.Topic, patterns *coldstream.Patterns) func(topic string) bool {
+	is := map[string]bool{}
+	for i := range all {
+		is[all[i].Name] = false
+	}
+	for i := range selected {
+		is[selected[i].Name] = true
+	}
+	return func(topic string) bool {
+		chosen, there := is[topic]
+		return chosen || !there && (patterns == nil || patterns.All())
+	}
 }
 
 // takeTopics makes a partition for each partition that the cluster describes. What it
@@ -197,7 +216,7 @@ func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
 }
 
 func (p *partition) setEnds(end coldstream.LogOffsets) {
-	p.logStartOffset, p.stopOffset = end.LogStartOffset, end.HighWatermark
+	p.logStartOffset, p.highWatermark, p.stopOffset = end.LogStartOffset, end.HighWatermark, end.HighWatermark
 	if p.begins || p.nextOffset < p.logStartOffset {
 		p.nextOffset = p.logStartOffset
 	}
