@@ -29,7 +29,8 @@ func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
 		Long: `Save what is new in a cluster since the last backup into the same vault, up to the
 end offsets seen at the start, with topic configs and the offsets of all consumer groups, and make
 a snapshot: a restore point. Nothing is stored twice. An interrupted backup loses
-nothing: the next one goes on where the vault ends.
+nothing: the next one goes on where the vault ends. What packs of the vault have lost, by the
+word of an earlier backup, restore or "verify --deep", is fetched again if the cluster still has it.
 
 Exit codes: 0 done; 2 wrong usage or unknown topic; 3 done, but something named in the result
 could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable; 130 interrupted.`,
@@ -139,6 +140,7 @@ type backupDocument struct {
 	Rescanned      []partitionDocument `json:"rescanned"`
 	Failed         []partitionDocument `json:"failed"`
 	Denied         []partitionDocument `json:"denied"`
+	Healed         []healedDocument    `json:"healed"`
 	Damage         []string            `json:"damage,omitempty"`
 }
 
@@ -148,6 +150,13 @@ type gapDocument struct {
 	FirstOffset int64  `json:"first_offset"`
 	NextOffset  int64  `json:"next_offset"`
 	Cause       string `json:"cause"`
+}
+
+type healedDocument struct {
+	Topic       string `json:"topic"`
+	Partition   int32  `json:"partition"`
+	FirstOffset int64  `json:"first_offset"`
+	NextOffset  int64  `json:"next_offset"`
 }
 
 type forkDocument struct {
@@ -171,7 +180,7 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
 		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
 		Gaps: []gapDocument{}, Forks: []forkDocument{}, Rescanned: []partitionDocument{},
-		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied),
+		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied), Healed: []healedDocument{},
 	}
 	if r.HasSnapshot() {
 		d.Snapshot = r.Snapshot.String()
@@ -181,6 +190,9 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 	}
 	for _, f := range r.Forks {
 		d.Forks = append(d.Forks, forkDocument{f.Topic, f.Partition, f.FirstOffset, f.NextOffset, f.Epoch})
+	}
+	for _, h := range r.Healed {
+		d.Healed = append(d.Healed, healedDocument{h.Topic, h.Partition, h.FirstOffset, h.NextOffset})
 	}
 	for _, damage := range r.Damage {
 		d.Damage = append(d.Damage, damage.Error())
@@ -219,18 +231,33 @@ func (o *backupOptions) report(e *env, r *backupOutcome) error {
 func (r *backupOutcome) lines() []string {
 	where := fmt.Sprintf("%s of %s", plural(int64(r.PartitionCount), "partition"), plural(int64(r.TopicCount), "topic"))
 	if r.offsetsToRead != nil {
-		return []string{fmt.Sprintf("would read %s in %s", plural(*r.offsetsToRead, "offset"), where)}
+		return r.withHealed("would fetch again", "are", fmt.Sprintf("would read %s in %s", plural(*r.offsetsToRead, "offset"), where))
 	}
 	saved := "nothing new in " + where
 	if r.BytesRead > 0 {
 		saved = fmt.Sprintf("saved %s (%s) of %s", plural(r.Records, "record"), formatBytes(r.BytesRead), where)
 	}
-	return []string{
+	return r.withHealed("fetched again", "were",
 		fmt.Sprintf("%s in %s", saved, formatDuration(r.took)),
 		fmt.Sprintf("stored %s in %s", formatBytes(r.BytesStored), plural(r.ObjectsStored, "object")),
-		"snapshot " + r.Snapshot.String(),
-		"vault hash " + r.VaultHash,
+		"snapshot "+r.Snapshot.String(),
+		"vault hash "+r.VaultHash,
+	)
+}
+
+// withHealed puts before other lines what was healed, if anything was.
+func (r *backupOutcome) withHealed(did, were string, lines ...string) []string {
+	if len(r.Healed) == 0 {
+		return lines
 	}
+	var offsets int64
+	partitions := map[coldstream.TopicPartition]bool{}
+	for _, h := range r.Healed {
+		offsets += h.NextOffset - h.FirstOffset
+		partitions[h.TopicPartition] = true
+	}
+	return append([]string{fmt.Sprintf("%s %s of %s whose copies in the vault %s damaged", did,
+		plural(offsets, "offset"), plural(int64(len(partitions)), "partition"), were)}, lines...)
 }
 
 // warn names everything that is not as asked.
@@ -253,6 +280,6 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 	}
 	listDamage(e, r.Damage)
 	if len(r.Damage) > 0 {
-		e.hint("what only damaged objects told was fetched again where the cluster still had it; see: coldstream verify --deep")
+		e.hint("what only damaged objects held was fetched again where the cluster still had it; see: coldstream verify --deep")
 	}
 }

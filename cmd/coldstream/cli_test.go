@@ -114,7 +114,7 @@ func TestASecondBackupStoresASmallCommitOnly(t *testing.T) {
 	if len(first.Snapshot) != 16 || len(first.VaultHash) != 64 {
 		t.Errorf("IDs of an unexpected form: %+v", first)
 	}
-	for _, list := range []string{"gaps", "forks", "rescanned", "failed", "denied"} {
+	for _, list := range []string{"gaps", "forks", "rescanned", "failed", "denied", "healed"} {
 		if !strings.Contains(out.stdout, `"`+list+`": []`) {
 			t.Errorf("%s is not an empty list: %s", list, out.stdout)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"coldstream/kafka/embedded"
@@ -70,6 +71,20 @@ func TestADamagedPackCostsItsPartitionOnly(t *testing.T) {
 			t.Errorf("partition %+v", p)
 		}
 	}
+	// Who finds damage marks it: the next backup fetches it again.
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--dry-run"}, "would fetch again 100 offsets of 1 partition whose copies in the vault are damaged\n"},
+		{nil, "fetched again 100 offsets of 1 partition whose copies in the vault were damaged\n"},
+	} {
+		out := command(t, nil, append([]string{"backup", "-b", at, "--vault", vault, "-t", "orders"}, c.args...)...).must(t, exitDone)
+		if !strings.HasPrefix(out.stdout, c.says) {
+			t.Errorf("stdout does not begin with %q:\n%s", c.says, out.stdout)
+		}
+	}
+	command(t, nil, "verify", "--deep", "--vault", vault).must(t, exitDone)
 }
 
 func TestADamagedSectionCostsNoRecords(t *testing.T) {

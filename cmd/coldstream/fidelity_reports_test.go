@@ -165,7 +165,7 @@ var promised = map[string][]string{
 	"backup": {
 		"schema_version", "snapshot", "vault_hash", "topic_count", "partition_count", "batches", "records", "bytes_read",
 		"bytes_stored", "objects_stored", "gaps[].topic", "gaps[].partition", "gaps[].first_offset", "gaps[].next_offset",
-		"gaps[].cause", "forks[]", "rescanned[]", "failed[]", "denied[]",
+		"gaps[].cause", "forks[]", "rescanned[]", "failed[]", "denied[]", "healed[]",
 	},
 	"restore": {
 		"schema_version", "restore", "snapshot", "partitions[].topic", "partitions[].partition", "partitions[].target_topic",

@@ -235,6 +235,9 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 			e.note("not restored in full: %s-%d: %s", p.TargetTopic, p.TargetPartition, p.Error)
 		}
 	}
+	if r.Damaged() {
+		e.hint(hintHeal + "; then restore again")
+	}
 	if !o.dryRun {
 		for _, g := range r.Groups {
 			if g.Error != "" {

@@ -23,7 +23,8 @@ func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
 		Short: "Prove that a vault is whole",
 		Long: `Prove that every object that the vault's catalog names is there at its size, that all
 metadata is what was stored, and that the offsets of each partition join. With --deep every byte
-of every pack is read and checked as well.
+of every pack is read and checked as well. Damage of a pack is no problem any more once a backup
+has fetched again what it held; packs found damaged are marked in the vault for that.
 
 With --expect HASH the vault is held against a "vault hash" that a backup printed: the state of
 then must still be in it. So also a newest commit shows that somebody took away. Keep the hash
@@ -39,6 +40,8 @@ Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 	cmd.Flags().StringVar(&o.expect, "expect", "", "`HASH`: a vault hash that a backup printed; its state must still be there")
 	return cmd
 }
+
+const hintHeal = "fetch again what the cluster still has with: coldstream backup"
 
 type verifyDocument struct {
 	header
@@ -81,6 +84,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		err = table(e.stdout, o.lines(report))
 	}
 	if err == nil && len(report.Problems) > 0 {
+		e.hint(hintHeal)
 		return &incomplete{exitDamage}
 	}
 	return err
