@@ -56,8 +56,9 @@ type catalogOptions struct {
 	// stream's middle what is behind it can still be read. For writers what does not join
 	// is not there, so that they fetch it again.
 	reader bool
-	// snapshots reads also the snapshots of earlier epochs, and which packs there are.
-	snapshots bool
+	// packs reads also which packs and commits earlier epochs brought, and snapshots their
+	// snapshots as well.
+	packs, snapshots bool
 	// visit sees the facts of each table that is read and of each commit that is taken,
 	// with the object that tells them, and may keep parts of them.
 	visit func(object string, facts *format.Facts) error

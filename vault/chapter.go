@@ -182,7 +182,7 @@ func snapshotOfFacts(facts *format.Facts, s *format.Snapshot) Snapshot {
 // readChapters takes the snapshots of earlier epochs in. A chapter that cannot be read
 // costs its snapshots; the rows are elsewhere.
 func (c *Catalog) readChapters(ctx context.Context, v *Vault) error {
-	if !c.opts.snapshots {
+	if !c.opts.packs && !c.opts.snapshots {
 		return nil
 	}
 	for i := range c.chapters {
@@ -199,7 +199,7 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 		return err
 	}
 	if chapter == nil { // its views are of no use, and may be damaged as well
-		if ref.ViewsSizeBytes > 0 {
+		if ref.ViewsSizeBytes > 0 && c.opts.snapshots {
 			_, err = v.loadContent(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
 		}
 		return c.takeDamage(err)
@@ -210,7 +210,7 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	for _, commit := range chapter.Commits {
 		c.digests[commit.Hash] = true
 	}
-	if ref.ViewsSizeBytes == 0 {
+	if ref.ViewsSizeBytes == 0 || !c.opts.snapshots {
 		return nil
 	}
 	snapshots, err := v.loadViews(ctx, ref, chapter.Snapshots)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"coldstream"
@@ -121,11 +122,11 @@ func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
 	return found, nil
 }
 
-// namedPacks are the packs that the catalog names, with their sizes.
+// namedPacks are the packs that the catalog names, with their sizes. No rows are read.
 func (v *Vault) namedPacks(ctx context.Context) (map[format.PackID]int64, *epochsFound, error) {
 	var named map[format.PackID]int64
 	c, err := v.openCatalog(ctx, catalogOptions{
-		reader: true, topics: func(string) bool { return true },
+		reader: true, packs: true,
 		restart: func() { named = map[format.PackID]int64{} },
 		visit: func(_ string, facts *format.Facts) error {
 			for i := range facts.Packs {
@@ -137,6 +138,7 @@ func (v *Vault) namedPacks(ctx context.Context) (map[format.PackID]int64, *epoch
 	if err != nil {
 		return nil, nil, err
 	}
+	maps.Copy(named, c.packs)
 	return named, &c.found, nil
 }
 
