@@ -20,9 +20,14 @@ type Options struct {
 	// Interval is the longest time that fetched data waits for its commit while the run
 	// goes on; 30 s by default.
 	Interval time.Duration
-	// BufferBytes bounds the fetched bytes that wait for a pack, and with it the size
-	// of packs; one pack may be in the making beside it. 32 MiB by default.
+	// BufferBytes bounds the fetched bytes that wait to be encoded; as many may be encoded
+	// meanwhile. 32 MiB by default.
 	BufferBytes int
+	// PackBytes is the size at which a pack is stored; it may be larger by what one full
+	// buffer becomes. Two times a pack's size is used while it is stored. 32 MiB by default.
+	PackBytes int
+	// NoReadBack leaves out to decode what was encoded once more, and to compare it.
+	NoReadBack bool
 	// TurnAfter is how many commits an epoch of the vault may have before a run that ends
 	// turns it, so that it stays quick to open; [vault.TurnAfter] by default. One with
 	// [vault.TurnAfterBytes] of commits is turned whatever their number.
@@ -149,6 +154,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.BufferBytes <= 0 {
 		o.BufferBytes = 32 << 20
+	}
+	if o.PackBytes <= 0 {
+		o.PackBytes = 32 << 20
 	}
 	if o.TurnAfter <= 0 {
 		o.TurnAfter = vault.TurnAfter

@@ -14,11 +14,12 @@ import (
 	"coldstream/vault"
 )
 
-// collector gathers what the source brings, and commits it when there is enough or when
-// it has waited long enough. While one commit is in the making the next is gathered; a
-// source that is faster waits.
+// collector gathers what the source brings, encodes it when there is a buffer of it, and
+// commits when there is a pack of that, or when it has waited long enough. Meanwhile the
+// next is gathered; a source that is faster waits.
 type collector struct {
 	run   *run
+	ahead pending // belongs to whoever commits: one at a time
 	byTP  map[coldstream.TopicPartition]*partition
 	ready chan struct{} // one token: there may be something to commit
 
@@ -29,7 +30,22 @@ type collector struct {
 	outcome Result
 }
 
-// gathered is what waits for the next commit. Pieces belong to it.
+// pending is what the next commit will hold so far.
+type pending struct {
+	parts []*vault.Part
+	bytes int64 // that the parts take in a pack
+	rows  int
+	gaps  []vault.StreamGap
+	scans []vault.ScanStart
+}
+
+// maxRows keeps a commit small, and with it what it takes to make and to read one, where
+// many partitions bring little each.
+const maxRows = 32 << 10
+
+func (p *pending) isFull(packBytes int) bool { return p.bytes >= int64(packBytes) || p.rows >= maxRows }
+
+// gathered is what waits to be encoded. Pieces belong to it.
 type gathered struct {
 	pieces map[coldstream.TopicPartition][]vault.Piece
 	order  []coldstream.TopicPartition
@@ -37,8 +53,6 @@ type gathered struct {
 	scans  []vault.ScanStart
 	bytes  int
 }
-
-func (g *gathered) empty() bool { return len(g.order)+len(g.gaps) == 0 }
 
 func newCollector(r *run) *collector {
 	c := &collector{run: r, byTP: map[coldstream.TopicPartition]*partition{}, ready: make(chan struct{}, 1)}
@@ -67,20 +81,14 @@ func (c *collector) finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	g := c.takeWaiting()
-	changes := c.changes(g)
-	changes.Snapshot = c.run.plan.snapshot(c.run.opts.Now())
-	receipt, err := c.run.plan.writer.Commit(ctx, changes)
-	for errors.Is(err, vault.ErrReleased) {
-		changes.Snapshot = c.run.plan.snapshot(c.run.opts.Now())
-		receipt, err = c.run.plan.writer.Commit(ctx, changes)
-	}
-	if err != nil {
-		c.putBack(g)
+	if err := c.encodeWaiting(ctx); err != nil {
 		return err
 	}
-	c.count(receipt)
-	return nil
+	err := c.commit(ctx, c.run.plan.snapshot(c.run.opts.Now()))
+	for errors.Is(err, vault.ErrReleased) {
+		err = c.commit(ctx, c.run.plan.snapshot(c.run.opts.Now()))
+	}
+	return err
 }
 
 // keep commits what an interrupted run has fetched, so that the next need not fetch it
@@ -105,19 +113,24 @@ func (c *collector) fetchAndCommit(ctx context.Context) error {
 	return group.Wait()
 }
 
-// commitLoop commits when the buffer is full or the interval is over, until the fetch
-// has ended. It uses ctx, not the group's: a failed fetch must not tear a commit.
+// commitLoop encodes when the buffer is full, and commits when there is a pack or the
+// interval is over, until the fetch has ended. It uses ctx, not the group's: a failed fetch must not tear a commit.
 func (c *collector) commitLoop(ctx context.Context, fetched <-chan struct{}) error {
 	ticker := time.NewTicker(c.run.opts.Interval)
 	defer ticker.Stop()
 	for {
+		var err error
 		select {
 		case <-fetched:
 			return nil
 		case <-c.ready:
+			if err = c.encodeWaiting(ctx); err == nil && c.ahead.isFull(c.run.opts.PackBytes) {
+				err = c.commit(ctx, nil)
+			}
 		case <-ticker.C:
+			err = c.commitWaiting(ctx)
 		}
-		if err := c.commitWaiting(ctx); err != nil {
+		if err != nil {
 			if isInterrupt(ctx, err) {
 				return ctx.Err()
 			}
@@ -137,20 +150,46 @@ func (c *collector) stop(err error) {
 	c.room.Broadcast()
 }
 
-// commitWaiting commits what was gathered so far. On an error the data is put back in
-// front, so that it can be tried once more.
+// commitWaiting commits what was gathered so far, if there is anything.
 func (c *collector) commitWaiting(ctx context.Context) error {
-	g := c.takeWaiting()
-	if g.empty() {
-		c.putBack(g)
-		return nil
-	}
-	receipt, err := c.run.plan.writer.Commit(ctx, c.changes(g))
-	if err != nil {
-		c.putBack(g)
+	if err := c.encodeWaiting(ctx); err != nil {
 		return err
 	}
+	if len(c.ahead.parts)+len(c.ahead.gaps) == 0 {
+		return nil
+	}
+	return c.commit(ctx, nil)
+}
+
+// commit commits what is pending. On an error it stays so, and can be tried once more.
+func (c *collector) commit(ctx context.Context, snapshot *vault.NewSnapshot) error {
+	receipt, err := c.run.plan.writer.Commit(ctx, vault.Changes{
+		Parts: c.ahead.parts, Gaps: c.ahead.gaps, Scans: c.ahead.scans, Snapshot: snapshot,
+	})
+	if err != nil {
+		return err
+	}
+	c.ahead = pending{}
 	c.count(receipt)
+	return nil
+}
+
+// encodeWaiting makes what was gathered so far ready for a commit. On an error it is put
+// back in front, so that it can be tried once more.
+func (c *collector) encodeWaiting(ctx context.Context) error {
+	g := c.takeWaiting()
+	if len(g.order) > 0 {
+		part, err := c.run.plan.writer.Encode(ctx, c.data(&g))
+		if err != nil {
+			c.putBack(g)
+			return err
+		}
+		c.ahead.parts = append(c.ahead.parts, part)
+		c.ahead.bytes += part.StoredBytes()
+		c.ahead.rows += part.Rows()
+	}
+	c.ahead.gaps = append(c.ahead.gaps, g.gaps...)
+	c.ahead.scans = append(c.ahead.scans, g.scans...)
 	return nil
 }
 
@@ -176,14 +215,14 @@ func (c *collector) putBack(g gathered) {
 	c.waiting = g
 }
 
-func (c *collector) changes(g gathered) vault.Changes {
-	changes := vault.Changes{Gaps: g.gaps, Scans: g.scans}
+func (c *collector) data(g *gathered) []vault.StreamData {
+	var data []vault.StreamData
 	for _, tp := range g.order {
 		p := c.byTP[tp]
-		changes.Data = append(changes.Data, vault.StreamData{Stream: p.stream, Scan: p.scan, Pieces: g.pieces[tp]})
+		data = append(data, vault.StreamData{Stream: p.stream, Scan: p.scan, Pieces: g.pieces[tp]})
 	}
-	slices.SortFunc(changes.Data, func(a, b vault.StreamData) int { return a.Stream.Compare(b.Stream) })
-	return changes
+	slices.SortFunc(data, func(a, b vault.StreamData) int { return a.Stream.Compare(b.Stream) })
+	return data
 }
 
 // add keeps a piece, joined to the one before where it goes on from there.

@@ -87,7 +87,7 @@ func TestEveryStorageOperationFails(t *testing.T) {
 				break // there is no n-th operation
 			}
 			w.reopen(t)
-			second, err := Run(t.Context(), w.source, w.vault, Options{Now: w.now, BufferBytes: 1})
+			second, err := Run(t.Context(), w.source, w.vault, Options{Now: w.now, BufferBytes: 1, PackBytes: 1})
 			if err != nil {
 				t.Fatalf("action %d at operation %d: the next run: %v", do, n, err)
 			}
@@ -110,7 +110,7 @@ func (w *world) runOver(t *testing.T, store blob.Store, want []string) bool {
 	if err != nil {
 		return false
 	}
-	r, err := Run(t.Context(), w.source, v, Options{Now: w.now, BufferBytes: 1})
+	r, err := Run(t.Context(), w.source, v, Options{Now: w.now, BufferBytes: 1, PackBytes: 1})
 	w.reopen(t)
 	if err != nil {
 		if r.HasSnapshot() {
@@ -219,7 +219,7 @@ func TestBuffersAreBoundedInBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Two pieces fit into the buffer, three do not.
-	r, err := Run(t.Context(), w.source, v, Options{Now: w.now, BufferBytes: pieceBytes * 5 / 2, Observer: watch})
+	r, err := Run(t.Context(), w.source, v, Options{Now: w.now, BufferBytes: pieceBytes * 5 / 2, PackBytes: 1, Observer: watch})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestRunThatIsInterruptedWhileItCommits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Run(ctx, w.source, v, Options{Now: w.now, BufferBytes: 1})
+	r, err := Run(ctx, w.source, v, Options{Now: w.now, BufferBytes: 1, PackBytes: 1})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the interruption", err)
 	}

@@ -21,7 +21,9 @@ const (
 type block struct {
 	stream coldstream.Stream
 	row    format.Row
-	// parts alias the pieces they came from; together they are the block's bytes.
+	frame  int // among those of its part
+	// parts alias the pieces they came from; together they are the block's bytes. They are
+	// let go once these are encoded.
 	parts      [][]byte
 	compressed int64 // bytes of batches that the producer compressed
 	open       map[producer]bool

@@ -9,7 +9,9 @@ import (
 // Changes is what one commit adds to the vault. A commit with a snapshot holds what the
 // snapshot shows, or builds on what does.
 type Changes struct {
-	// Data has one entry per stream, in the order of [coldstream.Stream.Compare].
+	// Parts are data that [Writer.Encode] made ready, in the order in which it was fetched.
+	Parts []*Part
+	// Data is what was fetched behind them. It has one entry per stream, in the order of [coldstream.Stream.Compare].
 	Data     []StreamData
 	Gaps     []StreamGap
 	Scans    []ScanStart
@@ -25,8 +27,8 @@ type StreamData struct {
 
 // Piece is all that the log held in [FirstOffset, NextOffset): whole, checked batches
 // one behind the other, or none where a compacted tail returned nothing. The first
-// batch may begin below FirstOffset. The writer keeps Batches until the commit is done
-// and does not change them.
+// batch may begin below FirstOffset. The writer keeps Batches until they are
+// encoded and does not change them.
 type Piece struct {
 	FirstOffset int64
 	NextOffset  int64

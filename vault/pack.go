@@ -1,12 +1,8 @@
 package vault
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
+	"fmt"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -22,17 +18,12 @@ type frame struct {
 	entry      format.Frame
 }
 
-// pack is an immutable object of blocks in the making, sorted by topic and partition.
-type pack struct {
-	frames []*frame
-}
-
-// planPack lays out blocks, which are sorted by stream, in frames of about
-// [frameTarget]. Blocks of one topic share frames, so that quiet partitions compress
+// planFrames lays out blocks, which are sorted by stream, in frames of about
+// [frameTarget], which are numbered from 0. Blocks of one topic share frames, so that quiet partitions compress
 // together; those that are compressed already have frames of their own. The blocks of a
 // stream stay in their order through all frames: so a pack, decompressed, is read as a log.
-func planPack(blocks []*block) *pack {
-	p := &pack{}
+func planFrames(blocks []*block) []*frame {
+	var frames []*frame
 	var open [2]*frame
 	var stream coldstream.Stream
 	last := 0 // frame of the stream's block before
@@ -52,53 +43,26 @@ func planPack(blocks []*block) *pack {
 		}
 		f := open[kind]
 		if f == nil || f.decoded+b.row.Length > frameTarget || f.number < last {
-			f = &frame{number: len(p.frames), compressed: kind == 1}
-			p.frames = append(p.frames, f)
+			f = &frame{number: len(frames), compressed: kind == 1}
+			frames = append(frames, f)
 			open[kind] = f
 		}
 		last = f.number
-		b.row.Frame, b.row.Offset = last, f.decoded
+		b.frame, b.row.Offset = last, f.decoded
 		f.blocks = append(f.blocks, b)
 		f.decoded += b.row.Length
 	}
-	return p
+	return frames
 }
 
-// encode makes the pack's bytes: frames on all cores, each decoded again and compared
-// with what went in.
-func (p *pack) encode(ctx context.Context, vaultID format.VaultID, id format.PackID) ([]byte, []format.Frame, error) {
-	group, ctx := errgroup.WithContext(ctx)
-	next := make(chan *frame)
-	group.Go(func() error {
-		defer close(next)
-		for _, f := range p.frames {
-			select {
-			case next <- f:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	for range min(runtime.GOMAXPROCS(0), len(p.frames)) {
-		group.Go(func() error {
-			codec := format.NewFrameCodec()
-			defer codec.Close()
-			for f := range next {
-				if err := f.encode(codec); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	return p.assemble(vaultID, id)
+// pack is an immutable object in the making: the frames of parts, in their order.
+type pack struct {
+	frames []*frame
 }
 
-func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []format.Frame, error) {
+// assemble makes the pack's bytes, in room if that is large enough. The frames' bytes are
+// part of them from then on.
+func (p *pack) assemble(vaultID format.VaultID, id format.PackID, room []byte) ([]byte, []format.Frame) {
 	size := 0
 	entries := make([]format.Frame, len(p.frames))
 	for i, f := range p.frames {
@@ -107,18 +71,23 @@ func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []for
 	}
 	header := format.AppendPackHeader(nil, vaultID, id)
 	index := format.AppendPackIndex(nil, entries)
-	body := make([]byte, 0, size+len(header)+len(index))
-	body = append(body, header...)
-	for _, f := range p.frames {
-		body = append(body, f.stored...)
-		f.stored = nil
+	size += len(header) + len(index)
+	if cap(room) < size {
+		room = make([]byte, 0, size)
 	}
-	return append(body, index...), entries, nil
+	body := append(room[:0], header...)
+	for _, f := range p.frames {
+		at := len(body)
+		body = append(body, f.stored...)
+		f.stored = body[at:len(body):len(body)]
+	}
+	return append(body, index...), entries
 }
 
 var errReadBack = errors.New("a frame that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
 
-func (f *frame) encode(codec *format.FrameCodec) error {
+// encode makes the frame's bytes, and lets go of the pieces that it was made from.
+func (f *frame) encode(codec *format.FrameCodec, check readBack) (err error) {
 	var parts [][]byte
 	for _, b := range f.blocks {
 		parts = append(parts, b.parts...)
@@ -126,24 +95,18 @@ func (f *frame) encode(codec *format.FrameCodec) error {
 	descriptor := f.descriptor()
 	if f.compressed {
 		f.stored, f.entry = codec.EncodeRaw(descriptor, parts)
-	} else {
-		var err error
-		if f.stored, f.entry, err = codec.Encode(descriptor, parts); err != nil {
-			return err
-		}
+	} else if f.stored, f.entry, err = codec.Encode(descriptor, parts); err != nil {
+		return err
 	}
-	decoded, _, err := codec.Decode(f.stored, f.entry)
+	switch {
+	case check == readBackLeftOut:
+	case f.compressed:
+		err = codec.ReadBackRaw(f.stored, f.entry, parts)
+	default:
+		err = codec.ReadBack(f.stored, f.entry, parts)
+	}
 	if err != nil {
-		return errors.Join(errReadBack, err)
-	}
-	for _, part := range parts {
-		if !bytes.HasPrefix(decoded, part) {
-			return errReadBack
-		}
-		decoded = decoded[len(part):]
-	}
-	if len(decoded) != 0 {
-		return errReadBack
+		return fmt.Errorf("%w: %w", errReadBack, err)
 	}
 	return nil
 }

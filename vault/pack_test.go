@@ -48,27 +48,46 @@ func TestPackLayout(t *testing.T) {
 			}
 			all = append(all, d)
 		}
-		blocks, err := buildAllBlocks(all)
-		if err != nil {
-			t.Fatal(err)
+		c := &commitInMaking{Writer: &Writer{}, pack: &pack{}}
+		for _, data := range inTurns(random, all) {
+			part, err := c.Encode(t.Context(), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.addPart(part)
 		}
-		p := planPack(blocks)
-		stored, frames, err := p.encode(t.Context(), format.VaultID{1}, format.PackID{Number: 7})
-		if err != nil {
-			t.Fatal(err)
-		}
+		stored, frames := c.pack.assemble(format.VaultID{1}, format.PackID{Number: 7}, nil)
 		ref := newPackRef(format.Pack{ID: format.PackID{Number: 7}, SizeBytes: int64(len(stored)), Frames: frames}, format.VaultID{1})
 		store := mem.New()
 		replace(t, store, ref.ID.Key(), stored)
-		checkLayout(t, &Vault{store: store}, ref, blocks, want)
+		checkLayout(t, &Vault{store: store}, ref, c.blocks, want)
 	}
+}
+
+// inTurns deals out pieces to one part or several, each stream's in their order.
+func inTurns(random *rand.Rand, all []StreamData) [][]StreamData {
+	turns := make([][]StreamData, 1+random.IntN(3))
+	for _, d := range all {
+		rest := d.Pieces
+		for i := range turns {
+			n := random.IntN(len(rest) + 1)
+			if i == len(turns)-1 {
+				n = len(rest)
+			}
+			if n > 0 {
+				turns[i] = append(turns[i], StreamData{Stream: d.Stream, Pieces: rest[:n]})
+			}
+			rest = rest[n:]
+		}
+	}
+	return turns
 }
 
 func checkLayout(t *testing.T, v *Vault, ref *packRef, blocks []*block, want map[coldstream.Stream][]byte) {
 	t.Helper()
 	codec := format.NewFrameCodec()
 	defer codec.Close()
-	var before *block
+	before := map[coldstream.Stream]*block{}
 	got := map[coldstream.Stream][]byte{}
 	for _, b := range blocks {
 		frame, err := v.readFrame(t.Context(), codec, ref, b.row.Frame)
@@ -86,11 +105,11 @@ func checkLayout(t *testing.T, v *Vault, ref *packRef, blocks []*block, want map
 		if len(frame.content) > frameTarget && len(frame.descriptor.Blocks) > 1 {
 			t.Errorf("a frame of %d blocks has %d bytes", len(frame.descriptor.Blocks), len(frame.content))
 		}
-		if before != nil && before.stream == b.stream && (before.row.Frame > b.row.Frame ||
-			before.row.Frame == b.row.Frame && before.row.Offset >= b.row.Offset) {
-			t.Errorf("%s: offset %d lies before offset %d", b.stream.TopicPartition(), b.row.FirstOffset, before.row.FirstOffset)
+		if last := before[b.stream]; last != nil && (last.row.Frame > b.row.Frame ||
+			last.row.Frame == b.row.Frame && last.row.Offset >= b.row.Offset) {
+			t.Errorf("%s: offset %d lies before offset %d", b.stream.TopicPartition(), b.row.FirstOffset, before[b.stream].row.FirstOffset)
 		}
-		before = b
+		before[b.stream] = b
 	}
 	for s, batches := range want {
 		if !bytes.Equal(got[s], batches) {

@@ -65,6 +65,16 @@ func (c *Catalog) checkFloors(commit *format.Commit) error {
 // It returns the very same changes if there is nothing of that.
 func (c *Catalog) withoutReleased(changes *Changes) (*Changes, error) {
 	out, found := *changes, false
+	if slices.ContainsFunc(changes.Parts, c.hasReleased) {
+		// They are taken apart, and what is left is made ready once more.
+		data, err := decodeParts(changes.Parts)
+		if err != nil {
+			return nil, err
+		}
+		apart := *changes
+		apart.Parts, apart.Data = nil, joinData(append(data, changes.Data...))
+		return c.withoutReleased(&apart)
+	}
 	out.Data = make([]StreamData, 0, len(changes.Data))
 	for _, d := range changes.Data {
 		floor := c.floorOf(d.Stream, d.Scan)

@@ -14,6 +14,8 @@ import (
 // WriterOptions say what is not read from the surroundings.
 type WriterOptions struct {
 	Now func() time.Time
+	// NoReadBack leaves out to decode again what was encoded, and to compare it.
+	NoReadBack bool
 }
 
 // Writer adds commits to a vault. Any number of writers, in any number of processes, may
@@ -25,6 +27,10 @@ type Writer struct {
 	id      format.Writer
 	packs   uint32
 	commits uint32
+
+	check  readBack
+	codecs []*format.FrameCodec // one for each that encodes at once
+	room   []byte               // of the pack before, which nobody needs any more
 }
 
 // NewWriter reads how far the vault has got. It needs memory for streams, not for rows.
@@ -34,6 +40,9 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 		return nil, err
 	}
 	w := &Writer{vault: v, now: opts.Now, catalog: catalog}
+	if opts.NoReadBack {
+		w.check = readBackLeftOut
+	}
 	var random [6]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, fmt.Errorf("make writer ID: %w", err)
@@ -72,11 +81,12 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 		}
 	}
 	for {
-		if err := c.prepare(&changes); err != nil {
+		if err := c.prepare(ctx, &changes); err != nil {
 			return Receipt{}, err
 		}
 		err := c.store(ctx, changes.Snapshot)
 		if err == nil {
+			w.room = c.body
 			return c.receipt, nil
 		}
 		if !errors.Is(err, errTurned) {
@@ -95,9 +105,11 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 // commitInMaking is one call of [Writer.Commit].
 type commitInMaking struct {
 	*Writer
+	parts   []*Part
 	blocks  []*block
 	pack    *pack
 	stored  []format.Pack // the pack, once it is stored
+	body    []byte        // of the pack; the frames of parts lie in it
 	facts   *factsBuilder
 	commit  *format.Commit
 	digest  format.Hash // of the commit, once it is stored
@@ -106,16 +118,19 @@ type commitInMaking struct {
 
 // prepare makes the commit for the epoch that is open. What was released counts as
 // covered, and is left out.
-func (c *commitInMaking) prepare(changes *Changes) error {
+func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 	less, err := c.catalog.withoutReleased(changes)
 	if err != nil {
 		return err
 	}
-	if less != changes || c.blocks == nil {
-		if c.blocks, err = buildAllBlocks(less.Data); err != nil {
+	if less != changes || c.pack == nil {
+		if c.parts, err = c.encodeAll(ctx, less); err != nil {
 			return err
 		}
-		c.pack, c.stored = planPack(c.blocks), nil
+		c.pack, c.blocks, c.stored = &pack{}, nil, nil
+		for _, part := range c.parts {
+			c.addPart(part)
+		}
 	}
 	c.facts = newFactsBuilder(less, c.blocks)
 	c.commit = &format.Commit{
@@ -165,18 +180,6 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 	return c.storeCommit(ctx)
 }
 
-func buildAllBlocks(data []StreamData) ([]*block, error) {
-	var blocks []*block
-	for i := range data {
-		b, err := buildBlocks(data[i])
-		if err != nil {
-			return nil, err
-		}
-		blocks = append(blocks, b...)
-	}
-	return blocks, nil
-}
-
 // storePack makes one pack of all blocks that have bytes. One that an attempt in the epoch
 // before has stored is named again; an older one may be gone.
 func (c *commitInMaking) storePack(ctx context.Context) error {
@@ -186,10 +189,8 @@ func (c *commitInMaking) storePack(ctx context.Context) error {
 	if len(c.stored) == 0 || c.catalog.epoch-c.stored[0].ID.Epoch > 1 {
 		id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
 		c.packs++
-		body, frames, err := c.pack.encode(ctx, c.vault.info.ID, id)
-		if err != nil {
-			return fmt.Errorf("encode pack %s: %w", id.Key(), err)
-		}
+		body, frames := c.pack.assemble(c.vault.info.ID, id, c.takeRoom())
+		c.body = body
 		if err := c.create(ctx, id.Key(), body); err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func decodePayload(stored []byte, compression byte, length int) ([]byte, error) 
 		return nil, fmt.Errorf("make zstd decoder: %w", err)
 	}
 	defer dec.Close()
-	return decodeZstd(dec, stored, int64(length))
+	return decodeZstd(dec, stored, int64(length), nil)
 }
 
 func (r *reader) fixed16() int {

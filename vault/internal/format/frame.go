@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 
@@ -9,9 +10,11 @@ import (
 
 // FrameCodec encodes and decodes frames. It is used by one goroutine at a time.
 type FrameCodec struct {
-	enc     *zstd.Encoder
-	dec     *zstd.Decoder
-	scratch []byte
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+	// What is used again for each frame: its content in one piece, its stored bytes, and
+	// what these decode to.
+	content, stored, decoded []byte
 }
 
 // NewFrameCodec makes a codec; its memory is taken when it is first used.
@@ -38,22 +41,67 @@ func (c *FrameCodec) Encode(d Descriptor, parts [][]byte) ([]byte, Frame, error)
 		}
 		c.enc = enc
 	}
-	c.scratch = c.scratch[:0]
-	for _, part := range parts {
-		c.scratch = append(c.scratch, part...)
-	}
-	stored := d.Append(make([]byte, 0, len(c.scratch)/3+512))
-	stored = c.enc.EncodeAll(c.scratch, stored)
-	frame := frameOf(stored, int64(len(c.scratch)))
+	content := c.join(parts)
+	c.stored = c.enc.EncodeAll(content, d.Append(c.stored[:0]))
+	stored := bytes.Clone(c.stored)
 	c.shrink()
-	return stored, frame, nil
+	return stored, frameOf(stored, int64(len(content))), nil
+}
+
+// join returns the concatenation of parts, for as long as the codec is not used again.
+func (c *FrameCodec) join(parts [][]byte) []byte {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	c.content = c.content[:0]
+	for _, part := range parts {
+		c.content = append(c.content, part...)
+	}
+	return c.content
 }
 
 // shrink lets go of the room that one giant batch took.
 func (c *FrameCodec) shrink() {
-	if cap(c.scratch) > 8<<20 {
-		c.scratch = nil
+	for _, b := range []*[]byte{&c.content, &c.stored, &c.decoded} {
+		if cap(*b) > 8<<20 {
+			*b = nil
+		}
 	}
+}
+
+// ReadBack proves that what [FrameCodec.Encode] returned decodes to parts.
+func (c *FrameCodec) ReadBack(stored []byte, f Frame, parts [][]byte) error {
+	decoded, _, err := c.decode(stored, f, c.decoded)
+	if err != nil {
+		return err
+	}
+	c.decoded = decoded
+	defer c.shrink()
+	return compare(decoded, parts)
+}
+
+// ReadBackRaw proves that what [FrameCodec.EncodeRaw] returned decodes to parts. The hash
+// is not computed again: it was of the same memory, and costs more than all the rest.
+func (c *FrameCodec) ReadBackRaw(stored []byte, f Frame, parts [][]byte) error {
+	_, content, err := DecodeDescriptor(stored)
+	if err != nil {
+		return err
+	}
+	return compareRawZstd(content, f.DecodedLength, parts)
+}
+
+// compare finds out whether content is the concatenation of parts.
+func compare(content []byte, parts [][]byte) error {
+	for _, part := range parts {
+		if !bytes.HasPrefix(content, part) {
+			return corruptf("it decodes to something else")
+		}
+		content = content[len(part):]
+	}
+	if len(content) != 0 {
+		return corruptf("%d bytes more than went in", len(content))
+	}
+	return nil
 }
 
 // EncodeRaw stores parts as they are, in raw zstd blocks: they are compressed already.
@@ -77,6 +125,11 @@ func frameOf(stored []byte, decodedLength int64) Frame {
 // Decode checks stored bytes against what the catalog says of them and decodes them. The
 // result is the caller's, and exactly DecodedLength long.
 func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) {
+	return c.decode(stored, f, nil)
+}
+
+// decode does so into room, if it is large enough.
+func (c *FrameCodec) decode(stored []byte, f Frame, room []byte) ([]byte, Descriptor, error) {
 	if int64(len(stored)) != f.StoredLength || frameOf(stored, f.DecodedLength).Hash != f.Hash {
 		return nil, Descriptor{}, corruptf("the frame does not match its hash")
 	}
@@ -94,6 +147,6 @@ func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) 
 		}
 		c.dec = dec
 	}
-	decoded, err := decodeZstd(c.dec, content, f.DecodedLength)
+	decoded, err := decodeZstd(c.dec, content, f.DecodedLength, room)
 	return decoded, d, err
 }

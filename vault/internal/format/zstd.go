@@ -1,6 +1,7 @@
 package format
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/klauspost/compress/zstd"
@@ -14,6 +15,7 @@ const (
 	minDecoderMemory = 16 << 20
 
 	zstdBlockHead  = 3
+	zstdBlockType  = 0b110 // 0 is raw
 	zstdBlockRLE   = 1
 	zstdChecksum   = 4
 	zstdRawWindow  = (17 - 10) << 3 // 128 KiB
@@ -70,12 +72,15 @@ func checkZstd(b []byte, length int64) error {
 }
 
 // decodeZstd decodes one zstd frame of exactly length bytes, which the decoder has room
-// for.
-func decodeZstd(dec *zstd.Decoder, b []byte, length int64) ([]byte, error) {
+// for: into room, if that is large enough.
+func decodeZstd(dec *zstd.Decoder, b []byte, length int64, room []byte) ([]byte, error) {
 	if err := checkZstd(b, length); err != nil {
 		return nil, err
 	}
-	decoded, err := dec.DecodeAll(b, make([]byte, 0, length))
+	if int64(cap(room)) < length {
+		room = make([]byte, 0, length)
+	}
+	decoded, err := dec.DecodeAll(b, room[:0])
 	if err != nil {
 		return nil, corruptf("decompress: %v", err)
 	}
@@ -109,4 +114,38 @@ func appendRawZstd(dst []byte, parts [][]byte, length int) []byte {
 		}
 	}
 	return dst
+}
+
+// compareRawZstd finds out whether a zstd frame of raw blocks holds the concatenation of
+// parts.
+func compareRawZstd(b []byte, length int64, parts [][]byte) error {
+	if err := checkZstd(b, length); err != nil {
+		return err
+	}
+	var head zstd.Header
+	if err := head.Decode(b); err != nil {
+		return corruptf("zstd frame: %v", err)
+	}
+	var room []byte // of the block, what is not compared yet
+	b = b[head.HeaderSize:]
+	for _, part := range parts {
+		for len(part) > 0 {
+			if len(room) == 0 {
+				if len(b) < zstdBlockHead || b[0]&zstdBlockType != 0 {
+					return corruptf("not a raw block")
+				}
+				size := int(uint32(b[0])|uint32(b[1])<<8|uint32(b[2])<<16) >> 3
+				room, b = b[zstdBlockHead:zstdBlockHead+size], b[zstdBlockHead+size:]
+			}
+			n := min(len(room), len(part))
+			if !bytes.Equal(room[:n], part[:n]) {
+				return corruptf("it decodes to something else")
+			}
+			room, part = room[n:], part[n:]
+		}
+	}
+	if len(room)+len(b) > 0 {
+		return corruptf("%d bytes more than went in", len(room)+len(b))
+	}
+	return nil
 }
