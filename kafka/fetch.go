@@ -23,6 +23,9 @@ const (
 	// must be an answer that is still read.
 	maxBatchBytes = maxBrokerRead - fetchMinBytes
 
+	// smallPart is the share of an answer, 1/smallPart, below which data is copied.
+	smallPart = 32
+
 	fetchIdleWait   = 20 * time.Millisecond // between looks for partitions that may be asked for
 	fetchRetryWait  = 100 * time.Millisecond
 	refreshInterval = 100 * time.Millisecond
@@ -38,8 +41,9 @@ const (
 
 // Fetch is [coldstream.Source.Fetch]. Two answers per broker are alive at once, of 16 MiB
 // or less, so that all of them are [Config.FetchBytes]; at least 1 MiB each, and more only
-// where a batch is larger. Data handed to the sink either is a copy, or at least a quarter of the
-// answer that it keeps alive.
+// where a batch is larger. Data handed to the sink either is a copy, or at least a 32nd of the
+// answer that it keeps alive and a quarter of what the answer holds of its partition: so
+// who keeps all that came keeps little more, and copies only where many share an answer.
 func (c *Client) Fetch(ctx context.Context, plan []coldstream.FetchPosition, sink coldstream.FetchSink) error {
 	if err := c.openFetchClients(); err != nil {
 		return err

@@ -153,7 +153,7 @@ func (e *fetchEngine) takeBatches(ctx context.Context, p *fetchPartition, a *kms
 	p.answered()
 	p.empty, p.corrupted, p.alone, p.maxBytes = 0, 0, false, fetchPartitionBytes
 	content := run.bytes
-	if 4*len(content) < answer.sizeBytes {
+	if 4*len(content) < len(a.RecordBatches) || smallPart*len(content) < answer.sizeBytes {
 		content = bytes.Clone(content) // a small part must not keep the whole answer alive
 	}
 	first := p.NextOffset

@@ -19,6 +19,7 @@ type backupOptions struct {
 	topics   topicOptions
 	interval time.Duration
 	dryRun   bool
+	noVerify bool
 }
 
 func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
@@ -43,6 +44,8 @@ could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable;
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "commit fetched data at least this often")
+	cmd.Flags().BoolVar(&o.noVerify, "no-extra-verify", false,
+		"do not decode what was just encoded once more to compare it: saves a little CPU, and trusts this machine's memory")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be saved, and save nothing")
 	return cmd
 }
@@ -102,7 +105,7 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	defer client.Close()
 	p := newProgress(e, o.global)
 	defer p.finish()
-	options := backup.Options{Topics: patterns, Interval: o.interval, Now: e.now, Observer: p}
+	options := backup.Options{Topics: patterns, Interval: o.interval, Now: e.now, Observer: p, NoReadBack: o.noVerify}
 	done, started := &backupOutcome{}, e.now()
 	if o.dryRun {
 		var offsets int64

@@ -83,7 +83,10 @@ func (c *FrameCodec) ReadBack(stored []byte, f Frame, parts [][]byte) error {
 // ReadBackRaw proves that what [FrameCodec.EncodeRaw] returned decodes to parts. The hash
 // is not computed again: it was of the same memory, and costs more than all the rest.
 func (c *FrameCodec) ReadBackRaw(stored []byte, f Frame, parts [][]byte) error {
-	_, content, err := DecodeDescriptor(stored)
+	d, content, err := DecodeDescriptor(stored)
+	if err == nil {
+		err = d.checkLength(f)
+	}
 	if err != nil {
 		return err
 	}
@@ -137,8 +140,8 @@ func (c *FrameCodec) decode(stored []byte, f Frame, room []byte) ([]byte, Descri
 	if err != nil {
 		return nil, d, err
 	}
-	if last := d.Blocks[len(d.Blocks)-1]; last.Offset+last.Length != f.DecodedLength {
-		return nil, d, corruptf("a description of %d bytes of a frame of %d", last.Offset+last.Length, f.DecodedLength)
+	if err := d.checkLength(f); err != nil {
+		return nil, d, err
 	}
 	if c.dec == nil {
 		dec, err := newZstdDecoder(maxFrame)
@@ -149,4 +152,12 @@ func (c *FrameCodec) decode(stored []byte, f Frame, room []byte) ([]byte, Descri
 	}
 	decoded, err := decodeZstd(c.dec, content, f.DecodedLength, room)
 	return decoded, d, err
+}
+
+// checkLength compares what a description says of its frame with what the catalog does.
+func (d *Descriptor) checkLength(f Frame) error {
+	if last := d.Blocks[len(d.Blocks)-1]; last.Offset+last.Length != f.DecodedLength {
+		return corruptf("a description of %d bytes of a frame of %d", last.Offset+last.Length, f.DecodedLength)
+	}
+	return nil
 }

@@ -354,6 +354,48 @@ func TestFrameRoundTrip(t *testing.T) {
 	}
 }
 
+// TestReadBack: of what went in, no byte may be another, missing or too many.
+func TestReadBack(t *testing.T) {
+	random := newRand(t)
+	codec := NewFrameCodec()
+	defer codec.Close()
+	content := make([]byte, 2*maxBlock+100)
+	for i := range content {
+		content[i] = byte(random.Uint32N(4))
+	}
+	cut := 1 + random.IntN(len(content)-1)
+	parts := func(b []byte) [][]byte { return [][]byte{b[:cut], b[cut:]} }
+	d := *testDescriptor(int64(len(content)))
+	stored, frame, err := codec.Encode(d, parts(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rawStored, rawFrame := codec.EncodeRaw(d, parts(content))
+	encoded := func(b [][]byte) error { return codec.ReadBack(stored, frame, b) }
+	raw := func(b [][]byte) error { return codec.ReadBackRaw(rawStored, rawFrame, b) }
+	for name, check := range map[string]func([][]byte) error{"encoded": encoded, "raw": raw} {
+		if err := check(parts(content)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, at := range []int{0, cut - 1, cut, maxBlock, len(content) - 1} {
+			other := bytes.Clone(content)
+			other[at] ^= 1
+			if err := check(parts(other)); !errors.Is(err, coldstream.ErrCorrupt) {
+				t.Errorf("%s: another byte at %d: error %v, want ErrCorrupt", name, at, err)
+			}
+		}
+		if err := check([][]byte{content[:len(content)-1]}); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("%s: a byte less: error %v, want ErrCorrupt", name, err)
+		}
+		if err := check([][]byte{content, {1}}); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("%s: a byte more: error %v, want ErrCorrupt", name, err)
+		}
+	}
+	if err := codec.ReadBackRaw(stored, frame, parts(content)); !errors.Is(err, coldstream.ErrCorrupt) {
+		t.Errorf("a frame that is not raw: error %v, want ErrCorrupt", err)
+	}
+}
+
 func TestFrameRejections(t *testing.T) {
 	codec := NewFrameCodec()
 	defer codec.Close()
