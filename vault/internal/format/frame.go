@@ -10,7 +10,7 @@ import (
 
 // FrameCodec encodes and decodes frames. It is used by one goroutine at a time.
 type FrameCodec struct {
-	enc *zstd.Encoder
+	enc fastest
 	dec *zstd.Decoder
 	// What is used again for each frame: its content in one piece, its stored bytes, and
 	// what these decode to.
@@ -23,7 +23,7 @@ func NewFrameCodec() *FrameCodec { return &FrameCodec{} }
 // Close frees what the codec holds.
 func (c *FrameCodec) Close() {
 	if c.enc != nil {
-		_ = c.enc.Close() // without a stream there is nothing to flush
+		c.enc.close()
 	}
 	if c.dec != nil {
 		c.dec.Close()
@@ -35,14 +35,17 @@ func (c *FrameCodec) Close() {
 // 1, behind its description. The result is the caller's.
 func (c *FrameCodec) Encode(d Descriptor, parts [][]byte) ([]byte, Frame, error) {
 	if c.enc == nil {
-		enc, err := newZstdEncoder(zstd.SpeedFastest)
+		enc, err := newFastest()
 		if err != nil {
 			return nil, Frame{}, fmt.Errorf("make zstd encoder: %w", err)
 		}
 		c.enc = enc
 	}
 	content := c.join(parts)
-	c.stored = c.enc.EncodeAll(content, d.Append(c.stored[:0]))
+	var err error
+	if c.stored, err = c.enc.append(d.Append(c.stored[:0]), content); err != nil {
+		return nil, Frame{}, fmt.Errorf("compress: %w", err)
+	}
 	stored := bytes.Clone(c.stored)
 	c.shrink()
 	return stored, frameOf(stored, int64(len(content))), nil

@@ -339,10 +339,18 @@ func TestFrameRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		rawStored, rawFrame := codec.EncodeRaw(d, parts)
+		pure, err := newPureFastest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pureStored, pureFrame, err := (&FrameCodec{enc: pure}).Encode(d, parts) // without cgo it is the first once more
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, c := range []struct {
 			stored []byte
 			frame  Frame
-		}{{stored, frame}, {rawStored, rawFrame}} {
+		}{{stored, frame}, {rawStored, rawFrame}, {pureStored, pureFrame}} {
 			got, described, err := codec.Decode(c.stored, c.frame)
 			if err != nil || !bytes.Equal(got, content) {
 				t.Errorf("%d bytes: %d came back, error %v", size, len(got), err)
