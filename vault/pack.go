@@ -3,6 +3,7 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -15,6 +16,7 @@ type frame struct {
 	decoded    int64
 	compressed bool // the producers compressed it already: stored as raw zstd blocks
 	stored     []byte
+	room       []byte // that stored has to itself, and can be used again once it lies in a pack
 	entry      format.Frame
 }
 
@@ -58,7 +60,45 @@ func planFrames(blocks []*block) []*frame {
 // pack is an immutable object in the making: the frames of parts, in their order.
 type pack struct {
 	frames []*frame
+	rooms  *frameRooms
 }
+
+// frameRooms is memory of raw frames of packs before: fresh memory costs more than what
+// is done with it. All are of one size.
+type frameRooms struct {
+	mu   sync.Mutex
+	free [][]byte
+}
+
+// roomBytes is enough for a frame of [frameTarget] and what is around it.
+const roomBytes = frameTarget + 4<<10
+
+// take returns room for a frame of so many bytes; nil where another size is better.
+func (r *frameRooms) take(decoded int64) []byte {
+	if decoded > frameTarget || decoded < frameTarget/2 {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.free)
+	if n == 0 {
+		return make([]byte, 0, roomBytes)
+	}
+	room := r.free[n-1]
+	r.free = r.free[:n-1]
+	return room
+}
+
+func (r *frameRooms) put(room []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if cap(room) == roomBytes && len(r.free) < maxRooms {
+		r.free = append(r.free, room[:0])
+	}
+}
+
+// maxRooms is what a pack of 32 MiB has, and half a buffer more.
+const maxRooms = 48
 
 // assemble makes the pack's bytes, in room if that is large enough. The frames' bytes are
 // part of them from then on.
@@ -80,6 +120,8 @@ func (p *pack) assemble(vaultID format.VaultID, id format.PackID, room []byte) (
 		at := len(body)
 		body = append(body, f.stored...)
 		f.stored = body[at:len(body):len(body)]
+		p.rooms.put(f.room)
+		f.room = nil
 	}
 	return append(body, index...), entries
 }
@@ -87,19 +129,20 @@ func (p *pack) assemble(vaultID format.VaultID, id format.PackID, room []byte) (
 var errReadBack = errors.New("a frame that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
 
 // encode makes the frame's bytes, and lets go of the pieces that it was made from.
-func (f *frame) encode(codec *format.FrameCodec, check readBack) (err error) {
+func (f *frame) encode(codec *format.FrameCodec, w *Writer) (err error) {
 	var parts [][]byte
 	for _, b := range f.blocks {
 		parts = append(parts, b.parts...)
 	}
 	descriptor := f.descriptor()
 	if f.compressed {
-		f.stored, f.entry = codec.EncodeRaw(descriptor, parts)
+		f.stored, f.entry = codec.EncodeRawInto(w.rooms.take(f.decoded), descriptor, parts)
+		f.room = f.stored
 	} else if f.stored, f.entry, err = codec.Encode(descriptor, parts); err != nil {
 		return err
 	}
 	switch {
-	case check == readBackLeftOut:
+	case w.check == readBackLeftOut:
 	case f.compressed:
 		err = codec.ReadBackRaw(f.stored, f.entry, parts)
 	default:

@@ -48,7 +48,7 @@ func TestPackLayout(t *testing.T) {
 			}
 			all = append(all, d)
 		}
-		c := &commitInMaking{Writer: &Writer{}, pack: &pack{}}
+		c := &commitInMaking{Writer: &Writer{}, pack: &pack{rooms: &frameRooms{}}}
 		for _, data := range inTurns(random, all) {
 			part, err := c.Encode(t.Context(), data)
 			if err != nil {

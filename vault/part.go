@@ -82,7 +82,7 @@ func (w *Writer) encodeFrames(ctx context.Context, frames []*frame) error {
 		codec := w.codecs[i]
 		group.Go(func() error {
 			for f := range next {
-				if err := f.encode(codec, w.check); err != nil {
+				if err := f.encode(codec, w); err != nil {
 					return err
 				}
 			}

@@ -86,6 +86,32 @@ func commitAgain(t *testing.T, n int) (from, to int) {
 	return from, to
 }
 
+// TestRoomIsUsedAgain: what is encoded after a commit that failed does not lie in memory
+// that its parts still need.
+func TestRoomIsUsedAgain(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	k := newKit(t, mem.New())
+	s := stream("orders", 0)
+	large := func(offset int64) []StreamData {
+		return data(s, Piece{FirstOffset: offset, NextOffset: offset + 1, Batches: big(t, random, offset, 900<<10, recordbatch.CodecLZ4)})
+	}
+	w := k.writer()
+	k.commit(w, Changes{Scans: begin(s, 0), Data: large(0)})
+	changes := Changes{Parts: []*Part{encoded(t, w, large(1))}}
+	working := w.vault.store
+	w.vault.store = faultblob.New(working, faultblob.Fault{At: 1, Do: faultblob.Fail})
+	if _, err := w.Commit(t.Context(), changes); err == nil {
+		t.Fatal("a commit whose pack was not stored did not fail")
+	}
+	w.vault.store = working
+	changes.Parts = append(changes.Parts, encoded(t, w, large(2)))
+	if len(w.rooms.free) > 0 {
+		t.Errorf("%d rooms are free: nothing was used again", len(w.rooms.free))
+	}
+	k.commit(w, changes)
+	k.mustBeSound()
+}
+
 // TestPartsBelowAFloor: of parts that are in the making when a turn releases, what lies
 // below does not come back; what lies above is stored, behind it the data.
 func TestPartsBelowAFloor(t *testing.T) {

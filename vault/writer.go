@@ -29,6 +29,7 @@ type Writer struct {
 	commits uint32
 
 	check  readBack
+	rooms  frameRooms
 	codecs []*format.FrameCodec // one for each that encodes at once
 	room   []byte               // of the pack before, which nobody needs any more
 }
@@ -127,7 +128,7 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 		if c.parts, err = c.encodeAll(ctx, less); err != nil {
 			return err
 		}
-		c.pack, c.blocks, c.stored = &pack{}, nil, nil
+		c.pack, c.blocks, c.stored = &pack{rooms: &c.rooms}, nil, nil
 		for _, part := range c.parts {
 			c.addPart(part)
 		}

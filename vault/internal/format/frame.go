@@ -17,6 +17,9 @@ type FrameCodec struct {
 	content, stored, decoded []byte
 }
 
+// roomOfDescriptor is enough for most.
+const roomOfDescriptor = 512
+
 // NewFrameCodec makes a codec; its memory is taken when it is first used.
 func NewFrameCodec() *FrameCodec { return &FrameCodec{} }
 
@@ -112,11 +115,19 @@ func compare(content []byte, parts [][]byte) error {
 
 // EncodeRaw stores parts as they are, in raw zstd blocks: they are compressed already.
 func (c *FrameCodec) EncodeRaw(d Descriptor, parts [][]byte) ([]byte, Frame) {
+	return c.EncodeRawInto(nil, d, parts)
+}
+
+// EncodeRawInto does so in room, if that is large enough.
+func (c *FrameCodec) EncodeRawInto(room []byte, d Descriptor, parts [][]byte) ([]byte, Frame) {
 	length := 0
 	for _, part := range parts {
 		length += len(part)
 	}
-	stored := d.Append(make([]byte, 0, length+length/maxBlock*3+512))
+	if cap(room) < length+length/maxBlock*3+roomOfDescriptor {
+		room = make([]byte, 0, length+length/maxBlock*3+roomOfDescriptor)
+	}
+	stored := d.Append(room[:0])
 	stored = appendRawZstd(stored, parts, length)
 	return stored, frameOf(stored, int64(length))
 }
