@@ -41,15 +41,15 @@ func TestPutBack(t *testing.T) {
 	taken := c.takeWaiting()
 	gather(4)
 	c.putBack(taken)
-	changes := c.changes(c.takeWaiting())
+	all := c.takeWaiting()
 	var got [3][]int64
-	for _, p := range changes.Data[0].Pieces {
+	for _, p := range c.data(&all)[0].Pieces {
 		got[0] = append(got[0], p.FirstOffset)
 	}
-	for _, g := range changes.Gaps {
+	for _, g := range all.gaps {
 		got[1] = append(got[1], g.FirstOffset)
 	}
-	for _, b := range changes.Scans {
+	for _, b := range all.scans {
 		got[2] = append(got[2], b.FirstOffset)
 	}
 	if diff := cmp.Diff([3][]int64{{0, 2, 4}, {1, 3, 5}, {0, 2, 4}}, got); diff != "" {

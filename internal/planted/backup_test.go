@@ -3,7 +3,7 @@ package planted
 var backupFaults = []fault{
 	{
 		"snapshot-without-data", "the snapshot is committed without the data that waits", "backup/collector.go",
-		[]edit{{"\tchanges := c.changes(g)\n\tchanges.Snapshot", "\tchanges := vault.Changes{}\n\tchanges.Snapshot"}},
+		[]edit{{"\tif err := c.encodeWaiting(ctx); err != nil {\n\t\treturn err\n\t}\n\terr := c.commit(", "\terr := c.commit("}},
 		"backup", "TestNothingIsSavedTwice",
 	},
 	{
@@ -18,17 +18,17 @@ var backupFaults = []fault{
 	},
 	{
 		"data-lost-on-failed-commit", "after a failed commit, its data is forgotten", "backup/collector.go",
-		[]edit{{"\t\tc.putBack(g)\n\t\treturn err\n\t}\n\tc.count(receipt)\n\treturn nil\n}\n\nfunc (c *collector) takeWaiting", "\t\treturn err\n\t}\n\tc.count(receipt)\n\treturn nil\n}\n\nfunc (c *collector) takeWaiting"}},
+		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tc.ahead = pending{}\n", "\tc.ahead = pending{}\n\tif err != nil {\n\t\treturn err\n\t}\n"}},
 		"backup", "TestRunThatIsInterruptedWhileItCommits",
 	},
 	{
 		"gap-not-stored", "a gap is told, and not stored", "backup/collector.go",
-		[]edit{{"vault.Changes{Gaps: g.gaps, Scans: g.scans}", "vault.Changes{Scans: g.scans}"}},
+		[]edit{{"\tc.ahead.gaps = append(c.ahead.gaps, g.gaps...)\n", ""}},
 		"backup", "TestLogStartThatAdvancedBetweenRuns",
 	},
 	{
 		"scan-not-stored", "where the reading of a stream began is not stored", "backup/collector.go",
-		[]edit{{"g.scans = append(g.scans, c.waiting.scans...)", "g.scans = c.waiting.scans"}},
+		[]edit{{"\tc.ahead.scans = append(c.ahead.scans, g.scans...)\n", ""}},
 		"backup", "TestIntervalCommits",
 	},
 	{
