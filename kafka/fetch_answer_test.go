@@ -40,6 +40,18 @@ func TestFetchReadsEveryPartitionToItsStop(t *testing.T) {
 	}
 }
 
+// TestFetchReadsTheLastOffset: an answer that ends one offset before the stop is not the
+// end, whatever comes next.
+func TestFetchReadsTheLastOffset(t *testing.T) {
+	c := startFake(t)
+	plan := c.filled(t, 1, 2)
+	plan[0].StopOffset = 11
+	c.answerFetches(plan[0].TopicPartition, plan[0].TopicID, func(asked kmsg.FetchRequestTopicPartition) *kmsg.FetchResponseTopicPartition {
+		return answerOf(20, ten(asked.FetchOffset)) // a batch at a time
+	})
+	fetch(t, c.Client, plan...).wantStory(t, plan[0].TopicPartition, "data [0,20)", "done 20")
+}
+
 func TestFetchRetriesWhatIsTemporary(t *testing.T) {
 	c := startFake(t)
 	for _, e := range []*kerr.Error{

@@ -85,6 +85,11 @@ var restoreFaults = []fault{
 
 var kafkaFaults = []fault{
 	{
+		"stop-off-by-one", "a partition is done one offset before its stop", "kafka/fetch_answer.go",
+		[]edit{{"if p.NextOffset >= p.StopOffset {", "if p.NextOffset >= p.StopOffset-1 {"}},
+		"kafka", "TestFetchReadsTheLastOffset",
+	},
+	{
 		"cut-batch-kept", "the batch that an answer cuts off is handed on", "kafka/fetch_answer.go",
 		[]edit{{"run.bytes = buf[start:end:end]", "run.bytes = buf[start:]"}},
 		"kafka", "TestFetchCutsOffWhatIsNotWanted",
