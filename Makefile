@@ -14,10 +14,13 @@ RACE_PACKAGES = $(filter-out %/kafka/kafkatest,$(shell go list ./...))
 
 FUZZ_TIME := 30s
 
-.PHONY: build lint test race long fuzz torture bench
+.PHONY: build static lint test race long fuzz torture bench
 
 build: ## bin/coldstream
 	go build -trimpath -o bin/coldstream ./cmd/coldstream
+
+static: ## bin/coldstream for any Linux of this architecture; needs libc to link to (Debian: libc6-dev)
+	go build -trimpath -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' -o bin/coldstream ./cmd/coldstream
 
 lint: $(GOLANGCI) ## the linter, and vet for the systems that are not this one
 	$(GOLANGCI) run ./...
