@@ -21,7 +21,7 @@ type Options struct {
 	// goes on; 30 s by default.
 	Interval time.Duration
 	// BufferBytes bounds the fetched bytes that wait to be encoded; as many may be encoded
-	// meanwhile. 32 MiB by default.
+	// meanwhile. 16 MiB by default.
 	BufferBytes int
 	// PackBytes is the size at which a pack is stored; it may be larger by what one full
 	// buffer becomes. Two times a pack's size is used while it is stored. 32 MiB by default.
@@ -153,7 +153,7 @@ func (o Options) withDefaults() Options {
 		o.Interval = 30 * time.Second
 	}
 	if o.BufferBytes <= 0 {
-		o.BufferBytes = 32 << 20
+		o.BufferBytes = 16 << 20
 	}
 	if o.PackBytes <= 0 {
 		o.PackBytes = 32 << 20

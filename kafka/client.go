@@ -27,7 +27,7 @@ const (
 	defaultPatience       = 10 * time.Minute
 	defaultFetchBytes     = 256 << 20
 	// fetchClients is the number of connections per broker that fetch: two answers of
-	// 16 MiB under way moved all that one machine could take, more gained nothing.
+	// 8 MiB under way moved all that one machine could take, more gained nothing.
 	fetchClients  = 2
 	produceLanes  = 4
 	maxBrokerRead = 1 << 30 // the largest answer: a batch may be larger than what was asked for

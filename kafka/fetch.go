@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	fetchMaxBytes       = 16 << 20
+	fetchMaxBytes       = 8 << 20
 	fetchMinBytes       = 1 << 20
 	fetchPartitionBytes = 4 << 20
 	fetchMaxPartitions  = 1000
@@ -39,7 +39,7 @@ const (
 	findBrokersTimeout = 5 * time.Second
 )
 
-// Fetch is [coldstream.Source.Fetch]. Two answers per broker are alive at once, of 16 MiB
+// Fetch is [coldstream.Source.Fetch]. Two answers per broker are alive at once, of 8 MiB
 // or less, so that all of them are [Config.FetchBytes]; at least 1 MiB each, and more only
 // where a batch is larger. Data handed to the sink either is a copy, or at least a 32nd of the
 // answer that it keeps alive and a quarter of what the answer holds of its partition: so
