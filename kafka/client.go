@@ -25,7 +25,7 @@ const (
 	defaultPort           = "9092"
 	defaultConnectTimeout = 15 * time.Second
 	defaultPatience       = 10 * time.Minute
-	defaultFetchBytes     = 256 << 20
+	defaultFetchBytes     = 64 << 20
 	// fetchClients is the number of connections per broker that fetch: two answers of
 	// 8 MiB under way moved all that one machine could take, more gained nothing.
 	fetchClients  = 2
@@ -41,7 +41,7 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Patience bounds how long a partition may stay unavailable; 10 minutes by default.
 	Patience time.Duration
-	// FetchBytes bounds the answers to fetches under way, of all brokers together; 256 MiB
+	// FetchBytes bounds the answers to fetches under way, of all brokers together; 64 MiB
 	// by default.
 	FetchBytes int
 }

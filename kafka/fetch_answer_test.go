@@ -405,7 +405,7 @@ func TestAnswersOfAllConnectionsTogetherAreBounded(t *testing.T) {
 	for _, test := range []struct {
 		connections int
 		want        int32
-	}{{0, 16 << 20}, {2, 16 << 20}, {16, 16 << 20}, {32, 8 << 20}, {256, 1 << 20}, {10000, 1 << 20}} {
+	}{{0, 8 << 20}, {2, 8 << 20}, {8, 8 << 20}, {16, 4 << 20}, {64, 1 << 20}, {10000, 1 << 20}} {
 		if got := answerBytes(defaultFetchBytes, test.connections); got != test.want {
 			t.Errorf("%d connections: got %d, want %d", test.connections, got, test.want)
 		}
