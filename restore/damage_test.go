@@ -174,14 +174,14 @@ func TestLostAnswers(t *testing.T) {
 func TestInterruptedRestore(t *testing.T) {
 	w := newWorld(t)
 	var topics []sourceTopic
-	for i := range 40 { // more than are open at once in all lanes
+	for i := range 40 { // more than are open at once in all lanes, with so little memory
 		topics = append(topics, topicOf(fmt.Sprintf("t%02d", i), []sourceLog{dense(0, 40), dense(0, 40), dense(0, 40), dense(0, 40), dense(0, 40)}, "cleanup.policy=compact"))
 	}
 	w.backUp(t, topics, groupOf("g", "t00", 1))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	watch := &watcher{progress: func(*coldstream.Progress) { cancel() }}
-	p := w.plan(t, Request{Groups: true, Observer: watch})
+	p := w.plan(t, Request{Groups: true, Observer: watch, MemoryBytes: 64 << 10})
 	r, err := p.Execute(ctx)
 	if !errors.Is(err, context.Canceled) || r == nil {
 		t.Fatalf("got %v, want the interruption and a result", err)

@@ -36,6 +36,14 @@ var recentMs = testNow.Add(-time.Minute).UnixMilli()
 type breakingStore struct {
 	*mem.Store
 	breaks func(method, key string) error // nil: nothing does
+	reads  func(key string)               // told of each Read, if not nil
+}
+
+func (s *breakingStore) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	if s.reads != nil {
+		s.reads(key)
+	}
+	return s.Store.Read(ctx, key, offset, length)
 }
 
 func (s *breakingStore) Create(ctx context.Context, key string, body []byte) error {

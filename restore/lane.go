@@ -3,7 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
-	"iter"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,12 +12,20 @@ import (
 )
 
 const (
-	// laneBytes is the size of the batches that a lane sends at once: larger requests
+	// requestBytes is the size of the batches that a lane sends at once: larger requests
 	// were slower, smaller ones too.
-	laneBytes = 1 << 20
-	// laneOpen bounds the partitions that a lane reads at once, and with them the
-	// decoded frames that stay in memory.
-	laneOpen = 32
+	requestBytes = 1 << 20
+	// defaultMemory is what decoded batches may take: half of it the frames that partitions
+	// are read from, a quarter what waits to be sent, and a quarter the frames that are
+	// kept for other partitions.
+	defaultMemory = 96 << 20
+	openShare     = 2
+	aheadShare    = 4
+	keptShare     = 4
+	// frameBytes is about what a vault's frame decodes to, unless one batch is larger.
+	frameBytes = 1 << 20
+	// readerBytes is more than a reader takes besides.
+	readerBytes = 16 << 10
 )
 
 // produceAll spreads partitions over the target's lanes. Errors of single partitions
@@ -38,7 +46,7 @@ func (x *execution) produceAll(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for n, parts := range work {
 		if len(parts) > 0 {
-			l := &lane{execution: x, number: n, waiting: parts}
+			l := x.newLane(n, parts)
 			group.Go(func() error { return l.run(ctx) })
 		}
 	}
@@ -47,40 +55,54 @@ func (x *execution) produceAll(ctx context.Context) error {
 
 const activity = "restore"
 
-// lane produces its partitions, a round at a time: one batch of as many of them as fit.
+// lane produces its partitions, a request at a time, while their readers get ready what
+// comes next.
 type lane struct {
 	*execution
 	number  int
+	ready   *ready
 	waiting []*partitionPlan
 	open    []*openPartition
-	buffer  []byte
+	// openBytes is what the open partitions take, at most mayOpen if they are several.
+	openBytes, mayOpen int64
+	buffer             []byte
 }
 
-// openPartition is a partition that is being produced. held is its next batch.
+// openPartition is a partition that is being produced. held is its batch under way.
 type openPartition struct {
 	part     *partitionPlan
 	progress *partitionProgress
 	feed     *feed
-	next     func() (outgoing, error, bool)
-	stop     func()
+	line     line
 	held     outgoing
 }
 
+func (x *execution) newLane(number int, parts []*partitionPlan) *lane {
+	memory := x.plan.req.MemoryBytes / int64(x.plan.target.Lanes())
+	return &lane{execution: x, number: number, ready: newReady(requestBytes, int(memory/aheadShare)), waiting: parts, mayOpen: memory / openShare}
+}
+
 func (l *lane) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var readers errgroup.Group
 	defer func() {
-		for _, o := range l.open {
-			o.stop()
-		}
+		cancel()
+		l.ready.stop()
+		_ = readers.Wait() // errors are in the lines
 	}()
+	defer context.AfterFunc(ctx, l.ready.stop)()
 	for {
-		for len(l.open) < laneOpen && len(l.waiting) > 0 {
-			l.begin(ctx, l.waiting[0])
-			l.waiting = l.waiting[1:]
-		}
+		l.begin(ctx, &readers)
 		if len(l.open) == 0 {
 			return ctx.Err()
 		}
-		l.round(ctx)
+		sending, finished := l.ready.take()
+		for _, o := range finished {
+			l.close(o)
+		}
+		if len(sending) > 0 {
+			l.send(ctx, sending)
+		}
 		if err := ctx.Err(); err != nil {
 			for _, o := range l.open {
 				o.progress.err = err
@@ -93,33 +115,54 @@ func (l *lane) run(ctx context.Context) error {
 	}
 }
 
-func (l *lane) begin(ctx context.Context, part *partitionPlan) {
-	o := &openPartition{part: part, progress: l.partitions[part], feed: newFeed(part)}
-	o.progress.offsets.start = part.at + part.filler
-	o.progress.offsets.next = part.at
-	o.next, o.stop = iter.Pull2(o.feed.stream(ctx))
-	if l.advance(o) {
+// begin opens partitions as long as there is memory for what they are read from.
+func (l *lane) begin(ctx context.Context, readers *errgroup.Group) {
+	for len(l.waiting) > 0 && (len(l.open) == 0 || l.openBytes+l.waiting[0].readBytes() <= l.mayOpen) {
+		part := l.waiting[0]
+		l.waiting = l.waiting[1:]
+		o := &openPartition{part: part, progress: l.partitions[part], feed: newFeed(part)}
+		o.progress.offsets.start = part.at + part.filler
+		o.progress.offsets.next = part.at
 		l.open = append(l.open, o)
+		l.openBytes += part.readBytes()
+		l.ready.begin()
+		readers.Go(func() error {
+			l.ready.end(o, l.read(ctx, o))
+			return nil
+		})
 	}
 }
 
-// advance takes a partition's next batch. It is false when there is none, and the
-// partition is closed.
-func (l *lane) advance(o *openPartition) bool {
-	held, err, ok := o.next()
-	if ok && err == nil {
-		o.held = held
-		return true
+// readBytes is about what reading a partition takes: its largest frame, of which small
+// partitions share one with their neighbors.
+func (p *partitionPlan) readBytes() int64 {
+	var size, largest int64
+	for i := range p.stream.Runs {
+		size += p.stream.Runs[i].SizeBytes
+		largest = max(largest, p.stream.Runs[i].MaxBatchBytes)
 	}
-	if err != nil {
-		o.progress.err = err
+	return max(readerBytes, largest, min(size, frameBytes))
+}
+
+// read puts a partition's batches in until nobody wants more.
+func (l *lane) read(ctx context.Context, o *openPartition) error {
+	for batch, err := range o.feed.stream(ctx) {
+		if err != nil {
+			return err
+		}
+		if !l.ready.put(o, batch) {
+			return nil
+		}
 	}
-	l.close(o)
-	return false
+	return nil
 }
 
 func (l *lane) close(o *openPartition) {
-	o.stop()
+	if o.progress.err == nil {
+		o.progress.err = o.line.err
+	}
+	l.open = slices.DeleteFunc(l.open, func(other *openPartition) bool { return other == o })
+	l.openBytes -= o.part.readBytes()
 	o.progress.aborted, o.progress.pending = o.feed.droppedAborted, o.feed.droppedUndecided
 	o.progress.offsets.next = o.progress.next
 	l.plan.req.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
@@ -127,20 +170,18 @@ func (l *lane) close(o *openPartition) {
 		o.part.target, o.part.stream.View.Stream.TopicPartition(), o.progress.records, o.progress.next)})
 }
 
-// round sends the next batches of the open partitions, as many as fit, and waits for
-// them. Those that were sent go to the back, so that all take their turn.
-func (l *lane) round(ctx context.Context) {
-	var batches []coldstream.ProduceBatch
-	size, n := 0, 0
-	for n < len(l.open) && (n == 0 || size+len(l.open[n].held.batch) <= laneBytes) {
-		size += len(l.open[n].held.batch)
-		n++
+// send sends the held batches of partitions, and waits for the answers.
+func (l *lane) send(ctx context.Context, sending []*openPartition) {
+	size := 0
+	for _, o := range sending {
+		size += len(o.held.batch)
 	}
 	if cap(l.buffer) < size {
 		l.buffer = make([]byte, 0, size)
 	}
 	buffer := l.buffer[:0]
-	for _, o := range l.open[:n] {
+	batches := make([]coldstream.ProduceBatch, 0, len(sending))
+	for _, o := range sending {
 		o.progress.sent = true
 		start := len(buffer)
 		buffer = l.patched(buffer, o.held, o.progress.sequence)
@@ -148,20 +189,23 @@ func (l *lane) round(ctx context.Context) {
 			TopicPartition: o.part.target, TopicID: o.progress.topicID, Batch: buffer[start:len(buffer):len(buffer)],
 		})
 	}
-	sent, rest := l.open[:n], l.open[n:]
-	l.open = append([]*openPartition{}, rest...)
 	for i, result := range l.plan.target.Produce(ctx, l.number, batches) {
-		if l.settle(ctx, sent[i], result) && l.advance(sent[i]) {
-			l.open = append(l.open, sent[i])
+		o := sending[i]
+		if err := l.settle(ctx, o, result); err != nil {
+			o.progress.err = err
+			l.ready.drop(o)
+		} else {
+			l.ready.settled(o)
 		}
+		o.held = outgoing{} // it keeps a frame
 	}
-	if cap(l.buffer) > 4*laneBytes {
+	if cap(l.buffer) > 4*requestBytes {
 		l.buffer = nil // one giant batch must not keep its room
 	}
 }
 
-// settle takes the broker's answer in. It is false if the partition ends with it.
-func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.ProduceResult) bool {
+// settle takes the broker's answer in. An error ends the partition.
+func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.ProduceResult) error {
 	p := o.progress
 	err := result.Err
 	if err == nil && result.BaseOffset == -1 {
@@ -170,9 +214,7 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 		err = &coldstream.BaseOffsetError{TopicPartition: o.part.target, Want: p.next, Got: result.BaseOffset}
 	}
 	if err != nil {
-		p.err = err
-		l.close(o)
-		return false
+		return err
 	}
 	if o.held.records > 0 {
 		o.held.mapped.Target = p.next
@@ -185,7 +227,7 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 	l.plan.req.Observer.Observe(&coldstream.Progress{
 		Activity: activity, Offsets: o.held.mapped.Count, Records: o.held.records, Bytes: int64(len(o.held.batch)),
 	})
-	return true
+	return nil
 }
 
 // findDuplicate judges by the log's end where a broker recognized a repeated batch and

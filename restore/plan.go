@@ -68,6 +68,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.Offsets == "" {
 		req.Offsets = OffsetsAuto
 	}
+	if req.MemoryBytes <= 0 {
+		req.MemoryBytes = defaultMemory
+	}
 	p := &Plan{req: req, vault: v, target: target}
 	if _, err := rand.Read(p.ID[:]); err != nil {
 		return nil, fmt.Errorf("make restore ID: %w", err)
@@ -218,7 +221,7 @@ func (p *Plan) openHistory(ctx context.Context) error {
 			return &UsageError{Text: fmt.Sprintf("--partitions: none of the topics has partition %d in snapshot %s", id, p.Snapshot.ID)}
 		}
 	}
-	history, err := p.vault.OpenHistory(ctx, views, vault.HistoryOptions{})
+	history, err := p.vault.OpenHistory(ctx, views, vault.HistoryOptions{CacheBytes: p.req.MemoryBytes / keptShare})
 	if err != nil {
 		return err
 	}

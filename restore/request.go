@@ -45,6 +45,9 @@ type Request struct {
 	// PutBackRetention puts topic configs back also where retention then deletes
 	// restored records.
 	PutBackRetention bool
+	// MemoryBytes bounds the batches in memory that are read and not yet sent; 96 MiB by
+	// default. One batch for each of the target's lanes may be larger.
+	MemoryBytes int64
 
 	Now      func() time.Time
 	Observer coldstream.Observer
