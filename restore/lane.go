@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -105,7 +106,7 @@ func (l *lane) run(ctx context.Context) error {
 		}
 		if err := ctx.Err(); err != nil {
 			for _, o := range l.open {
-				o.progress.err = err
+				o.progress.err = cmp.Or(o.progress.err, err)
 			}
 			for _, part := range l.waiting {
 				l.partitions[part].err = err
@@ -158,9 +159,7 @@ func (l *lane) read(ctx context.Context, o *openPartition) error {
 }
 
 func (l *lane) close(o *openPartition) {
-	if o.progress.err == nil {
-		o.progress.err = o.line.err
-	}
+	o.progress.err = cmp.Or(o.progress.err, o.line.err)
 	l.open = slices.DeleteFunc(l.open, func(other *openPartition) bool { return other == o })
 	l.openBytes -= o.part.readBytes()
 	o.progress.aborted, o.progress.pending = o.feed.droppedAborted, o.feed.droppedUndecided

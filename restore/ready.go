@@ -12,8 +12,10 @@ type ready struct {
 	// that there is something to send, and are bounded by who begins a partition.
 	aheadBytes int
 
-	mu     sync.Mutex
-	change *sync.Cond
+	mu sync.Mutex
+	// filled wakes the lane, room the readers: there are many, and only what is taken
+	// makes room.
+	filled, room *sync.Cond
 	// turns are the partitions whose first batch may be taken, in the order in which they
 	// had one; firstBytes is the size of these batches, bytes that of all that wait.
 	turns             []*openPartition
@@ -35,7 +37,7 @@ type line struct {
 
 func newReady(requestBytes, aheadBytes int) *ready {
 	r := &ready{requestBytes: requestBytes, aheadBytes: aheadBytes}
-	r.change = sync.NewCond(&r.mu)
+	r.filled, r.room = sync.NewCond(&r.mu), sync.NewCond(&r.mu)
 	return r
 }
 
@@ -58,9 +60,9 @@ func (r *ready) put(o *openPartition, batch outgoing) bool {
 	o.line.bytes += len(batch.batch)
 	r.bytes += len(batch.batch)
 	r.offer(o)
-	r.change.Broadcast()
+	r.filled.Signal()
 	for !r.stopped && len(o.line.waiting) > 0 && !r.hasRoom(o) {
-		r.change.Wait()
+		r.room.Wait()
 	}
 	return !r.stopped && !o.line.dropped
 }
@@ -85,7 +87,7 @@ func (r *ready) end(o *openPartition, err error) {
 	defer r.mu.Unlock()
 	o.line.ended, o.line.err = true, err
 	r.finish(o)
-	r.change.Broadcast()
+	r.filled.Signal()
 }
 
 func (r *ready) finish(o *openPartition) {
@@ -94,6 +96,7 @@ func (r *ready) finish(o *openPartition) {
 	}
 	if !o.line.dropped {
 		r.live--
+		r.room.Broadcast() // the others have larger shares
 	}
 	r.finished = append(r.finished, o)
 }
@@ -108,7 +111,7 @@ func (r *ready) take() (sending, finished []*openPartition) {
 	defer r.mu.Unlock()
 	for !r.stopped && len(r.finished) == 0 &&
 		(len(r.turns) == 0 || r.firstBytes < r.requestBytes && len(r.turns) < r.live && r.bytes < r.aheadBytes/2) {
-		r.change.Wait()
+		r.filled.Wait()
 	}
 	if r.stopped {
 		return nil, nil
@@ -131,7 +134,7 @@ func (r *ready) take() (sending, finished []*openPartition) {
 	r.turns = r.turns[len(sending):]
 	r.firstBytes -= size
 	r.bytes -= size
-	r.change.Broadcast()
+	r.room.Broadcast()
 	return sending, nil
 }
 
@@ -142,7 +145,7 @@ func (r *ready) settled(o *openPartition) {
 	o.line.busy = false
 	r.offer(o)
 	r.finish(o)
-	r.change.Broadcast()
+	r.filled.Signal()
 }
 
 // drop throws away what a partition has: its batch could not be sent.
@@ -154,7 +157,8 @@ func (r *ready) drop(o *openPartition) {
 	r.bytes -= o.line.bytes
 	o.line.waiting, o.line.bytes = nil, 0
 	r.finish(o)
-	r.change.Broadcast()
+	r.filled.Signal()
+	r.room.Broadcast()
 }
 
 // stop lets nobody wait any more.
@@ -162,5 +166,6 @@ func (r *ready) stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopped = true
-	r.change.Broadcast()
+	r.filled.Signal()
+	r.room.Broadcast()
 }

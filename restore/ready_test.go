@@ -3,15 +3,11 @@ package restore
 import (
 	"encoding/binary"
 	"errors"
-	"flag"
-	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-var readySeed = flag.Uint64("ready-seed", 1, "of the sizes of batches in TestReadyKeepsOrder") //nolint:gochecknoglobals // a flag
 
 func sized(n int) outgoing { return outgoing{batch: make([]byte, n)} }
 
@@ -31,7 +27,7 @@ func opened(r *ready, n int) []*openPartition {
 func TestReadyKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const partitions, batches, largest = 40, 50, 1000
-		random := rand.New(rand.NewPCG(*readySeed, 0))
+		random := random(t)
 		r := newReady(10*largest, 100*largest)
 		open := opened(r, partitions)
 		total := 0
@@ -63,12 +59,12 @@ func TestReadyKeepsOrder(t *testing.T) {
 			for _, o := range sending {
 				size += len(o.held.batch)
 				if got := binary.BigEndian.Uint32(o.held.batch); got != next[o] {
-					t.Fatalf("seed %d: batch %d, want %d", *readySeed, got, next[o])
+					t.Fatalf("batch %d, want %d", got, next[o])
 				}
 				next[o]++
 			}
 			if size > 10*largest {
-				t.Errorf("seed %d: a request of %d bytes, want at most %d", *readySeed, size, 10*largest)
+				t.Errorf("a request of %d bytes, want at most %d", size, 10*largest)
 			}
 			for _, o := range sending {
 				r.settled(o)
@@ -79,14 +75,14 @@ func TestReadyKeepsOrder(t *testing.T) {
 		}
 		for _, o := range open {
 			if next[o] != batches {
-				t.Errorf("seed %d: %d batches were taken, want %d", *readySeed, next[o], batches)
+				t.Errorf("%d batches were taken, want %d", next[o], batches)
 			}
 		}
 		if limit := 2 * total / (10 * largest); requests > limit {
-			t.Errorf("seed %d: %d requests, want at most %d", *readySeed, requests, limit)
+			t.Errorf("%d requests, want at most %d", requests, limit)
 		}
 		if limit := 100*largest + partitions*largest; most > limit {
-			t.Errorf("seed %d: %d bytes waited, want at most %d", *readySeed, most, limit)
+			t.Errorf("%d bytes waited, want at most %d", most, limit)
 		}
 	})
 }
