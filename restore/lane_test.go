@@ -3,11 +3,13 @@ package restore
 import (
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"coldstream/blob/mem"
 	"coldstream/vault"
 )
 
@@ -64,4 +66,59 @@ func TestReadBytes(t *testing.T) {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
 	}
+}
+
+// However many partitions are open, storage gets a bounded number of requests at a time.
+func TestReadsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{store: &breakingStore{Store: mem.New()}}
+		var err error
+		if w.vault, err = vault.Init(t.Context(), w.store, vault.InitOptions{Now: func() time.Time { return testNow }}); err != nil {
+			t.Fatal(err)
+		}
+		logs := make([]sourceLog, 40)
+		for i := range logs {
+			logs[i] = logOf(batch{valueBytes: frameBytes}) // a frame of its own
+		}
+		w.backUp(t, []sourceTopic{topicOf("orders", logs)})
+		catalog, err := w.vault.OpenCatalog(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshot, _, err := Choose(catalog, &Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		history, err := w.vault.OpenHistory(t.Context(), snapshot.Views, vault.HistoryOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		atOnce, most := 0, 0
+		count := func(n int) {
+			mu.Lock()
+			defer mu.Unlock()
+			atOnce += n
+			most = max(most, atOnce)
+		}
+		w.store.reads = func(string) {
+			count(1)
+			<-time.After(time.Second) // until all have come that can
+			count(-1)
+		}
+		var readers sync.WaitGroup
+		for _, s := range history.Streams() {
+			readers.Go(func() {
+				for _, err := range s.Batches(t.Context(), 0) {
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		readers.Wait()
+		if most != 32 {
+			t.Errorf("got %d reads at a time, want 32", most)
+		}
+	})
 }

@@ -30,6 +30,7 @@ func keyOf(pack *packRef, frame int) frameKey {
 type frameCache struct {
 	bound int64
 	codec sync.Pool
+	turns chan struct{} // to read
 
 	mu      sync.Mutex
 	bytes   int64
@@ -55,9 +56,15 @@ type frameRead struct {
 	err     error
 }
 
+// framesAtOnce bounds the frames of a history that are read at a time, and with them the
+// requests to the storage: more than a local disk needs, and enough to hide how long
+// object storage takes for each.
+const framesAtOnce = 32
+
 func newFrameCache(bound int64) *frameCache {
 	return &frameCache{
 		bound:   bound,
+		turns:   make(chan struct{}, framesAtOnce),
 		codec:   sync.Pool{New: func() any { return format.NewFrameCodec() }},
 		entries: map[frameKey]*list.Element{},
 		order:   list.New(),
@@ -99,9 +106,15 @@ func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int
 }
 
 func (c *frameCache) read(ctx context.Context, v *Vault, pack *packRef, frame int, read *frameRead) (*decodedFrame, error) {
-	codec := c.codec.Get().(*format.FrameCodec)
-	read.decoded, read.err = v.readFrame(ctx, codec, pack, frame)
-	c.codec.Put(codec)
+	select {
+	case c.turns <- struct{}{}:
+		codec := c.codec.Get().(*format.FrameCodec)
+		read.decoded, read.err = v.readFrame(ctx, codec, pack, frame)
+		c.codec.Put(codec)
+		<-c.turns
+	case <-ctx.Done():
+		read.err = ctx.Err()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := keyOf(pack, frame)

@@ -46,7 +46,8 @@ type rowRef struct {
 // HistoryOptions bound what reading may take.
 type HistoryOptions struct {
 	// CacheBytes bounds the decoded frames that are kept for others to use; 64 MiB by
-	// default. A frame that is being read counts only once it is kept.
+	// default. A frame that is being read counts only once it is kept; at most 32 are read
+	// at a time.
 	CacheBytes int64
 }
 
