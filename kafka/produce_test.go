@@ -137,7 +137,7 @@ func TestProduceGivesUpWhenPatienceRunsOut(t *testing.T) {
 		{TopicPartition: tps[0], TopicID: id, Batch: batchOf(producer, 0, 1)},
 		{TopicPartition: tps[1], TopicID: id, Batch: batchOf(producer, 0, 1)},
 	})
-	wantError(t, got[0].Err, "produce to "+name+"-0: gave up after 500ms: NOT_ENOUGH_REPLICAS")
+	wantError(t, got[0].Err, "produce to "+name+"-0: gave up after 2s: NOT_ENOUGH_REPLICAS")
 	wantError(t, got[1].Err, "")
 }
 

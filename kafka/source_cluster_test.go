@@ -199,7 +199,7 @@ func TestMetadataWaitsForBrokersAsLongAsItsPatience(t *testing.T) {
 	}
 	impatient := c.impatient(t)
 	c.fake.Close()
-	if _, err := impatient.Metadata(t.Context(), []string{name}); err == nil || !strings.Contains(err.Error(), "read metadata: gave up after 500ms") {
+	if _, err := impatient.Metadata(t.Context(), []string{name}); err == nil || !strings.Contains(err.Error(), "read metadata: gave up after 2s") {
 		t.Errorf("without brokers: got error %v", err)
 	}
 }
