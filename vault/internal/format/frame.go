@@ -75,7 +75,8 @@ func (c *FrameCodec) shrink() {
 	}
 }
 
-// ReadBack proves that what [FrameCodec.Encode] returned decodes to parts.
+// ReadBack proves that what [FrameCodec.Encode] returned decodes to parts. The hash is not
+// computed again: it was of the same memory.
 func (c *FrameCodec) ReadBack(stored []byte, f Frame, parts [][]byte) error {
 	decoded, _, err := c.decode(stored, f, c.decoded)
 	if err != nil {
@@ -86,8 +87,7 @@ func (c *FrameCodec) ReadBack(stored []byte, f Frame, parts [][]byte) error {
 	return compare(decoded, parts)
 }
 
-// ReadBackRaw proves that what [FrameCodec.EncodeRaw] returned decodes to parts. The hash
-// is not computed again: it was of the same memory, and costs more than all the rest.
+// ReadBackRaw proves that what [FrameCodec.EncodeRaw] returned decodes to parts, likewise.
 func (c *FrameCodec) ReadBackRaw(stored []byte, f Frame, parts [][]byte) error {
 	d, content, err := DecodeDescriptor(stored)
 	if err == nil {
@@ -142,14 +142,14 @@ func frameOf(stored []byte, decodedLength int64) Frame {
 // Decode checks stored bytes against what the catalog says of them and decodes them. The
 // result is the caller's, and exactly DecodedLength long.
 func (c *FrameCodec) Decode(stored []byte, f Frame) ([]byte, Descriptor, error) {
-	return c.decode(stored, f, nil)
-}
-
-// decode does so into room, if it is large enough.
-func (c *FrameCodec) decode(stored []byte, f Frame, room []byte) ([]byte, Descriptor, error) {
 	if int64(len(stored)) != f.StoredLength || frameOf(stored, f.DecodedLength).Hash != f.Hash {
 		return nil, Descriptor{}, corruptf("the frame does not match its hash")
 	}
+	return c.decode(stored, f, nil)
+}
+
+// decode does so without the hash, into room, if that is large enough.
+func (c *FrameCodec) decode(stored []byte, f Frame, room []byte) ([]byte, Descriptor, error) {
 	d, content, err := DecodeDescriptor(stored)
 	if err != nil {
 		return nil, d, err
