@@ -85,7 +85,7 @@ func (r *Result) Incomplete() bool {
 }
 
 // Run backs up everything up to the end offsets that it sees at its start, and makes a
-// snapshot. What packs of the vault have lost it fetches again first. When ctx is done it
+// snapshot. Then it fetches again what packs of the vault have lost. When ctx is done it
 // commits what was fetched, makes no snapshot, and returns ctx's error with the result so
 // far.
 func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*Result, error) {
@@ -96,18 +96,31 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	}
 	r.plan = plan
 	plan.describe(r.result)
-	healing, err := r.planHealing(ctx, v)
-	if err != nil {
-		return r.result, err
+	if err = r.execute(ctx); err == nil {
+		err = r.heal(ctx, v)
 	}
-	if err = healing.heal(ctx, v); err == nil {
-		err = r.execute(ctx)
-	}
-	healing.report(r.result)
 	if err == nil && (plan.writer.EpochCommits() >= r.opts.TurnAfter || plan.writer.EpochBytes() >= vault.TurnAfterBytes) {
 		r.turn(ctx, v)
 	}
 	return r.result, err
+}
+
+// heal fetches again what packs have lost. The new data is saved whether it succeeds or
+// not, and what is not healed is named as damage.
+func (r *run) heal(ctx context.Context, v *vault.Vault) error {
+	healing, err := r.planHealing(ctx, v)
+	if err == nil {
+		err = healing.heal(ctx, v)
+		healing.report(r.result)
+	}
+	if err != nil && !isInterrupt(ctx, err) {
+		r.opts.Observer.Observe(&coldstream.Warning{
+			Text: fmt.Sprintf("the backup is saved, but what damaged packs of the vault have lost was not fetched again: %v", err),
+			Hint: "the next backup tries again",
+		})
+		err = nil
+	}
+	return err
 }
 
 // turn makes the vault quick to open again. What was backed up is saved whether it

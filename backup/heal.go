@@ -122,7 +122,7 @@ func (h *healing) heal(ctx context.Context, v *vault.Vault) error {
 				return false // its partition is busy in this round
 			}
 			h.current[tp] = r
-			if r.firstOffset < r.nextOffset {
+			if r.firstOffset < r.nextOffset && r.stopped == nil {
 				round = append(round, r.position())
 			}
 			return true
@@ -153,7 +153,11 @@ func (h *healing) Take(ctx context.Context, event coldstream.FetchEvent) error {
 	case *coldstream.Truncated:
 		h.current[e.TopicPartition].stop(errOtherHistory)
 	case *coldstream.PartitionFailed:
-		h.current[e.TopicPartition].stop(e.Err)
+		for _, r := range h.ranges { // waiting once more for the same partition is of no use
+			if r.stream.TopicPartition() == e.TopicPartition {
+				r.stop(e.Err)
+			}
+		}
 	}
 	return ctx.Err()
 }
@@ -283,7 +287,7 @@ func (h *healing) report(result *Result) {
 	defer h.mu.Unlock()
 	result.BytesStored += h.stored.BytesStored
 	result.ObjectsStored += h.stored.Objects
-	result.VaultHash = cmp.Or(result.VaultHash, h.stored.VaultHash)
+	result.VaultHash = cmp.Or(h.stored.VaultHash, result.VaultHash)
 	result.Damage = append(result.Damage, h.apart...)
 	for _, r := range h.ranges {
 		result.Healed = append(result.Healed, r.healed...)

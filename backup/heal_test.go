@@ -381,54 +381,6 @@ func TestHealingOnlyWhatIsChosen(t *testing.T) {
 	w.holds(t, r.Snapshot, "orders-0 [0, 5) 5 records", "payments-0 [0, 3) 3 records")
 }
 
-// Every storage operation of a backup that heals, in turn, fails, loses its answer, or is
-// the last one before the process dies. The next run is whole, and so is the vault.
-func TestEveryStorageOperationOfHealingFails(t *testing.T) {
-	w := newWorld(t)
-	want := []string{}
-	for _, topic := range []string{"a", "b"} {
-		w.create(t, topic, 1)
-		for range 2 {
-			w.produce(t, topic, 0, 3)
-			w.run(t, Options{})
-		}
-		w.produce(t, topic, 0, 1)
-		want = append(want, fmt.Sprintf("%s-0 [0, 7) 7 records", topic))
-	}
-	packs := w.packs(t)
-	w.forget(t, packs[0])
-	w.forget(t, packs[2])
-	begin := w.store
-	for _, do := range []faultblob.Action{faultblob.Fail, faultblob.FailForGood, faultblob.LoseAnswer, faultblob.DieBefore, faultblob.DieAfter} {
-		failed := 0
-		for n := 1; ; n++ {
-			w.store = cloneStore(t, begin)
-			store := faultblob.New(w.store, faultblob.Fault{At: n, Do: do})
-			if !w.runOver(t, store, want) {
-				failed++
-			}
-			if len(store.Ops()) < n {
-				break // there is no n-th operation
-			}
-			w.reopen(t)
-			second, err := Run(t.Context(), w.source, w.vault, Options{Now: w.now, BufferBytes: 1})
-			if err != nil {
-				t.Fatalf("action %d at operation %d: the next run: %v", do, n, err)
-			}
-			w.holds(t, second.Snapshot, want...)
-			if len(second.Damage) > 0 {
-				t.Errorf("damage is left: %v", second.Damage)
-			}
-			if t.Failed() {
-				t.Fatalf("action %d at operation %d", do, n)
-			}
-		}
-		if failed < 5 {
-			t.Errorf("action %d let only %d runs fail", do, failed)
-		}
-	}
-}
-
 // A partition that cannot be read does not keep others from being healed.
 func TestHealingAPartitionThatFails(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets} {

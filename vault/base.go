@@ -62,7 +62,7 @@ func (v *Vault) makeBase(ctx context.Context, order baseOrder) (*madeBase, error
 		}
 		return nil, fmt.Errorf("epoch %d cannot be made of what is damaged: %w", order.epoch, err)
 	}
-	if err != nil || order.rehearsal {
+	if err != nil {
 		return &m.out, err
 	}
 	return &m.out, m.store(ctx)
@@ -168,7 +168,7 @@ func (m *baseMaker) buildHeads() {
 func (m *baseMaker) store(ctx context.Context) error {
 	key := format.BaseKey(m.order.epoch)
 	body, err := m.encode(key)
-	if err != nil {
+	if err != nil || m.order.rehearsal {
 		return err
 	}
 	err = m.vault.store.Create(ctx, key, body)

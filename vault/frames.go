@@ -136,8 +136,17 @@ func (c *frameCache) keep(f *cachedFrame) {
 	}
 }
 
-// readFrame reads one frame of a pack and checks it against the hash in the catalog.
+// readFrame reads one frame of a pack and checks it against the hash in the catalog. What
+// does not fit is read once more before it is called damaged: others will believe it.
 func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
+	decoded, err := v.readFrameOnce(ctx, codec, pack, frame)
+	if errors.Is(err, coldstream.ErrCorrupt) {
+		decoded, err = v.readFrameOnce(ctx, codec, pack, frame)
+	}
+	return decoded, err
+}
+
+func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
 	stored, err := v.store.Read(ctx, key, pack.starts[frame], entry.StoredLength)
 	if err != nil {

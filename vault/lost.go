@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -67,8 +68,10 @@ func (v *Vault) MarkLosses(ctx context.Context, l *Losses) error {
 type lossFinder struct {
 	vault  *Vault
 	topics func(string) bool
-	rows   map[scanOf]*rowSet
-	marked marks
+	// affected are the scans with a row in a frame that may be damaged; rows are theirs.
+	affected map[scanOf]bool
+	rows     map[scanOf]*rowSet
+	marked   marks
 	// damaged is what is proved to be: what lacks in the listing, and marked frames that
 	// were read. Others that were read are whole.
 	damaged damagedFrames
@@ -100,6 +103,11 @@ func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
 	}
 	if len(f.marked)+len(f.damaged) == 0 {
 		return found, nil
+	}
+	// Rows are read twice, so that only those that are needed are kept.
+	if _, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.findAffected, topics: f.topics,
+		restart: func() { f.affected = map[scanOf]bool{} }}); err != nil || len(f.affected) == 0 {
+		return found, err
 	}
 	c, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.visit, topics: f.topics,
 		restart: func() { f.rows = map[scanOf]*rowSet{} }})
@@ -149,7 +157,18 @@ func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]in
 	}
 	f.damaged = damagedFrames{}
 	for id, size := range named {
-		if damage := sizes.damage(id, size); damage != nil {
+		damage := sizes.damage(id, size)
+		if damage != nil && damage.Kind == KindMissing {
+			// A listing alone is not believed.
+			_, err := f.vault.store.Read(ctx, id.Key(), 0, 1)
+			if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+				continue
+			}
+			if !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("read %s: %w", id.Key(), err)
+			}
+		}
+		if damage != nil {
 			f.damaged[format.Mark{Pack: id, Start: format.WholePack}] = damage
 		}
 	}
@@ -185,12 +204,30 @@ func (p packSizes) damage(id format.PackID, want int64) *DamageError {
 	return &DamageError{Object: id.Key(), Kind: kind, Cause: fmt.Errorf("it has %d bytes, the catalog says %d", size, want)}
 }
 
+// findAffected notes the scans that have a row in a frame that may be damaged.
+func (f *lossFinder) findAffected(_ string, facts *format.Facts) error {
+	packs := make([]*packRef, len(facts.Packs))
+	for i := range facts.Rows {
+		r := &facts.Rows[i]
+		if r.Length == 0 {
+			continue
+		}
+		if packs[r.Pack] == nil {
+			packs[r.Pack] = newPackRef(facts.Packs[r.Pack], f.vault.info.ID)
+		}
+		if p := packs[r.Pack]; f.isDoubtful(p.ID, p.starts[r.Frame]) {
+			f.affected[scanOf{facts.StreamAt(r.Stream), r.Scan}] = true
+		}
+	}
+	return nil
+}
+
 func (f *lossFinder) visit(_ string, facts *format.Facts) error {
 	packs := make([]*packRef, len(facts.Packs))
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		scan := scanOf{facts.StreamAt(r.Stream), r.Scan}
-		if !f.topics(scan.stream.Topic) {
+		if !f.affected[scan] || !f.topics(scan.stream.Topic) {
 			continue
 		}
 		row := storedRow{Row: *r}
@@ -208,10 +245,10 @@ func (f *lossFinder) visit(_ string, facts *format.Facts) error {
 	return nil
 }
 
-// isDoubtful is true of frames that are damaged, and of marked ones that nobody has read
-// yet.
+// isDoubtful is true of frames that are damaged, of packs of another size, and of marked
+// frames, unless they were read and are whole.
 func (f *lossFinder) isDoubtful(id format.PackID, start int64) bool {
-	return f.damaged.has(id, start) || f.marked.has(id, start) && !f.whole[format.Mark{Pack: id, Start: start}]
+	return (f.damaged.has(id, start) || f.marked.has(id, start)) && !f.whole[format.Mark{Pack: id, Start: start}]
 }
 
 // findLost finds what of a scan only damaged frames hold. A mark alone proves nothing: its
@@ -226,7 +263,7 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error
 			if !run.doubtful {
 				continue
 			}
-			isWhole, err := f.prove(ctx, run.ref)
+			isWhole, err := f.prove(ctx, run)
 			if err != nil {
 				return err
 			}
@@ -240,11 +277,20 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error
 	return nil
 }
 
-// prove reads a frame, unless that was done. It is true if the frame is whole.
-func (f *lossFinder) prove(ctx context.Context, ref rowRef) (isWhole bool, err error) {
+// prove reads a frame, unless that was done. It is true if the frame is whole. A pack of
+// another size may have lost no frame: what is dense is fetched again all the same, for it
+// comes back as it was, and the pack is whole again.
+func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err error) {
+	ref := run.ref
 	m := format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]}
-	if f.whole[m] || f.damaged.has(m.Pack, m.Start) {
-		return f.whole[m], nil
+	if f.whole[m] {
+		return true, nil
+	}
+	if _, known := f.damaged[m]; known {
+		return false, nil
+	}
+	if pack := f.damaged[format.Mark{Pack: m.Pack, Start: format.WholePack}]; pack != nil && (pack.Kind == KindMissing || run.Dense()) {
+		return false, nil
 	}
 	_, err = f.vault.readFrame(ctx, f.codec, ref.pack, ref.row.Frame)
 	var damage *DamageError

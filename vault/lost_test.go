@@ -90,3 +90,26 @@ func TestLossesOfAnOlderScan(t *testing.T) {
 		t.Errorf("verify: -want +got\n%s", diff)
 	}
 }
+
+// TestLossesOfASoundFrameInAPackOfAnotherSize: what a cleaner left and the vault can still
+// read is not fetched again, for the log may hold less by now. What is dense comes back as
+// it was, and makes the pack whole.
+func TestLossesOfASoundFrameInAPackOfAnotherSize(t *testing.T) {
+	k := newKit(t, mem.New())
+	s, dense := stream("compacted", 0), stream("dense", 0)
+	thin := piece(t, 0, 6, 1)
+	thin.NextOffset = 9 // a hole at its end
+	k.commit(k.writer(), Changes{
+		Data:  []StreamData{{Stream: s, Pieces: []Piece{thin}}, {Stream: dense, Pieces: []Piece{piece(t, 0, 6, 1)}}},
+		Scans: slices.Concat(begin(s, 0), begin(dense, 0)),
+	})
+	pack := k.packIDs()[0]
+	k.breakPack(pack, breaking{name: "longer", body: func(b []byte) []byte { return append(slices.Clone(b), 0) }})
+	if diff := cmp.Diff([]string{pack.Key() + " altered dense-0 [0, 6)"}, k.losses()); diff != "" {
+		t.Errorf("losses: -want +got\n%s", diff)
+	}
+	k.breakPack(pack, breaking{name: "emptied", body: func([]byte) []byte { return []byte{} }})
+	if got := k.losses(); len(got) != 2 {
+		t.Errorf("losses of an empty pack: %v", got)
+	}
+}

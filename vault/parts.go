@@ -145,7 +145,9 @@ func (m *baseMaker) storeTables(ctx context.Context, parts []tablePart) error {
 		}
 		m.out.base.Tables = append(m.out.base.Tables, p.TableRef)
 	}
-	slices.SortFunc(m.out.base.Tables[first:], func(a, b format.TableRef) int { return a.Table.Compare(b.Table) })
+	own := m.out.base.Tables[first:]
+	slices.SortFunc(own, func(a, b format.TableRef) int { return a.Table.Compare(b.Table) })
+	m.out.base.Tables = m.out.base.Tables[:first+len(slices.Compact(own))] // what was released may leave two alike
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -54,6 +55,8 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 		switch {
 		case errors.As(err, &damage):
 			ver.add(damage)
+		case errors.Is(err, fs.ErrNotExist):
+			continue // a turn took it, with its pack
 		case err != nil:
 			return err
 		case len(payload) > 0:

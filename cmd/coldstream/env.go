@@ -37,16 +37,8 @@ func (e *env) hint(text string) {
 // backup are bounded well below it, and the rest is garbage that can go earlier.
 const memoryTarget = 220 << 20
 
-// collectorPercent lets garbage go early. Most of the memory is large buffers without
-// pointers, which the collector has no work with, and memory that is used again costs less
-// than memory that the system has to give.
-const collectorPercent = 25
-
-// limitMemory sets the collector's targets unless the user did.
+// limitMemory sets the collector's target unless the user did.
 func limitMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectorPercent)
-	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryTarget)
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,7 +86,9 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		err = table(e.stdout, o.lines(report))
 	}
 	if err == nil && len(report.Problems) > 0 {
-		e.hint(hintHeal)
+		if slices.ContainsFunc(report.Problems, func(p *vault.DamageError) bool { return strings.HasPrefix(p.Object, "packs/") }) {
+			e.hint(hintHeal)
+		}
 		return &incomplete{exitDamage}
 	}
 	return err

@@ -96,6 +96,15 @@ func Digest(object []byte) Hash {
 	return h
 }
 
+// KindOf is what an object says that it holds. Nothing of it is proven.
+func KindOf(object []byte) (Kind, error) {
+	const at = len(envelopeMagic) + 1
+	if len(object) <= at {
+		return 0, corruptf("%d bytes are no object", len(object))
+	}
+	return Kind(object[at]), nil
+}
+
 // Open proves that an object is whole and the one that was stored under its key, and
 // returns its payload.
 func Open(object []byte, want Expect) ([]byte, error) {
