@@ -38,7 +38,7 @@ race: ## without brokers (-short), under the race detector
 
 long: fuzz ## sweeps, older versions of Kafka, fuzzing
 	@mkdir -p bin
-	go test -v -tags long -count=1 -timeout 90m -p 2 ./... >bin/long.log 2>&1 || failed=1; \
+	go test -v -tags long -count=1 -timeout 150m -p 2 ./... >bin/long.log 2>&1 || failed=1; \
 	grep -E '^(ok|FAIL|panic:|[[:space:]]*--- (FAIL|SKIP))' bin/long.log || true; \
 	for what in PASS FAIL SKIP; do printf '%s %s\n' "$$(grep -cE -- "--- $$what" bin/long.log || true)" "$$what"; done; \
 	if [ -n "$${failed:-}" ]; then echo "see bin/long.log" >&2; exit 1; fi
