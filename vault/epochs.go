@@ -292,13 +292,11 @@ func (c *Catalog) readTables(ctx context.Context, v *Vault) error {
 			continue
 		}
 		facts, err := v.loadTable(ctx, ref)
-		var damage *DamageError
-		if errors.As(err, &damage) {
-			c.damage = append(c.damage, damage)
-			continue
-		}
-		if err != nil {
+		if err = c.takeDamage(err); err != nil {
 			return err
+		}
+		if facts == nil {
+			continue
 		}
 		if err := c.opts.visit(ref.Table.Key(), facts); err != nil {
 			return err

@@ -120,23 +120,38 @@ func (c *rowCollector) restart() {
 
 func (c *rowCollector) wants(topic string) bool { return c.topics[topic] }
 
+// packRefs are the packs that facts describe, made as rows ask for them.
+type packRefs struct {
+	facts   *format.Facts
+	vaultID format.VaultID
+	made    []*packRef
+}
+
+func newPackRefs(facts *format.Facts, vaultID format.VaultID) *packRefs {
+	return &packRefs{facts, vaultID, make([]*packRef, len(facts.Packs))}
+}
+
+// of is a row's pack; nil for an empty row.
+func (p *packRefs) of(r *format.Row) *packRef {
+	if r.Length == 0 {
+		return nil
+	}
+	if p.made[r.Pack] == nil {
+		p.made[r.Pack] = newPackRef(p.facts.Packs[r.Pack], p.vaultID)
+	}
+	return p.made[r.Pack]
+}
+
 func (c *rowCollector) visit(_ string, facts *format.Facts) error {
 	// Packs are taken as this commit describes them: only that fits its rows.
-	packs := make([]*packRef, len(facts.Packs))
+	packs := newPackRefs(facts, c.history.vault.info.ID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		set := c.wanted[scanOf{facts.StreamAt(r.Stream), r.Scan}]
 		if set == nil {
 			continue
 		}
-		row := storedRow{Row: *r}
-		if r.Length > 0 {
-			if packs[r.Pack] == nil {
-				packs[r.Pack] = newPackRef(facts.Packs[r.Pack], c.history.vault.info.ID)
-			}
-			row.pack = packs[r.Pack]
-		}
-		set.rows = append(set.rows, row)
+		set.rows = append(set.rows, storedRow{Row: *r, pack: packs.of(r)})
 	}
 	for _, g := range facts.Gaps {
 		if set := c.wanted[scanOf{facts.StreamAt(g.Stream), g.Scan}]; set != nil {

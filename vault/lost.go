@@ -206,16 +206,10 @@ func (p packSizes) damage(id format.PackID, want int64) *DamageError {
 
 // findAffected notes the scans that have a row in a frame that may be damaged.
 func (f *lossFinder) findAffected(_ string, facts *format.Facts) error {
-	packs := make([]*packRef, len(facts.Packs))
+	packs := newPackRefs(facts, f.vault.info.ID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
-		if r.Length == 0 {
-			continue
-		}
-		if packs[r.Pack] == nil {
-			packs[r.Pack] = newPackRef(facts.Packs[r.Pack], f.vault.info.ID)
-		}
-		if p := packs[r.Pack]; f.isDoubtful(p.ID, p.starts[r.Frame]) {
+		if p := packs.of(r); p != nil && f.isDoubtful(p.ID, p.starts[r.Frame]) {
 			f.affected[scanOf{facts.StreamAt(r.Stream), r.Scan}] = true
 		}
 	}
@@ -223,24 +217,17 @@ func (f *lossFinder) findAffected(_ string, facts *format.Facts) error {
 }
 
 func (f *lossFinder) visit(_ string, facts *format.Facts) error {
-	packs := make([]*packRef, len(facts.Packs))
+	packs := newPackRefs(facts, f.vault.info.ID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		scan := scanOf{facts.StreamAt(r.Stream), r.Scan}
 		if !f.affected[scan] || !f.topics(scan.stream.Topic) {
 			continue
 		}
-		row := storedRow{Row: *r}
-		if r.Length > 0 {
-			if packs[r.Pack] == nil {
-				packs[r.Pack] = newPackRef(facts.Packs[r.Pack], f.vault.info.ID)
-			}
-			row.pack = packs[r.Pack]
-		}
 		if f.rows[scan] == nil {
 			f.rows[scan] = &rowSet{}
 		}
-		f.rows[scan].rows = append(f.rows[scan].rows, row)
+		f.rows[scan].rows = append(f.rows[scan].rows, storedRow{Row: *r, pack: packs.of(r)})
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -112,16 +111,5 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 }
 
 func (v *Vault) loadSection(ctx context.Context, ref section) ([]byte, error) {
-	key := ref.Table.Key()
-	payload, _, err := v.load(ctx, format.KindSection, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &DamageError{Object: key, Kind: KindMissing, Cause: err}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if format.HashOf(payload) != ref.Table.Hash || int64(len(payload)) != ref.SizeBytes {
-		return nil, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its content is not what its name says")}
-	}
-	return payload, nil
+	return v.loadContent(ctx, format.KindSection, ref.Table, ref.SizeBytes)
 }
