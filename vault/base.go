@@ -33,7 +33,6 @@ type baseMaker struct {
 	order   baseOrder
 	catalog *Catalog // of epoch n-1
 	changed tablesByTopic
-	packs   map[format.PackID]int64 // that commits name, with their sizes
 	damage  []*DamageError
 	timeMs  int64                  // of the newest commit
 	needed  map[format.PackID]bool // that rows name; only where rows may be dropped
@@ -72,13 +71,10 @@ func (v *Vault) makeBase(ctx context.Context, order baseOrder) (*madeBase, error
 func (m *baseMaker) gather(ctx context.Context) error {
 	opts := catalogOptions{
 		reader:  true,
-		restart: func() { m.changed, m.packs, m.damage = tablesByTopic{}, map[format.PackID]int64{}, nil },
+		restart: func() { m.changed, m.damage = tablesByTopic{}, nil },
 		visit: func(object string, facts *format.Facts) error {
 			if err := m.changed.add(facts); err != nil {
 				m.damage = append(m.damage, &DamageError{Object: object, Kind: KindAltered, Cause: err})
-			}
-			for i := range facts.Packs {
-				m.packs[facts.Packs[i].ID] = facts.Packs[i].SizeBytes
 			}
 			return nil
 		},

@@ -29,7 +29,7 @@ type Catalog struct {
 	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot
-	packs       map[format.PackID]int64 // that chapters list, with their sizes
+	packs       map[format.PackID]int64 // that chapters list and commits name, with their sizes
 	digests     map[format.Hash]bool    // of the commits that chapters list
 	// lostSections are those of snapshots whose views cannot be read.
 	lostSections []section

@@ -212,6 +212,9 @@ func (c *Catalog) take(commit *format.Commit) error {
 	if commit.Snapshot != nil {
 		c.takeSnapshot(&commit.Facts, commit.Snapshot)
 	}
+	for i := range commit.Facts.Packs {
+		c.packs[commit.Facts.Packs[i].ID] = commit.Facts.Packs[i].SizeBytes
+	}
 	if c.opts.taken != nil {
 		c.opts.taken(commit)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 
 	"coldstream"
@@ -132,22 +131,11 @@ func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
 
 // namedPacks are the packs that the catalog names, with their sizes. No rows are read.
 func (v *Vault) namedPacks(ctx context.Context) (map[format.PackID]int64, *epochsFound, error) {
-	var named map[format.PackID]int64
-	c, err := v.openCatalog(ctx, catalogOptions{
-		reader: true, packs: true,
-		restart: func() { named = map[format.PackID]int64{} },
-		visit: func(_ string, facts *format.Facts) error {
-			for i := range facts.Packs {
-				named[facts.Packs[i].ID] = facts.Packs[i].SizeBytes
-			}
-			return nil
-		},
-	})
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true, packs: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	maps.Copy(named, c.packs)
-	return named, &c.found, nil
+	return c.packs, &c.found, nil
 }
 
 func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]int64) error {

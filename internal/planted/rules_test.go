@@ -30,7 +30,7 @@ var rulesLeftOut = []without{
 	{"fresh (sections)", "rewrite.go", "	c.catalog = catalog\n",
 		"	for hash, id := range c.catalog.sections {\n		catalog.sections[hash] = id\n	}\n	c.catalog = catalog\n", "TestSectionGoesWhileItIsShared"},
 	{"key (sections)", "writer.go", "id := format.TableID{Epoch: c.catalog.epoch, Hash", "id := format.TableID{Epoch: 0, Hash", "TestSectionGoesWhileItIsShared"},
-	{"key (tables)", "parts.go", "format.TableID{Epoch: m.order.epoch, Hash", "format.TableID{Epoch: 0, Hash", "TestTurn"},
+	{"key (tables)", "merge.go", "format.TableID{Epoch: m.order.epoch, Hash", "format.TableID{Epoch: 0, Hash", "TestTurn"},
 	{"redo", "turn.go", "if opts.removal() == nil {\n				return nil", "if opts.removal() == nil || true {\n				return nil", "TestLoserDecidesAgain"},
 	{"tidy", "turn.go", "		case errors.Is(err, errTurned) || errors.Is(err, fs.ErrExist):",
 		"		case errors.Is(err, fs.ErrExist):\n			return v.collectGarbage(ctx, made)\n		case errors.Is(err, errTurned):", "TestTurnLosesItsAnswer"},

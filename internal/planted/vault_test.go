@@ -57,8 +57,8 @@ var vaultFaults = []fault{
 		"vault", "TestTakenIsKnownForEver",
 	},
 	{
-		"packs-not-listed", "a chapter leaves out the packs of its commits, which are garbage then", "vault/parts.go",
-		[]edit{{"packs: m.packs, snapshots: m.catalog.snapshots,", "packs: map[format.PackID]int64{}, snapshots: m.catalog.snapshots,"}},
+		"packs-not-listed", "a chapter leaves out the packs of its commits, which are garbage then", "vault/merge.go",
+		[]edit{{"packs: m.catalog.packs, snapshots: m.catalog.snapshots,", "packs: map[format.PackID]int64{}, snapshots: m.catalog.snapshots,"}},
 		"vault", "TestTurn",
 	},
 	{
@@ -67,7 +67,7 @@ var vaultFaults = []fault{
 		"vault", "TestTurnSharesTables",
 	},
 	{
-		"chapter-overwritten", "a chapter that is not merged takes the place of the one before", "vault/parts.go",
+		"chapter-overwritten", "a chapter that is not merged takes the place of the one before", "vault/merge.go",
 		[]edit{{"before := slices.Clip(chapters[:len(chapters)-1])", "before := chapters[:len(chapters)-1]"}},
 		"vault", "TestLargePartsAreLeftAlone",
 	},

@@ -201,7 +201,7 @@ func (m *baseMaker) openChapters(ctx context.Context) ([]*chapterInMaking, error
 		out = append(out, &chapterInMaking{chapter: *of, ref: m.catalog.chapters[i]})
 	}
 	fresh := &chapterInMaking{changed: true, chapter: chapter{
-		firstEpoch: m.order.epoch - 1, lastEpoch: m.order.epoch - 1, packs: m.packs, snapshots: m.catalog.snapshots,
+		firstEpoch: m.order.epoch - 1, lastEpoch: m.order.epoch - 1, packs: m.catalog.packs, snapshots: m.catalog.snapshots,
 	}}
 	for id, s := range m.catalog.commits {
 		if s.joined {
