@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -13,7 +12,7 @@ import (
 func ParseVaultHash(text string) (hash [32]byte, err error) {
 	b, err := hex.DecodeString(text)
 	if copy(hash[:], b); err != nil || len(b) != len(hash) {
-		return hash, fmt.Errorf("%q is no vault hash of 64 hex digits: %w", text, coldstream.ErrCorrupt)
+		return hash, fmt.Errorf("%q is no vault hash of 64 hex digits", text)
 	}
 	return hash, nil
 }
