@@ -3,7 +3,6 @@ package vault
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -14,9 +13,8 @@ type frame struct {
 	number     int // in its pack
 	blocks     []*block
 	decoded    int64
-	compressed bool // the producers compressed it already: stored as raw zstd blocks
-	stored     []byte
-	room       []byte // that stored has to itself, and can be used again once it lies in a pack
+	compressed bool   // the producers compressed it already: stored as raw zstd blocks
+	stored     []byte // lies in the body of its part
 	entry      format.Frame
 }
 
@@ -57,78 +55,63 @@ func planFrames(blocks []*block) []*frame {
 	return frames
 }
 
-// pack is an immutable object in the making: the frames of parts, in their order.
+// pack is an immutable object in the making: parts, in their order.
 type pack struct {
-	frames []*frame
-	rooms  *frameRooms
+	parts  []*Part
+	frames []*frame // of all parts
 }
 
-// frameRooms is memory of raw frames of packs before: fresh memory costs more than what
-// is done with it. All are of one size.
-type frameRooms struct {
-	mu   sync.Mutex
-	free [][]byte
-}
-
-// roomBytes is enough for a frame of [frameTarget] and what is around it.
-const roomBytes = frameTarget + 4<<10
-
-// take returns room for a frame of so many bytes; nil where another size is better.
-func (r *frameRooms) take(decoded int64) []byte {
-	if decoded > frameTarget || decoded < frameTarget/2 {
-		return nil
+// add puts a part's frames behind those that the pack has.
+func (p *pack) add(part *Part) {
+	for _, b := range part.blocks {
+		if b.row.Length > 0 {
+			b.row.Frame = len(p.frames) + b.frame
+		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := len(r.free)
-	if n == 0 {
-		return make([]byte, 0, roomBytes)
-	}
-	room := r.free[n-1]
-	r.free = r.free[:n-1]
-	return room
+	p.parts = append(p.parts, part)
+	p.frames = append(p.frames, part.frames...)
 }
 
-func (r *frameRooms) put(room []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if cap(room) == roomBytes && len(r.free) < maxRooms {
-		r.free = append(r.free, room[:0])
+// assemble makes the pack's bytes: in the body that the parts lie in if they are all of
+// it, and else in a copy. A body becomes one pack only: the store may still be reading it
+// after it has failed.
+func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []format.Frame) {
+	header := format.AppendPackHeader(nil, vaultID, id)
+	body := p.wholeBody(len(header))
+	if body == nil {
+		body = &packBody{bytes: make([]byte, len(header))}
+		for _, f := range p.frames {
+			body.append(f.stored)
+		}
 	}
-}
-
-// maxRooms is what a pack of 32 MiB has, and half a buffer more.
-const maxRooms = 48
-
-// assemble makes the pack's bytes, in room if that is large enough. The frames' bytes are
-// part of them from then on.
-func (p *pack) assemble(vaultID format.VaultID, id format.PackID, room []byte) ([]byte, []format.Frame) {
-	size := 0
+	body.used = true
 	entries := make([]format.Frame, len(p.frames))
 	for i, f := range p.frames {
-		size += len(f.stored)
 		entries[i] = f.entry
 	}
-	header := format.AppendPackHeader(nil, vaultID, id)
-	index := format.AppendPackIndex(nil, entries)
-	size += len(header) + len(index)
-	if cap(room) < size {
-		room = make([]byte, 0, size)
+	copy(body.bytes, header)
+	body.append(format.AppendPackIndex(nil, entries))
+	return body.bytes, entries
+}
+
+// wholeBody returns the body that holds room for the header, the parts, and nothing else.
+func (p *pack) wholeBody(header int) *packBody {
+	body, at := p.parts[0].body, header
+	for _, part := range p.parts {
+		if part.body != body || part.at != at {
+			return nil
+		}
+		at = part.end
 	}
-	body := append(room[:0], header...)
-	for _, f := range p.frames {
-		at := len(body)
-		body = append(body, f.stored...)
-		f.stored = body[at:len(body):len(body)]
-		p.rooms.put(f.room)
-		f.room = nil
+	if body == nil || body.used || at != len(body.bytes) {
+		return nil
 	}
-	return append(body, index...), entries
+	return body
 }
 
 var errReadBack = errors.New("a frame that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
 
-// encode makes the frame's bytes, and lets go of the pieces that it was made from.
+// encode makes the frame's bytes, in place where stored has room for them.
 func (f *frame) encode(codec *format.FrameCodec, w *Writer) (err error) {
 	var parts [][]byte
 	for _, b := range f.blocks {
@@ -136,8 +119,7 @@ func (f *frame) encode(codec *format.FrameCodec, w *Writer) (err error) {
 	}
 	descriptor := f.descriptor()
 	if f.compressed {
-		f.stored, f.entry = codec.EncodeRawInto(w.rooms.take(f.decoded), descriptor, parts)
-		f.room = f.stored
+		f.stored, f.entry = codec.AppendRaw(f.stored, descriptor, parts)
 	} else if f.stored, f.entry, err = codec.Encode(descriptor, parts); err != nil {
 		return err
 	}

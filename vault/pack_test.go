@@ -48,19 +48,21 @@ func TestPackLayout(t *testing.T) {
 			}
 			all = append(all, d)
 		}
-		c := &commitInMaking{Writer: &Writer{}, pack: &pack{rooms: &frameRooms{}}}
+		w, p := &Writer{}, &pack{}
+		var blocks []*block
 		for _, data := range inTurns(random, all) {
-			part, err := c.Encode(t.Context(), data)
+			part, err := w.Encode(t.Context(), data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.addPart(part)
+			p.add(part)
+			blocks = append(blocks, part.blocks...)
 		}
-		stored, frames := c.pack.assemble(format.VaultID{1}, format.PackID{Number: 7}, nil)
+		stored, frames := p.assemble(format.VaultID{1}, format.PackID{Number: 7})
 		ref := newPackRef(format.Pack{ID: format.PackID{Number: 7}, SizeBytes: int64(len(stored)), Frames: frames}, format.VaultID{1})
 		store := mem.New()
 		replace(t, store, ref.ID.Key(), stored)
-		checkLayout(t, &Vault{store: store}, ref, c.blocks, want)
+		checkLayout(t, &Vault{store: store}, ref, blocks, want)
 	}
 }
 

@@ -25,16 +25,13 @@ const (
 type Part struct {
 	blocks []*block
 	frames []*frame
+	// The frames lie in body[at:end], one behind the other.
+	body    *packBody
+	at, end int
 }
 
 // StoredBytes is what the part takes in a pack.
-func (p *Part) StoredBytes() int64 {
-	total := int64(0)
-	for _, f := range p.frames {
-		total += int64(len(f.stored))
-	}
-	return total
-}
+func (p *Part) StoredBytes() int64 { return int64(p.end - p.at) }
 
 // Rows is the number of the part's rows in the catalog.
 func (p *Part) Rows() int { return len(p.blocks) }
@@ -51,7 +48,7 @@ func (w *Writer) Encode(ctx context.Context, data []StreamData) (*Part, error) {
 		p.blocks = append(p.blocks, blocks...)
 	}
 	p.frames = planFrames(p.blocks)
-	if err := w.encodeFrames(ctx, p.frames); err != nil {
+	if err := w.encodeInto(ctx, w.openBody(), p); err != nil {
 		return nil, err
 	}
 	for _, b := range p.blocks {
@@ -102,25 +99,6 @@ func (w *Writer) encodeAll(ctx context.Context, changes *Changes) ([]*Part, erro
 		return nil, err
 	}
 	return append(slices.Clip(changes.Parts), last), nil
-}
-
-// addPart puts a part's frames behind those that the pack has.
-func (c *commitInMaking) addPart(p *Part) {
-	for _, b := range p.blocks {
-		if b.row.Length > 0 {
-			b.row.Frame = len(c.pack.frames) + b.frame
-		}
-	}
-	c.blocks = append(c.blocks, p.blocks...)
-	c.pack.frames = append(c.pack.frames, p.frames...)
-}
-
-// takeRoom is the memory of the pack before. A commit that fails does not give its own
-// back: the parts, which are still needed, lie in it.
-func (w *Writer) takeRoom() []byte {
-	room := w.room
-	w.room = nil
-	return room
 }
 
 // hasReleased says that some of a part lies below a floor.

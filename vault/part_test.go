@@ -105,11 +105,45 @@ func TestRoomIsUsedAgain(t *testing.T) {
 	}
 	w.vault.store = working
 	changes.Parts = append(changes.Parts, encoded(t, w, large(2)))
-	if len(w.rooms.free) > 0 {
-		t.Errorf("%d rooms are free: nothing was used again", len(w.rooms.free))
+	if changes.Parts[0].body == changes.Parts[1].body {
+		t.Error("a part was put into a body that a store may still be reading")
 	}
 	k.commit(w, changes)
+	room := &w.room[:1][0]
+	next := encoded(t, w, large(3))
+	if &next.body.bytes[0] != room {
+		t.Error("the memory of the pack before was not used again")
+	}
+	k.commit(w, Changes{Parts: []*Part{next, encoded(t, w, large(4))}})
+	if &w.room[:1][0] != room {
+		t.Error("a pack was put together in memory other than that its parts were encoded into")
+	}
 	k.mustBeSound()
+}
+
+// TestBodyAfterAFailure: what a part that could not be encoded left behind is not stored.
+func TestBodyAfterAFailure(t *testing.T) {
+	for _, codec := range []recordbatch.Codec{recordbatch.CodecNone, recordbatch.CodecLZ4} {
+		random := rand.New(rand.NewPCG(1, 1))
+		k := newKit(t, mem.New())
+		s := stream("orders", 0)
+		w := k.writer()
+		first := encoded(t, w, data(s, Piece{NextOffset: 1, Batches: big(t, random, 0, 1000, codec)}))
+		blocks, err := buildBlocks(data(s, Piece{FirstOffset: 1, NextOffset: 2, Batches: big(t, random, 1, 1000, codec)})[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks[0].row.Length++
+		if err := w.encodeInto(t.Context(), w.openBody(), &Part{frames: planFrames(blocks)}); !errors.Is(err, errReadBack) {
+			t.Fatalf("%v: error %v, want that it does not decode to what went in", codec, err)
+		}
+		body := w.body
+		k.commit(w, Changes{Scans: begin(s, 0), Parts: []*Part{first, encoded(t, w, data(s, piece(t, 1, 2, 1)))}})
+		if !body.used {
+			t.Errorf("%v: the pack was made of a copy", codec)
+		}
+		k.mustBeSound()
+	}
 }
 
 // TestPartsBelowAFloor: of parts that are in the making when a turn releases, what lies

@@ -29,8 +29,8 @@ type Writer struct {
 	commits uint32
 
 	check  readBack
-	rooms  frameRooms
 	codecs []*format.FrameCodec // one for each that encodes at once
+	body   *packBody            // that parts are encoded into; nil if none has been since the last commit
 	room   []byte               // of the pack before, which nobody needs any more
 }
 
@@ -87,7 +87,7 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 		}
 		err := c.store(ctx, changes.Snapshot)
 		if err == nil {
-			w.room = c.body
+			w.closeBody(c.body)
 			return c.receipt, nil
 		}
 		if !errors.Is(err, errTurned) {
@@ -110,7 +110,7 @@ type commitInMaking struct {
 	blocks  []*block
 	pack    *pack
 	stored  []format.Pack // the pack, once it is stored
-	body    []byte        // of the pack; the frames of parts lie in it
+	body    []byte        // of the pack; the frames of parts may lie in it
 	facts   *factsBuilder
 	commit  *format.Commit
 	digest  format.Hash // of the commit, once it is stored
@@ -128,9 +128,10 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 		if c.parts, err = c.encodeAll(ctx, less); err != nil {
 			return err
 		}
-		c.pack, c.blocks, c.stored = &pack{rooms: &c.rooms}, nil, nil
+		c.pack, c.blocks, c.stored = &pack{}, nil, nil
 		for _, part := range c.parts {
-			c.addPart(part)
+			c.pack.add(part)
+			c.blocks = append(c.blocks, part.blocks...)
 		}
 	}
 	c.facts = newFactsBuilder(less, c.blocks)
@@ -190,7 +191,7 @@ func (c *commitInMaking) storePack(ctx context.Context) error {
 	if len(c.stored) == 0 || c.catalog.epoch-c.stored[0].ID.Epoch > 1 {
 		id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
 		c.packs++
-		body, frames := c.pack.assemble(c.vault.info.ID, id, c.takeRoom())
+		body, frames := c.pack.assemble(c.vault.info.ID, id)
 		c.body = body
 		if err := c.create(ctx, id.Key(), body); err != nil {
 			return err

@@ -17,9 +17,6 @@ type FrameCodec struct {
 	content, stored, decoded []byte
 }
 
-// roomOfDescriptor is enough for most.
-const roomOfDescriptor = 512
-
 // NewFrameCodec makes a codec; its memory is taken when it is first used.
 func NewFrameCodec() *FrameCodec { return &FrameCodec{} }
 
@@ -115,21 +112,27 @@ func compare(content []byte, parts [][]byte) error {
 
 // EncodeRaw stores parts as they are, in raw zstd blocks: they are compressed already.
 func (c *FrameCodec) EncodeRaw(d Descriptor, parts [][]byte) ([]byte, Frame) {
-	return c.EncodeRawInto(nil, d, parts)
+	length := int64(0)
+	for _, part := range parts {
+		length += int64(len(part))
+	}
+	return c.AppendRaw(make([]byte, 0, RawFrameSize(d, length)), d, parts)
 }
 
-// EncodeRawInto does so in room, if that is large enough.
-func (c *FrameCodec) EncodeRawInto(room []byte, d Descriptor, parts [][]byte) ([]byte, Frame) {
-	length := 0
+// AppendRaw does so behind dst. The frame is of what it appended.
+func (c *FrameCodec) AppendRaw(dst []byte, d Descriptor, parts [][]byte) ([]byte, Frame) {
+	start, length := len(dst), 0
 	for _, part := range parts {
 		length += len(part)
 	}
-	if cap(room) < length+length/maxBlock*3+roomOfDescriptor {
-		room = make([]byte, 0, length+length/maxBlock*3+roomOfDescriptor)
-	}
-	stored := d.Append(room[:0])
-	stored = appendRawZstd(stored, parts, length)
-	return stored, frameOf(stored, int64(length))
+	dst = appendRawZstd(d.Append(dst), parts, length)
+	return dst, frameOf(dst[start:], int64(length))
+}
+
+// RawFrameSize is how long a frame of so many bytes becomes that is stored as it is.
+func RawFrameSize(d Descriptor, length int64) int {
+	blocks := (length + maxBlock - 1) / maxBlock
+	return len(d.Append(nil)) + zstdRawHead + int(length+blocks*zstdBlockHead)
 }
 
 func frameOf(stored []byte, decodedLength int64) Frame {

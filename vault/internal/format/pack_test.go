@@ -339,6 +339,9 @@ func TestFrameRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		rawStored, rawFrame := codec.EncodeRaw(d, parts)
+		if want := RawFrameSize(d, int64(size)); len(rawStored) != want {
+			t.Errorf("%d bytes: stored as they are they become %d, and %d were foretold", size, len(rawStored), want)
+		}
 		pure, err := newPureFastest()
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ const (
 	zstdChecksum   = 4
 	zstdRawWindow  = (17 - 10) << 3 // 128 KiB
 	zstdRawLengths = 0b11 << 6      // an 8-byte content size
+	zstdRawHead    = 4 + 1 + 1 + 8  // magic, these two, and the content size
 )
 
 // newZstdEncoder makes an encoder of frames that are one segment: only those always say

@@ -1,0 +1,94 @@
+package vault
+
+import (
+	"context"
+	"slices"
+
+	"coldstream/vault/internal/format"
+)
+
+// packBody is the bytes of a pack in the making: room for its header, and the frames of
+// parts, one behind the other. What producers have compressed is copied once, into here.
+type packBody struct {
+	bytes []byte
+	used  bool // a store was given it
+}
+
+const (
+	// bodyRoom is what a pack of 32 MiB takes, of parts of 16 MiB, and its index.
+	bodyRoom = 49 << 20
+	// smallBody is what grows as it must; a larger one is likely to become a whole pack.
+	smallBody = 1 << 20
+)
+
+// openBody returns the body that new parts are put into: in the memory of the pack
+// before, as fresh memory costs more than what is done with it.
+func (w *Writer) openBody() *packBody {
+	if w.body == nil || w.body.used {
+		header := format.PackHeaderSize(format.VaultID{}, format.PackID{})
+		w.body = &packBody{bytes: append(w.room[:0], make([]byte, header)...)}
+		w.room = nil
+	}
+	return w.body
+}
+
+// closeBody keeps the memory of a pack that is stored.
+func (w *Writer) closeBody(bytes []byte) {
+	w.body, w.room = nil, nil
+	if cap(bytes) <= 2*bodyRoom { // else it held a giant batch
+		w.room = bytes
+	}
+}
+
+// extend makes the body n bytes longer, and returns these.
+func (b *packBody) extend(n int) []byte {
+	at := len(b.bytes)
+	if need := at + n; need > cap(b.bytes) && need > smallBody {
+		b.bytes = append(make([]byte, 0, max(need, bodyRoom)), b.bytes...)
+	}
+	b.bytes = slices.Grow(b.bytes, n)[:at+n]
+	return b.bytes[at:]
+}
+
+func (b *packBody) append(data []byte) { copy(b.extend(len(data)), data) }
+
+// encodeInto encodes a part's frames behind what the body holds; on an error it holds
+// no more than before. Frames that are stored as they came are of known length, and are
+// made in their place; others are put there once all are made.
+func (w *Writer) encodeInto(ctx context.Context, body *packBody, p *Part) error {
+	p.body, p.at = body, len(body.bytes)
+	inPlace := !slices.ContainsFunc(p.frames, func(f *frame) bool { return !f.compressed })
+	if inPlace {
+		body.reserve(p.frames)
+	}
+	if err := w.encodeFrames(ctx, p.frames); err != nil {
+		body.bytes = body.bytes[:p.at]
+		return err
+	}
+	if !inPlace {
+		for _, f := range p.frames {
+			body.append(f.stored)
+		}
+		at := p.at
+		for _, f := range p.frames {
+			end := at + len(f.stored)
+			f.stored = body.bytes[at:end:end]
+			at = end
+		}
+	}
+	p.end = len(body.bytes)
+	return nil
+}
+
+// reserve gives each frame its place.
+func (b *packBody) reserve(frames []*frame) {
+	sizes, total := make([]int, len(frames)), 0
+	for i, f := range frames {
+		sizes[i] = format.RawFrameSize(f.descriptor(), f.decoded)
+		total += sizes[i]
+	}
+	room := b.extend(total)
+	for i, f := range frames {
+		f.stored, room = room[:0:sizes[i]], room[sizes[i]:]
+	}
+}
