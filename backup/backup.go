@@ -166,10 +166,10 @@ func (o Options) withDefaults() Options {
 		o.Interval = 30 * time.Second
 	}
 	if o.BufferBytes <= 0 {
-		o.BufferBytes = 16 << 20
+		o.BufferBytes = defaultBuffer
 	}
 	if o.PackBytes <= 0 {
-		o.PackBytes = 32 << 20
+		o.PackBytes = packParts * defaultBuffer
 	}
 	if o.TurnAfter <= 0 {
 		o.TurnAfter = vault.TurnAfter

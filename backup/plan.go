@@ -55,7 +55,9 @@ func (p *partition) gapAhead() (coldstream.Gap, bool) {
 // makePlan reads, in this order: what the vault holds, the committed offsets of groups,
 // and then the ends of the logs. So no group of the snapshot points behind its data.
 func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*plan, error) {
-	writer, err := v.NewWriter(ctx, vault.WriterOptions{Now: opts.Now, NoReadBack: opts.NoReadBack})
+	writer, err := v.NewWriter(ctx, vault.WriterOptions{
+		Now: opts.Now, NoReadBack: opts.NoReadBack, PackBytes: opts.PackBytes + opts.BufferBytes,
+	})
 	if err != nil {
 		return nil, err
 	}

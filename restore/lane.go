@@ -16,10 +16,10 @@ const (
 	// requestBytes is the size of the batches that a lane sends at once: larger requests
 	// were slower, smaller ones too.
 	requestBytes = 1 << 20
-	// defaultMemory is what decoded batches may take: half of it the frames that partitions
+	// DefaultMemory is what decoded batches may take: half of it the frames that partitions
 	// are read from, a quarter what waits to be sent, and a quarter the frames that are
 	// kept for other partitions.
-	defaultMemory = 96 << 20
+	DefaultMemory = 96 << 20
 	openShare     = 2
 	aheadShare    = 4
 	keptShare     = 4

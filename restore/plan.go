@@ -69,7 +69,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		req.Offsets = OffsetsAuto
 	}
 	if req.MemoryBytes <= 0 {
-		req.MemoryBytes = defaultMemory
+		req.MemoryBytes = DefaultMemory
 	}
 	p := &Plan{req: req, vault: v, target: target}
 	if _, err := rand.Read(p.ID[:]); err != nil {

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"coldstream/vault/internal/format"
@@ -11,14 +12,15 @@ import (
 // parts, one behind the other. What producers have compressed is copied once, into here.
 type packBody struct {
 	bytes []byte
+	large int  // what it takes if it becomes a whole pack
 	used  bool // a store was given it
 }
 
 const (
-	// bodyRoom is what a pack of 32 MiB takes, of parts of 16 MiB, and its index.
-	bodyRoom = 49 << 20
 	// smallBody is what grows as it must; a larger one is likely to become a whole pack.
 	smallBody = 1 << 20
+	// aroundParts is for header and index, and the frames' own heads.
+	aroundParts = 512 << 10
 )
 
 // openBody returns the body that new parts are put into: in the memory of the pack
@@ -26,7 +28,7 @@ const (
 func (w *Writer) openBody() *packBody {
 	if w.body == nil || w.body.used {
 		header := format.PackHeaderSize(format.VaultID{}, format.PackID{})
-		w.body = &packBody{bytes: append(w.room[:0], make([]byte, header)...)}
+		w.body = &packBody{bytes: append(w.room[:0], make([]byte, header)...), large: w.large + aroundParts}
 		w.room = nil
 	}
 	return w.body
@@ -35,7 +37,7 @@ func (w *Writer) openBody() *packBody {
 // closeBody keeps the memory of a pack that is stored.
 func (w *Writer) closeBody(bytes []byte) {
 	w.body, w.room = nil, nil
-	if cap(bytes) <= 2*bodyRoom { // else it held a giant batch
+	if cap(bytes) <= 2*w.large { // else it held a giant batch
 		w.room = bytes
 	}
 }
@@ -44,7 +46,7 @@ func (w *Writer) closeBody(bytes []byte) {
 func (b *packBody) extend(n int) []byte {
 	at := len(b.bytes)
 	if need := at + n; need > cap(b.bytes) && need > smallBody {
-		b.bytes = append(make([]byte, 0, max(need, bodyRoom)), b.bytes...)
+		b.bytes = append(make([]byte, 0, max(need, b.large)), b.bytes...)
 	}
 	b.bytes = slices.Grow(b.bytes, n)[:at+n]
 	return b.bytes[at:]
@@ -61,20 +63,16 @@ func (w *Writer) encodeInto(ctx context.Context, body *packBody, p *Part) error 
 	if inPlace {
 		body.reserve(p.frames)
 	}
-	if err := w.encodeFrames(ctx, p.frames); err != nil {
+	err := w.encodeFrames(ctx, p.frames)
+	if err == nil && inPlace {
+		err = body.checkReserved(p)
+	}
+	if err != nil {
 		body.bytes = body.bytes[:p.at]
 		return err
 	}
 	if !inPlace {
-		for _, f := range p.frames {
-			body.append(f.stored)
-		}
-		at := p.at
-		for _, f := range p.frames {
-			end := at + len(f.stored)
-			f.stored = body.bytes[at:end:end]
-			at = end
-		}
+		body.appendFrames(p.frames)
 	}
 	p.end = len(body.bytes)
 	return nil
@@ -90,5 +88,33 @@ func (b *packBody) reserve(frames []*frame) {
 	room := b.extend(total)
 	for i, f := range frames {
 		f.stored, room = room[:0:sizes[i]], room[sizes[i]:]
+	}
+}
+
+// checkReserved proves that the frames of a part fill their places.
+func (b *packBody) checkReserved(p *Part) error {
+	rest := b.bytes[p.at:]
+	for _, f := range p.frames {
+		if len(rest) < len(f.stored) || &rest[0] != &f.stored[0] {
+			return fmt.Errorf("%w: a frame is not where it was to be", errReadBack)
+		}
+		rest = rest[len(f.stored):]
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: %d bytes are left between frames", errReadBack, len(rest))
+	}
+	return nil
+}
+
+// appendFrames copies frames behind the others; there they lie from then on.
+func (b *packBody) appendFrames(frames []*frame) {
+	size := 0
+	for _, f := range frames {
+		size += len(f.stored)
+	}
+	room := b.extend(size)
+	for _, f := range frames {
+		n := copy(room, f.stored)
+		f.stored, room = room[:n:n], room[n:]
 	}
 }

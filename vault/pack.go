@@ -76,21 +76,22 @@ func (p *pack) add(part *Part) {
 // it, and else in a copy. A body becomes one pack only: the store may still be reading it
 // after it has failed.
 func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []format.Frame) {
-	header := format.AppendPackHeader(nil, vaultID, id)
+	entries, size := make([]format.Frame, len(p.frames)), 0
+	for i, f := range p.frames {
+		entries[i] = f.entry
+		size += len(f.stored)
+	}
+	header, index := format.AppendPackHeader(nil, vaultID, id), format.AppendPackIndex(nil, entries)
 	body := p.wholeBody(len(header))
 	if body == nil {
-		body = &packBody{bytes: make([]byte, len(header))}
+		body = &packBody{bytes: make([]byte, len(header), len(header)+size+len(index))}
 		for _, f := range p.frames {
 			body.append(f.stored)
 		}
 	}
 	body.used = true
-	entries := make([]format.Frame, len(p.frames))
-	for i, f := range p.frames {
-		entries[i] = f.entry
-	}
 	copy(body.bytes, header)
-	body.append(format.AppendPackIndex(nil, entries))
+	body.append(index)
 	return body.bytes, entries
 }
 

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -16,6 +17,9 @@ type WriterOptions struct {
 	Now func() time.Time
 	// NoReadBack leaves out to decode again what was encoded, and to compare it.
 	NoReadBack bool
+	// PackBytes is what most packs stay below, without their headers and indexes; 48 MiB by
+	// default. Memory for it is taken once a pack has 1 MiB.
+	PackBytes int
 }
 
 // Writer adds commits to a vault. Any number of writers, in any number of processes, may
@@ -29,6 +33,7 @@ type Writer struct {
 	commits uint32
 
 	check  readBack
+	large  int                  // see [WriterOptions].PackBytes
 	codecs []*format.FrameCodec // one for each that encodes at once
 	body   *packBody            // that parts are encoded into; nil if none has been since the last commit
 	room   []byte               // of the pack before, which nobody needs any more
@@ -40,7 +45,7 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{vault: v, now: opts.Now, catalog: catalog}
+	w := &Writer{vault: v, now: opts.Now, catalog: catalog, large: cmp.Or(opts.PackBytes, 48<<20)}
 	if opts.NoReadBack {
 		w.check = readBackLeftOut
 	}

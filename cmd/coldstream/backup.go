@@ -17,13 +17,14 @@ type backupOptions struct {
 	cluster  clusterOptions
 	vault    vaultOptions
 	topics   topicOptions
+	memory   memoryOptions
 	interval time.Duration
 	dryRun   bool
 	noVerify bool
 }
 
 func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
-	o := &backupOptions{global: global}
+	o := &backupOptions{global: global, memory: newMemoryOptions(backup.DefaultMemory)}
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Save what is new in a cluster, make a snapshot, and end",
@@ -43,6 +44,7 @@ could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable;
 	o.cluster.addFlags(cmd, e)
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
+	o.memory.addFlag(cmd)
 	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "commit fetched data at least this often")
 	cmd.Flags().BoolVar(&o.noVerify, "no-extra-verify", false,
 		"do not decode what was just encoded once more to compare it: saves a little CPU, and trusts this machine's memory")
@@ -91,6 +93,12 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	if o.interval <= 0 {
 		return nil, usagef("", errors.New("--interval must be longer than 0"))
 	}
+	budget, err := o.memory.budget()
+	if err != nil {
+		return nil, err
+	}
+	memory := backup.Divide(budget)
+	o.cluster.fetchBytes = memory.FetchBytes
 	if err := o.cluster.validate(); err != nil {
 		return nil, err
 	}
@@ -105,7 +113,10 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	defer client.Close()
 	p := newProgress(e, o.global)
 	defer p.finish()
-	options := backup.Options{Topics: patterns, Interval: o.interval, Now: e.now, Observer: p, NoReadBack: o.noVerify}
+	options := backup.Options{
+		Topics: patterns, Interval: o.interval, Now: e.now, Observer: p, NoReadBack: o.noVerify,
+		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes,
+	}
 	done, started := &backupOutcome{}, e.now()
 	if o.dryRun {
 		var offsets int64

@@ -15,6 +15,7 @@ type clusterOptions struct {
 	bootstrap      string
 	connectTimeout time.Duration
 	patience       time.Duration
+	fetchBytes     int // of answers under way; 0 is the default
 }
 
 func (o *clusterOptions) addFlags(cmd *cobra.Command, e *env) {
@@ -43,5 +44,6 @@ func (o *clusterOptions) connect(ctx context.Context) (*kafka.Client, error) {
 		Bootstrap:      splitList(o.bootstrap),
 		ConnectTimeout: o.connectTimeout,
 		Patience:       o.patience,
+		FetchBytes:     o.fetchBytes,
 	})
 }

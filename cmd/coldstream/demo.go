@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coldstream/backup"
 	"coldstream/kafka/embedded"
 	"coldstream/restore"
 )
@@ -161,7 +162,10 @@ func (d *demo) saveFirst(ctx context.Context) error {
 }
 
 func (d *demo) save(ctx context.Context) (*backupOutcome, error) {
-	o := &backupOptions{global: d.opts.global, cluster: d.clusterOptions(), vault: d.vault(), interval: 30 * time.Second}
+	o := &backupOptions{
+		global: d.opts.global, cluster: d.clusterOptions(), vault: d.vault(),
+		memory: newMemoryOptions(backup.DefaultMemory), interval: 30 * time.Second,
+	}
 	d.command("backup -b %s --vault %s", o.cluster.bootstrap, o.vault.url)
 	done, err := o.perform(ctx, d.env)
 	if err != nil {
@@ -213,7 +217,7 @@ func (d *demo) look(ctx context.Context) (s demoState, err error) {
 func (d *demo) bringBack(ctx context.Context) error {
 	d.title("Restore")
 	o := &restoreOptions{
-		global: d.opts.global, cluster: d.clusterOptions(), vault: d.vault(),
+		global: d.opts.global, cluster: d.clusterOptions(), vault: d.vault(), memory: newMemoryOptions(restore.DefaultMemory),
 		topics: []string{demoOrders}, offsets: "auto", groups: true, yes: true,
 	}
 	d.command("restore -b %s --vault %s -t %s --groups --yes", o.cluster.bootstrap, o.vault.url, demoOrders)

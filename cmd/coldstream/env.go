@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 )
@@ -30,16 +28,5 @@ func (e *env) note(format string, args ...any) {
 func (e *env) hint(text string) {
 	if text != "" {
 		fmt.Fprintf(e.stderr, "coldstream: hint: %s\n", text)
-	}
-}
-
-// memoryTarget is what the garbage collector tries to stay under: the buffers of a
-// backup are bounded well below it, and the rest is garbage that can go earlier.
-const memoryTarget = 220 << 20
-
-// limitMemory sets the collector's target unless the user did.
-func limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryTarget)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"coldstream/backup"
 )
 
 func main() {
-	limitMemory()
+	limitMemory(backup.DefaultMemory)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once

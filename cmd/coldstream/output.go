@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -101,29 +102,10 @@ func table(w io.Writer, rows []string) error {
 }
 
 // formatBytes writes a size for people.
-func formatBytes(n int64) string {
-	const unit = 1000
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, prefix := float64(n), ""
-	for _, p := range []string{"k", "M", "G", "T", "P"} {
-		if value < unit {
-			break
-		}
-		value, prefix = value/unit, p
-	}
-	return fmt.Sprintf("%.1f %sB", value, prefix)
-}
+func formatBytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 
-// formatCount writes a number with thin groups of three, as 1,234,567.
-func formatCount(n int64) string {
-	s := fmt.Sprintf("%d", n)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+// formatCount writes a number in groups of three, as 1,234,567.
+func formatCount(n int64) string { return humanize.Comma(n) }
 
 // plural writes a count with its noun.
 func plural(n int64, noun string) string {

@@ -25,7 +25,7 @@ func half(p *progress, now *time.Time) {
 func TestProgressSaysHowFarHowFastAndHowLong(t *testing.T) {
 	p, out, now := watched(&globalOptions{})
 	half(p, now)
-	if got, want := out.String(), "coldstream: backup: 40.0 MB, 2.0 MB/s, 50%, ETA 20s, 1 of 4 partitions\n"; got != want {
+	if got, want := out.String(), "coldstream: backup: 40 MB, 2.0 MB/s, 50%, ETA 20s, 1 of 4 partitions\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	p.Observe(&root.Progress{Activity: "backup", Offsets: 1}) // too soon for another line
@@ -40,7 +40,7 @@ func TestProgressWritesOverItselfOnATerminal(t *testing.T) {
 	half(p, now)
 	p.Observe(&root.Warning{Text: "something", Hint: "do this"})
 	p.finish()
-	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.HasPrefix(got, "\rbackup: 40.0 MB") ||
+	if got := out.String(); strings.Count(got, "\n") != 2 || !strings.HasPrefix(got, "\rbackup: 40 MB") ||
 		!strings.HasSuffix(got, "\rcoldstream: warning: something\ncoldstream: hint: do this\n") {
 		t.Errorf("got %q", got)
 	}
@@ -72,7 +72,7 @@ func TestVerboseTellsDetails(t *testing.T) {
 
 func TestFiguresForPeople(t *testing.T) {
 	for got, want := range map[string]string{
-		formatBytes(999): "999 B", formatBytes(1000): "1.0 kB", formatBytes(2_500_000_000_000): "2.5 TB", formatBytes(1 << 62): "4611.7 PB",
+		formatBytes(999): "999 B", formatBytes(1000): "1.0 kB", formatBytes(2_500_000_000_000): "2.5 TB", formatBytes(1 << 62): "4.6 EB",
 		formatCount(0): "0", formatCount(999): "999", formatCount(-1000): "-1,000", formatCount(1_234_567): "1,234,567",
 		plural(1, "topic"): "1 topic", plural(0, "topic"): "0 topics", plural(2000, "topic"): "2,000 topics",
 		formatDuration(1234 * time.Microsecond): "1ms", formatDuration(1234 * time.Millisecond): "1.2s", formatDuration(90 * time.Second): "1m30s",

@@ -17,6 +17,7 @@ type restoreOptions struct {
 	global  *globalOptions
 	cluster clusterOptions
 	vault   vaultOptions
+	memory  memoryOptions
 
 	topics           []string
 	exclude          []string
@@ -35,7 +36,7 @@ type restoreOptions struct {
 }
 
 func newRestoreCommand(global *globalOptions, e *env) *cobra.Command {
-	o := &restoreOptions{global: global}
+	o := &restoreOptions{global: global, memory: newMemoryOptions(restore.DefaultMemory)}
 	cmd := &cobra.Command{
 		Use:   "restore",
 		Short: "Bring topics of a snapshot back into a cluster",
@@ -60,6 +61,7 @@ unreachable; 130 interrupted.`,
 func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.cluster.addFlags(cmd, e)
 	o.vault.addFlags(cmd, e)
+	o.memory.addFlag(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.topics, "topic", "t", nil, "topics to restore: name, glob or /regex/, repeatable, with commas between several")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out, written likewise")
@@ -92,6 +94,9 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 		return req, usagef("use auto, exact or translate", fmt.Errorf("unknown --offsets %q", o.offsets))
 	}
 	var err error
+	if req.MemoryBytes, err = o.memory.budget(); err != nil {
+		return req, err
+	}
 	if req.Topics, err = o.patterns(); err != nil {
 		return req, err
 	}

@@ -56,6 +56,8 @@ func TestExitCodesAndWhatIsSaidWithThem(t *testing.T) {
 		{"interval of nothing", append(backup, "--interval", "0s"), exitUsage, []string{"--interval"}},
 		{"timeout of nothing", append(backup, "--connect-timeout", "0s"), exitUsage, []string{"--connect-timeout"}},
 		{"patience of nothing", append(backup, "--patience", "-1s"), exitUsage, []string{"--patience"}},
+		{"memory for nothing", append(backup, "--memory", "15MiB"), exitUsage, []string{"--memory 15MiB", "at least 16 MiB"}},
+		{"memory of no size", append(backup, "--memory", "much"), exitUsage, []string{"--memory", "256MiB"}},
 		{"bad pattern", append(backup, "-t", "/(/"), exitUsage, []string{"/(/"}},
 		{"bad exclude", append(backup, "--exclude", "["), exitUsage, []string{"["}},
 
@@ -64,6 +66,7 @@ func TestExitCodesAndWhatIsSaidWithThem(t *testing.T) {
 		{"restore without a terminal", append(restore, "-t", "a"), exitUsage, []string{"--yes", "--dry-run"}},
 		{"restore with unknown offsets", append(restore, "-t", "a", "--offsets", "same"), exitUsage, []string{`"same"`, "auto, exact or translate"}},
 		{"restore with a bad map", append(restore, "-t", "a", "--map", "a", "--yes"), exitUsage, []string{"--map"}},
+		{"restore in no memory", append(restore, "-t", "a", "--memory", "100000", "--yes"), exitUsage, []string{"--memory 100000", "at least 16 MiB"}},
 		{"restore with bad partitions", append(restore, "-t", "a", "--partitions", "3-1", "--yes"), exitUsage, []string{"3-1"}},
 		{"restore of an empty list", append(restore, "-t", "a", "--yes", "--partitions", ""), exitUsage, []string{"--partitions is empty"}},
 		{"empty topic", append(restore, "-t", "", "--yes"), exitUsage, nil},

@@ -1,0 +1,28 @@
+package backup
+
+// DefaultMemory is what the buffers of a backup take together unless it is told otherwise,
+// in bytes.
+const DefaultMemory = memoryParts * defaultBuffer
+
+const (
+	defaultBuffer = 16 << 20
+	// memoryParts are one buffer that fills and one that is encoded, four for answers under
+	// way, two for a pack, and one by which that may be larger.
+	memoryParts = 9
+	fetchParts  = 4
+	packParts   = 2
+)
+
+// Memory is one budget, divided among the buffers of a backup.
+type Memory struct {
+	FetchBytes  int // of answers under way, of all connections together
+	BufferBytes int // [Options].BufferBytes
+	PackBytes   int // [Options].PackBytes
+}
+
+// Divide divides a budget of so many bytes. What passes it is a single batch, or an answer
+// of the least size from each of many brokers, that is larger than its share.
+func Divide(total int64) Memory {
+	part := int(total / memoryParts)
+	return Memory{FetchBytes: fetchParts * part, BufferBytes: part, PackBytes: packParts * part}
+}

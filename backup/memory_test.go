@@ -1,0 +1,18 @@
+package backup
+
+import "testing"
+
+// TestDivide: the shares of a budget, with what is used twice, are all of it.
+func TestDivide(t *testing.T) {
+	defaults := Options{}.withDefaults()
+	if m := Divide(DefaultMemory); m.BufferBytes != defaults.BufferBytes || m.PackBytes != defaults.PackBytes || m.FetchBytes != 64<<20 {
+		t.Errorf("the default budget is divided into %+v", m)
+	}
+	for _, total := range []int64{16 << 20, 100_000_000, DefaultMemory, 4 << 30} {
+		m := Divide(total)
+		// One buffer fills while one is encoded, and a pack is larger by one at most.
+		if sum := int64(m.FetchBytes + 2*m.BufferBytes + m.PackBytes + m.BufferBytes); sum > total || sum < total-memoryParts {
+			t.Errorf("of %d bytes %d are given out: %+v", total, sum, m)
+		}
+	}
+}
