@@ -199,15 +199,23 @@ func (k *kit) sample(b busy) {
 
 var _ blob.Store = (*noPacks)(nil)
 
-// TestBusyTimes: an open for writing stays cheap, however long the vault has been there. It
-// does not know what a turn costs, and long runs of it are in TestYear.
+// TestBusyTimes: an open for writing stays cheap, however long the vault has been there, and
+// however much is in it. It does not know what a turn costs, and long runs of it are in TestYear.
 func TestBusyTimes(t *testing.T) {
-	cron, process := everyTenMinutes(144), everyHalfMinute(120, 100)
+	cron, process, bulk := everyTenMinutes(144), everyHalfMinute(120, 100), gigabytes(4)
 	if !testing.Short() {
-		cron, process = everyTenMinutes(2100), everyHalfMinute(2100, 100)
+		cron, process, bulk = everyTenMinutes(2100), everyHalfMinute(2100, 100), gigabytes(100)
 	}
 	t.Run("cron", cron.report)
 	t.Run("process", process.report)
+	t.Run("bulk", bulk.report)
+}
+
+// gigabytes is one backup of so many that do not compress: packs of 32 MiB, with a row for
+// each MiB, of 100 partitions.
+func gigabytes(n int64) busy {
+	packs := n * 1e9 / (32 << 20)
+	return busy{commits: packs, partitions: 100, active: 32, snapshotEvery: packs, everyMs: 500}
 }
 
 // everyTenMinutes is a backup by cron, of a cluster of 200 partitions that all get something.
