@@ -221,11 +221,14 @@ func (p *Plan) openHistory(ctx context.Context) error {
 			return &UsageError{Text: fmt.Sprintf("--partitions: none of the topics has partition %d in snapshot %s", id, p.Snapshot.ID)}
 		}
 	}
-	history, err := p.vault.OpenHistory(ctx, views, vault.HistoryOptions{CacheBytes: p.req.MemoryBytes / keptShare})
+	history, err := p.vault.OpenHistory(ctx, views, vault.HistoryOptions{
+		CacheBytes: p.req.MemoryBytes / keptShare, SnapshotTime: p.Snapshot.Time,
+	})
 	if err != nil {
 		return err
 	}
 	for i, s := range history.Streams() {
+		p.Damage = append(p.Damage, s.Fewer...)
 		t := owners[i]
 		t.partitions = append(t.partitions, &partitionPlan{
 			stream: s, target: coldstream.TopicPartition{Topic: t.target, Partition: s.View.Stream.Partition},

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -27,6 +28,10 @@ type StreamHistory struct {
 	Gaps []coldstream.Gap
 	// Lost are ranges of the view that nothing readable explains.
 	Lost []*DamageError
+	// Fewer are ranges that show fewer records than when the snapshot was taken, because a
+	// pack was lost and the log had been compacted further when it was fetched again. It is
+	// empty where [HistoryOptions].SnapshotTime is not given.
+	Fewer []*DamageError
 
 	history *History
 }
@@ -49,6 +54,8 @@ type HistoryOptions struct {
 	// default. A frame that is being read counts only once it is kept; at most 32 are read
 	// at a time.
 	CacheBytes int64
+	// SnapshotTime is when the views' snapshot was taken.
+	SnapshotTime time.Time
 }
 
 // OpenHistory reads the rows of the views' streams. Views are of one snapshot.
@@ -76,6 +83,9 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		set.doubt(marked.has)
 		covered := set.cover(view, c.damage)
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
+		if !opts.SnapshotTime.IsZero() {
+			s.Fewer = joinByObject(set.fewer(view, opts.SnapshotTime, marked.of))
+		}
 		h.streams = append(h.streams, s)
 	}
 	return h, nil

@@ -18,6 +18,11 @@ func (m marks) has(id format.PackID, start int64) bool {
 	return m[format.Mark{Pack: id, Start: format.WholePack}] || m[format.Mark{Pack: id, Start: start}]
 }
 
+// of is what a mark says of a frame.
+func (m marks) of(id format.PackID, _ int64) *DamageError {
+	return &DamageError{Object: id.Key(), Kind: KindMarked}
+}
+
 // listMarks reads all marks. What else lies there says nothing.
 func (v *Vault) listMarks(ctx context.Context) (marks, error) {
 	all := marks{}

@@ -368,6 +368,20 @@ func TestHealingWhatWasCompacted(t *testing.T) {
 	if diff := cmp.Diff([]string{}, k.losses()); diff != "" {
 		t.Errorf("losses: -want +got\n%s", diff)
 	}
+	snapshots := k.catalog().Snapshots()
+	for i, want := range [][]string{{pack.Key() + " marked as damaged orders-0 [0, 12)"}, {}} {
+		h, err := k.vault.OpenHistory(t.Context(), []View{view}, HistoryOptions{SnapshotTime: snapshots[i].Time})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{}
+		for _, d := range h.Streams()[0].Fewer {
+			got = append(got, costText(d))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("snapshot %d shows fewer: -want +got\n%s", i, diff)
+		}
+	}
 	problems := k.verify(VerifyOptions{}).Problems
 	if len(problems) != 1 || costText(problems[0]) != pack.Key()+" missing orders-0 [0, 12)" || !strings.Contains(problems[0].Error(), "show 2 of its 12 records") {
 		t.Errorf("verify: %v", problems)

@@ -118,8 +118,9 @@ const (
 	KindMissing     = "missing"
 	KindTruncated   = "truncated"
 	KindAltered     = "altered"
-	KindUnexpected  = "unexpected"    // an object that nobody of us made
-	KindDoesNotJoin = "does_not_join" // a commit that builds on one that is lost
+	KindMarked      = "marked as damaged" // by somebody who found it so
+	KindUnexpected  = "unexpected"        // an object that nobody of us made
+	KindDoesNotJoin = "does_not_join"     // a commit that builds on one that is lost
 )
 
 // DamageError says which object is missing or altered and what it costs. It wraps

@@ -1,31 +1,54 @@
 package vault
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"coldstream/vault/internal/format"
+)
 
 // checkCompacted looks for snapshots that show less than they did: what was fetched again
 // of a compacted topic lacks the records that newer ones had replaced by then.
 func (ver *verifier) checkCompacted(catalog *Catalog, damaged map[scanOf]bool) {
-	less := map[*DamageError][]*DamageError{}
+	var all []*DamageError
 	for i := range catalog.snapshots {
 		s := &catalog.snapshots[i]
 		for _, view := range s.Views {
-			scan := scanOf{view.Stream, view.Scan}
-			if !damaged[scan] {
-				continue
-			}
-			set := ver.rows[scan]
-			for _, lost := range set.segments(view).doubtful.segments {
-				damage := ver.damaged.of(lost.row.pack.ID, lost.row.pack.starts[lost.row.Frame])
-				if d := fewerRecords(set, view, &lost, s.Time.UnixMilli()); d != nil {
-					d.Object, d.Kind = damage.Object, damage.Kind
-					less[damage] = append(less[damage], d)
-				}
+			if scan := (scanOf{view.Stream, view.Scan}); damaged[scan] {
+				all = append(all, ver.rows[scan].fewer(view, s.Time, ver.damaged.of)...)
 			}
 		}
 	}
-	for _, list := range less {
-		ver.add(joinRanges(list)...)
+	ver.add(joinByObject(all)...)
+}
+
+// fewer lists the ranges in which a view shows fewer records than it did at a time; of
+// says how a frame is damaged.
+func (s *rowSet) fewer(view View, at time.Time, of func(pack format.PackID, start int64) *DamageError) []*DamageError {
+	var out []*DamageError
+	for _, lost := range s.segments(view).doubtful.segments {
+		if d := fewerRecords(s, view, &lost, at.UnixMilli()); d != nil {
+			damage := of(lost.row.pack.ID, lost.row.pack.starts[lost.row.Frame])
+			d.Object, d.Kind = damage.Object, damage.Kind
+			out = append(out, d)
+		}
 	}
+	return out
+}
+
+// joinByObject joins what the same damage costs several views.
+func joinByObject(costs []*DamageError) []*DamageError {
+	byObject := map[string][]*DamageError{}
+	for _, d := range costs {
+		byObject[d.Object] = append(byObject[d.Object], d)
+	}
+	var out []*DamageError
+	for _, key := range slices.Sorted(maps.Keys(byObject)) {
+		out = append(out, joinRanges(byObject[key])...)
+	}
+	return out
 }
 
 // fewerRecords compares a damaged row with what stands in for it in a view and was stored

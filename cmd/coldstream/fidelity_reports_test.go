@@ -44,6 +44,7 @@ type failedReport struct {
 }
 
 type restoreReport struct {
+	Damage         []string          `json:"damage"`
 	Restore        string            `json:"restore"`
 	Snapshot       string            `json:"snapshot"`
 	DryRun         bool              `json:"dry_run"`
