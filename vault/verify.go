@@ -82,6 +82,9 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	if err := ver.checkRestores(ctx); err != nil {
 		return nil, err
 	}
+	if err := ver.checkWaiting(ctx, &catalog.found); err != nil {
+		return nil, err
+	}
 	if err := ver.checkSizes(ctx); err != nil {
 		return nil, err
 	}

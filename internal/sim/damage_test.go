@@ -70,10 +70,7 @@ func (w *world) judgeSpoiled(store blob.Store) error {
 	}
 	if len(report.Problems) == 0 {
 		w.sched.Count(damageNotNeeded)
-		if err := w.judge(store); !isDamage(err) {
-			return err
-		}
-		return nil // an object of a base that is not made yet: no writer goes on without a word
+		return w.judge(store)
 	}
 	w.sched.Count(damageFound)
 	c, err := v.OpenCatalog(w.Context())

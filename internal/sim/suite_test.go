@@ -92,7 +92,7 @@ var misreading = suite{run: runMisreads, enough: 30, states: []string{sim.CountM
 func TestMisreadSchedules(t *testing.T) { misreading.test(t, misreading.enough) }
 
 var spoiling = suite{run: runSpoils, enough: 100, kept: []uint64{
-	285, // a table of a base that nobody made yet is altered: only who makes it is told
+	285, // a table of a base that nobody made yet is altered
 }, states: []string{damageTold, damageFound, damageNotNeeded}}
 
 // TestDamageSchedules: an object is damaged for good. Nobody is given false data, and

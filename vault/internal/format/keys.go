@@ -141,7 +141,10 @@ type TableID struct {
 }
 
 // Key is the object's key.
-func (id TableID) Key() string { return fmt.Sprintf("%s%010d/%s", TablesPrefix, id.Epoch, id.Hash) }
+func (id TableID) Key() string { return TablesOf(id.Epoch) + id.Hash.String() }
+
+// TablesOf is what the keys of an epoch's tables begin with.
+func TablesOf(epoch uint32) string { return fmt.Sprintf("%s%010d/", TablesPrefix, epoch) }
 
 // Compare orders as keys do.
 func (id TableID) Compare(other TableID) int {
