@@ -105,7 +105,7 @@ func TestWhoCannotWriteStopsReading(t *testing.T) {
 		in, out := net.Pipe()
 		go func() {
 			for {
-				if _, err := in.Write(make([]byte, 100)); err != nil {
+				if _, err := in.Write(make([]byte, 100_000)); err != nil {
 					return
 				}
 			}
