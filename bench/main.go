@@ -15,12 +15,15 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"coldstream/bench/workload"
 )
 
 // options are the command line.
 type options struct {
 	workloads string
 	tools     string
+	growth    bool
 	rounds    int
 	scale     float64
 	seed      uint64
@@ -47,9 +50,10 @@ func run(ctx context.Context, args []string) error {
 	}
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.StringVar(&o.workloads, "workloads", "W1,W2,W3", "what to measure with")
-	f.StringVar(&o.tools, "tools", strings.Join(toolNames(), ","), "what to measure; limit is always measured, since all else is compared with it")
-	f.IntVar(&o.rounds, "rounds", 5, "how often")
+	f.BoolVar(&o.growth, "growth", false, "measure what grows with partitions and with the way to the broker, instead")
+	f.StringVar(&o.workloads, "workloads", "", fmt.Sprintf("what to measure with (default %s; with -growth %s)", workload.Names(workload.All()), workload.Names(workload.Growth())))
+	f.StringVar(&o.tools, "tools", "", fmt.Sprintf("what to measure (default %s; with -growth %s); limit is always measured, since all else is compared with it", strings.Join(toolNames(), ","), coldstreamTool))
+	f.IntVar(&o.rounds, "rounds", 0, "how often (default 5; with -growth 3)")
 	f.Float64Var(&o.scale, "scale", 1, "how many records, as a share of the full workload")
 	f.Uint64Var(&o.seed, "seed", 1, "of the records")
 	f.StringVar(&o.dir, "dir", "", "where tools put their backups (default: the system's folder for temporary files, where the brokers' logs are)")
@@ -57,6 +61,7 @@ func run(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
+	o.fill()
 	if f.NArg() > 0 || o.rounds < 1 || o.scale <= 0 {
 		return fmt.Errorf("usage: no arguments, at least one round, a scale above 0; got %v, %d, %g", f.Args(), o.rounds, o.scale)
 	}
@@ -69,6 +74,31 @@ func run(ctx context.Context, args []string) error {
 		return nil
 	}
 	return writeJSON(o.json, report)
+}
+
+// fill gives what was not said its default.
+func (o *options) fill() {
+	names, rounds := toolNames(), 5
+	if o.growth {
+		names, rounds = []string{coldstreamTool}, 3
+	}
+	if o.workloads == "" {
+		o.workloads = workload.Names(o.all())
+	}
+	if o.tools == "" {
+		o.tools = strings.Join(names, ",")
+	}
+	if o.rounds == 0 {
+		o.rounds = rounds
+	}
+}
+
+// all are the workloads that there are to choose from.
+func (o *options) all() []workload.Workload {
+	if o.growth {
+		return workload.Growth()
+	}
+	return workload.All()
 }
 
 func writeJSON(path string, report *Report) error {

@@ -37,10 +37,10 @@ type Measurement struct {
 
 // machine is what the system has counted up to now.
 type machine struct {
-	at             time.Time
-	busy, stolen   time.Duration // of all processors
-	source, target time.Duration // the brokers
-	own            time.Duration
+	at           time.Time
+	busy, stolen time.Duration // of all processors
+	brokers      time.Duration
+	own          time.Duration // and the relay's
 }
 
 // Times in /proc are in hundredths of a second, on every Linux.
@@ -52,11 +52,19 @@ func (s *session) look() (machine, error) {
 	if m.busy, m.stolen, err = machineCPU(); err != nil {
 		return m, err
 	}
-	if m.source, err = processCPU(s.source.PID(1)); err != nil {
+	for _, c := range s.brokers() {
+		cpu, err := processCPU(c.PID(1))
+		if err != nil {
+			return m, err
+		}
+		m.brokers += cpu
+	}
+	if s.relay != nil {
+		cpu, err := processCPU(s.relay.cmd.Process.Pid)
+		m.own += cpu
 		return m, err
 	}
-	m.target, err = processCPU(s.target.PID(1))
-	return m, err
+	return m, nil
 }
 
 // machineCPU is the time that all processors together were busy, and that a hypervisor
@@ -89,7 +97,7 @@ func machineCPU() (busy, stolen time.Duration, err error) {
 func processCPU(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("read the broker's processor time: %w", err)
+		return 0, fmt.Errorf("read the processor time of a broker or a relay: %w", err)
 	}
 	_, rest, _ := strings.Cut(string(b), ") ") // the name before may hold anything
 	fields := strings.Fields(rest)
@@ -130,7 +138,7 @@ func (s *session) measure(ctx context.Context, command []string) (Measurement, e
 	m := Measurement{
 		Wall:      after.at.Sub(before.at).Seconds(),
 		CPU:       time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds(),
-		BrokerCPU: (after.source - before.source + after.target - before.target).Seconds(),
+		BrokerCPU: (after.brokers - before.brokers).Seconds(),
 		PeakRSS:   usage.Maxrss << 10,
 	}
 	m.OtherCPU = max(0, (after.busy-before.busy-(after.own-before.own)).Seconds()-m.CPU-m.BrokerCPU)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -50,11 +51,13 @@ type pair struct{ tool, limit Measurement }
 func (r *Report) Summaries() []Summary {
 	limits := map[string]Measurement{}
 	var keys []key
+	var workloads []string // as they were measured
 	byKey := map[key][]Measurement{}
 	for _, m := range r.Measurements {
 		k := key{m.Workload, m.Operation, m.Tool}
 		if byKey[k] == nil {
 			keys = append(keys, k)
+			workloads = append(workloads, m.Workload)
 		}
 		byKey[k] = append(byKey[k], m)
 		if m.Tool == limitTool {
@@ -62,7 +65,7 @@ func (r *Report) Summaries() []Summary {
 		}
 	}
 	slices.SortStableFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.workload, b.workload), cmp.Compare(a.operation, b.operation), slices.Index(toolNames(), a.tool)-slices.Index(toolNames(), b.tool))
+		return cmp.Or(slices.Index(workloads, a.workload)-slices.Index(workloads, b.workload), cmp.Compare(a.operation, b.operation), slices.Index(toolNames(), a.tool)-slices.Index(toolNames(), b.tool))
 	})
 	var out []Summary
 	for _, k := range keys {
@@ -142,15 +145,29 @@ func (r *Report) Write(w io.Writer) {
 }
 
 func (s *Summary) row() []string {
-	f := func(v float64) string { return fmt.Sprintf("%.2f", v) }
+	f := func(v float64) string {
+		if math.IsInf(v, 0) || math.IsNaN(v) { // there is no limit to compare with
+			return ""
+		}
+		return fmt.Sprintf("%.2f", v)
+	}
 	row := []string{s.operation + " " + s.workload, s.tool, f(s.Wall), f(s.WallRatio), f(s.CPU), f(s.CPURatio), f(s.BrokerCPU), fmt.Sprint(s.PeakRSS >> 20), "", "", s.Records, ""}
 	if s.operation == backupOperation {
-		row[8], row[9] = fmt.Sprintf("%.1f", float64(s.Stored)/1e6), fmt.Sprint(s.Objects)
+		row[8], row[9] = megabytes(s.Stored), fmt.Sprint(s.Objects)
 	}
 	if s.Noisy > 0 {
 		row[11] = fmt.Sprintf("%d of %d", s.Noisy, s.Rounds)
 	}
 	return row
+}
+
+// megabytes says little of much, and more of little.
+func megabytes(sizeBytes int64) string {
+	mb := float64(sizeBytes) / 1e6
+	if mb < 10 {
+		return fmt.Sprintf("%.3f", mb)
+	}
+	return fmt.Sprintf("%.1f", mb)
 }
 
 func writeTable(b *strings.Builder, rows [][]string) {

@@ -125,3 +125,34 @@ func TestARestoreThatLosesRecordsMissesItsTarget(t *testing.T) {
 		}
 	}
 }
+
+// TestLatencyIsComparedWithinARound holds that each tool is compared with itself without
+// the way, and in the same round.
+func TestLatencyIsComparedWithinARound(t *testing.T) {
+	r := newReport(&options{})
+	for round, slow := range []float64{1, 3, 1} { // the machine, in each round
+		for _, m := range []Measurement{
+			took(limitTool, round+1, 1*slow, 1), took(limitTool, round+1, 2*slow, 1),
+			took(coldstreamTool, round+1, 2*slow, 1), took(coldstreamTool, round+1, 3*slow, 1),
+		} {
+			m.Workload = nearName
+			if len(r.Measurements)%2 == 1 {
+				m.Workload = farName
+			}
+			r.Measurements = append(r.Measurements, m)
+		}
+	}
+	got := fmt.Sprint(r.latencyVerdicts())
+	if !strings.Contains(got, "limit and back it takes 2.00 times") || !strings.Contains(got, "coldstream and back it takes 1.50 times") {
+		t.Errorf("got %s, want 2 and 1.5 times", got)
+	}
+}
+
+func TestWhatHasNoLimitHasNoRatio(t *testing.T) {
+	r := newReport(&options{})
+	r.Measurements = []Measurement{took(coldstreamTool, 1, 1, 1)}
+	row := r.Summaries()[0].row()
+	if row[2] != "1.00" || row[3] != "" || row[5] != "" {
+		t.Errorf("got %q, want no ratios", row)
+	}
+}

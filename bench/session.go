@@ -31,7 +31,8 @@ type session struct {
 	say            io.Writer
 	root           string // everything of ours is below it
 	jars           string
-	source, target *kafkatest.Cluster
+	source, target *kafkatest.Cluster // growth has no target
+	relay          *relayProcess      // only growth has one
 	workloads      []workload.Workload
 	tools          []tool
 	report         *Report
@@ -42,7 +43,7 @@ func Run(ctx context.Context, o *options, say io.Writer) (*Report, error) {
 	s := &session{options: o, say: say, report: newReport(o)}
 	s.report.Version = version(ctx)
 	var err error
-	if s.workloads, err = workload.Choose(o.workloads, o.scale); err != nil {
+	if s.workloads, err = workload.Choose(o.all(), o.workloads, o.scale); err != nil {
 		return nil, err
 	}
 	if err := s.chooseTools(); err != nil {
@@ -56,18 +57,33 @@ func Run(ctx context.Context, o *options, say io.Writer) (*Report, error) {
 		return nil, err
 	}
 	defer s.close()
-	if err := s.startBrokers(); err != nil {
-		return nil, err
+	if o.growth {
+		err = s.growth(ctx)
+	} else {
+		err = s.everything(ctx)
 	}
-	if err := s.load(ctx); err != nil {
+	if err != nil {
 		return nil, err
-	}
-	for round := 0; round <= o.rounds; round++ {
-		if err := s.round(ctx, round); err != nil {
-			return nil, err
-		}
 	}
 	return s.report, nil
+}
+
+// everything measures backups and restores.
+func (s *session) everything(ctx context.Context) error {
+	if err := s.startBrokers(); err != nil {
+		return err
+	}
+	for i := range s.workloads {
+		if err := s.load(ctx, &s.workloads[i], s.workloads[i].Name, s.seed); err != nil {
+			return err
+		}
+	}
+	for round := 0; round <= s.rounds; round++ {
+		if err := s.round(ctx, round); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) chooseTools() error {
@@ -103,60 +119,82 @@ func (s *session) buildPrograms(ctx context.Context) error {
 func (s *session) program(name string) string { return filepath.Join(s.root, "bin", name) }
 
 func (s *session) startBrokers() (err error) {
-	config := kafkatest.Config{HeapMB: brokerHeapMB, Properties: map[string]string{
-		"log.segment.delete.delay.ms": "100", // what is deleted must be gone before the next tool starts
-	}}
-	if s.source, err = kafkatest.StartShared(config); err != nil {
+	if s.source, err = kafkatest.StartShared(brokerConfig()); err != nil {
 		return err
 	}
-	if s.target, err = kafkatest.StartShared(config); err != nil {
+	if s.target, err = kafkatest.StartShared(brokerConfig()); err != nil {
 		return err
 	}
 	s.jars, err = findJars()
 	return err
 }
 
+func brokerConfig() kafkatest.Config {
+	return kafkatest.Config{HeapMB: brokerHeapMB, Properties: map[string]string{
+		"log.segment.delete.delay.ms": "100", // what is deleted must be gone before the next tool starts
+		"log.initial.task.delay.ms":   "100", // and a broker that just started deletes nothing, by default for 30 s
+	}}
+}
+
+// brokers are those that run.
+func (s *session) brokers() []*kafkatest.Cluster {
+	return slices.DeleteFunc([]*kafkatest.Cluster{s.source, s.target}, func(c *kafkatest.Cluster) bool { return c == nil })
+}
+
 func (s *session) close() {
-	for _, c := range []*kafkatest.Cluster{s.source, s.target} {
-		if c != nil {
-			c.Close()
-		}
+	for _, c := range s.brokers() {
+		c.Close()
+	}
+	if s.relay != nil {
+		s.relay.close()
 	}
 }
 
-func (s *session) load(ctx context.Context) error {
-	for i := range s.workloads {
-		w := &s.workloads[i]
-		var f fact
-		if err := child(ctx, &f, "load", "-b", s.source.Bootstrap(), "-w", w.Name,
-			"-scale", strconv.FormatFloat(s.scale, 'g', -1, 64), "-seed", strconv.FormatUint(s.seed, 10)); err != nil {
-			return err
-		}
-		s.report.Workloads[w.Name] = f
-		logf(s.say, "%s: %s; scale %g: %d records, %d MB as the broker has them, zstd level 1 leaves %.3f",
-			w.Name, w.Title, s.scale, f.Records, f.StoredBytes/1e6, f.Level1)
+// load fills the source with a workload, of which the report speaks by a name.
+func (s *session) load(ctx context.Context, w *workload.Workload, name string, seed uint64) error {
+	var f fact
+	if err := child(ctx, &f, "load", "-b", s.source.Bootstrap(), "-w", w.Name,
+		"-scale", strconv.FormatFloat(s.scale, 'g', -1, 64), "-seed", strconv.FormatUint(seed, 10)); err != nil {
+		return err
 	}
+	s.report.Workloads[name] = f
+	text := fmt.Sprintf("%s: %s; scale %g: %d records, %d MB as the broker has them", name, w.Title, s.scale, f.Records, f.StoredBytes/1e6)
+	if f.Level1 > 0 {
+		text += fmt.Sprintf(", zstd level 1 leaves %.3f", f.Level1)
+	}
+	logf(s.say, "%s", text)
 	return nil
+}
+
+// newJob makes a job that reads from the source itself.
+func (s *session) newJob(w workload.Workload) (*job, error) {
+	dir, err := os.MkdirTemp(s.root, "job-")
+	return &job{session: s, workload: w, name: w.Name, from: s.source.Bootstrap(), dir: dir}, err
+}
+
+// newJobs makes a job for each tool.
+func (s *session) newJobs(w workload.Workload) ([]*job, error) {
+	var jobs []*job
+	for range s.tools {
+		j, err := s.newJob(w)
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
 }
 
 // round lets each tool handle each workload once. Round 0 warms the brokers up and
 // counts for nothing. Who is first changes, so that it is no advantage.
 func (s *session) round(ctx context.Context, round int) error {
 	for _, w := range s.workloads {
-		var jobs []*job
-		for range s.tools {
-			dir, err := os.MkdirTemp(s.root, "job-")
-			if err != nil {
-				return err
-			}
-			defer os.RemoveAll(dir) //nolint:errcheck // of temporary files
-			jobs = append(jobs, &job{session: s, workload: w, dir: dir})
+		jobs, err := s.newJobs(w)
+		if err != nil {
+			return err
 		}
-		for i := range s.tools {
-			at := (i + round) % len(s.tools)
-			if err := jobs[at].backup(ctx, s.tools[at], round); err != nil {
-				return err
-			}
+		if err := s.backups(ctx, jobs, round); err != nil {
+			return err
 		}
 		for i := range s.tools {
 			at := (i + round) % len(s.tools)
@@ -171,6 +209,17 @@ func (s *session) round(ctx context.Context, round int) error {
 	return nil
 }
 
+// backups lets each tool do its job.
+func (s *session) backups(ctx context.Context, jobs []*job, round int) error {
+	for i := range s.tools {
+		at := (i + round) % len(s.tools)
+		if err := jobs[at].backup(ctx, s.tools[at], round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (j *job) backup(ctx context.Context, t tool, round int) error {
 	if t.prepare != nil {
 		if err := t.prepare(ctx, j); err != nil {
@@ -180,6 +229,11 @@ func (j *job) backup(ctx context.Context, t tool, round int) error {
 	if t.backup == nil {
 		return nil
 	}
+	return j.backupAgain(ctx, t, round)
+}
+
+// backupAgain measures a backup into what is prepared, or holds earlier ones.
+func (j *job) backupAgain(ctx context.Context, t tool, round int) error {
 	bytesBefore, filesBefore, err := stored(j.dir)
 	if err != nil {
 		return err
@@ -210,7 +264,7 @@ func (j *job) restore(ctx context.Context, t tool, round int) error {
 	}
 	m.Records = j.report.Workloads[j.workload.Name].Same(d)
 	j.add(m, names{restoreOperation, t.name, round})
-	return j.forget(ctx)
+	return forget(ctx, j.target, j.workload.Topic())
 }
 
 const (
@@ -224,7 +278,7 @@ type names struct {
 }
 
 func (j *job) add(m Measurement, n names) {
-	m.Workload, m.Operation, m.Tool, m.Round = j.workload.Name, n.operation, n.tool, n.round
+	m.Workload, m.Operation, m.Tool, m.Round = j.name, n.operation, n.tool, n.round
 	text := fmt.Sprintf("round %d %s %-7s %-24s %7.2f s, CPU %6.2f s, broker %6.2f s, %4d MB", n.round, m.Workload, m.Operation, m.Tool, m.Wall, m.CPU, m.BrokerCPU, m.PeakRSS>>20)
 	if m.Noise != "" {
 		text += "  NOISY: " + m.Noise
@@ -235,9 +289,9 @@ func (j *job) add(m Measurement, n names) {
 	}
 }
 
-// forget deletes the restored topic, and waits until its files are gone, too.
-func (j *job) forget(ctx context.Context) error {
-	if err := wire.Delete(ctx, j.target.Bootstrap(), j.workload.Topic()); err != nil {
+// forget deletes a topic, and waits until its files are gone, too.
+func forget(ctx context.Context, c *kafkatest.Cluster, topic string) error {
+	if err := wire.Delete(ctx, c.Bootstrap(), topic); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, gonePatience)
@@ -245,7 +299,7 @@ func (j *job) forget(ctx context.Context) error {
 	poll := time.NewTicker(gonePoll)
 	defer poll.Stop()
 	for {
-		left, err := filepath.Glob(filepath.Join(j.target.LogDir(1), j.workload.Topic()+"-*"))
+		left, err := filepath.Glob(filepath.Join(c.LogDir(1), topic+"-*"))
 		if err != nil || len(left) == 0 {
 			return err
 		}

@@ -36,39 +36,51 @@ func targets() []Target {
 func (r *Report) Verdicts() []string {
 	var out []string
 	for _, s := range r.Summaries() {
+		if s.tool != coldstreamTool {
+			continue
+		}
+		found := false
 		for _, t := range targets() {
-			if s.tool == "coldstream" && s.operation == t.Operation && s.workload == t.Workload {
+			if s.operation == t.Operation && s.workload == t.Workload {
 				out = append(out, t.verdicts(&s, r.Workloads[s.workload])...)
+				found = true
 			}
 		}
+		if !found {
+			out = append(out, s.memoryVerdict())
+		}
 	}
-	return out
+	return append(out, r.latencyVerdicts()...)
 }
 
-// verdicts compares, and says by how much.
-func (t *Target) verdicts(s *Summary, f fact) []string {
-	var out []string
-	check := func(what string, got, want float64) {
-		word := "met   "
-		if got > want {
-			word = "MISSED"
-		}
-		out = append(out, fmt.Sprintf("%s %s %s: %s is %.2f, at most %.2f", word, s.operation, s.workload, what, got, want))
+// verdict compares, and says by how much.
+func (s *Summary) verdict(what string, got, want float64) string {
+	word := "met   "
+	if got > want {
+		word = "MISSED"
 	}
-	check(fmt.Sprintf("(wall - %.1f s) / limit", t.WallExtra), t.wall(s), t.WallRatio)
+	return fmt.Sprintf("%s %s %s: %s is %.2f, at most %.2f", word, s.operation, s.workload, what, got, want)
+}
+
+func (s *Summary) memoryVerdict() string {
+	return s.verdict("peak memory in MB", float64(s.PeakRSS>>20), peakRSSLimit>>20)
+}
+
+func (t *Target) verdicts(s *Summary, f fact) []string {
+	out := []string{s.verdict(fmt.Sprintf("(wall - %.1f s) / limit", t.WallExtra), t.wall(s), t.WallRatio)}
 	if t.CPURatio > 0 {
-		check("CPU / limit", t.cpu(s, f), t.CPURatio)
+		out = append(out, s.verdict("CPU / limit", t.cpu(s, f), t.CPURatio))
 	}
 	if t.CPUPerGB > 0 {
-		check("CPU s per GB", t.cpu(s, f), t.CPUPerGB)
+		out = append(out, s.verdict("CPU s per GB", t.cpu(s, f), t.CPUPerGB))
 	}
 	if t.StoredRatio > 0 {
-		check("stored / batches", float64(s.Stored)/float64(f.StoredBytes), t.StoredRatio)
+		out = append(out, s.verdict("stored / batches", float64(s.Stored)/float64(f.StoredBytes), t.StoredRatio))
 	}
 	if t.Objects > 0 {
-		check("objects", float64(s.Objects), float64(t.Objects))
+		out = append(out, s.verdict("objects", float64(s.Objects), float64(t.Objects)))
 	}
-	check("peak memory in MB", float64(s.PeakRSS>>20), peakRSSLimit>>20)
+	out = append(out, s.memoryVerdict())
 	if t.Operation == restoreOperation && s.Records != "same" {
 		out = append(out, fmt.Sprintf("MISSED %s %s: the records are not the same (%s)", s.operation, s.workload, s.Records))
 	}

@@ -8,18 +8,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"coldstream/bench/workload"
 	"coldstream/kafka/kafkatest"
 	"coldstream/recordbatch"
 )
 
-const limitTool = "limit"
+const (
+	limitTool      = "limit"
+	coldstreamTool = "coldstream"
+)
 
 // job is one workload for one tool in one round.
 type job struct {
 	*session
 	workload workload.Workload
+	name     string // what the report calls it
+	from     string // the source's address
 	dir      string // what the tool stores is below it
 }
 
@@ -39,15 +45,15 @@ func tools() []tool {
 	return []tool{
 		{
 			name:    limitTool,
-			backup:  func(j *job) []string { return j.limit("backup", "-b", j.source.Bootstrap(), "-file", j.file()) },
+			backup:  func(j *job) []string { return j.limit("backup", "-b", j.from, "-file", j.file()) },
 			restore: func(j *job) []string { return j.limit("restore", "-b", j.target.Bootstrap(), "-file", j.file()) },
 		},
 		{name: "segments", backup: copySegments},
 		{
-			name:    "coldstream",
+			name:    coldstreamTool,
 			prepare: func(ctx context.Context, j *job) error { return quietly(ctx, j.coldstream("init")) },
 			backup: func(j *job) []string {
-				return j.coldstream("backup", "-b", j.source.Bootstrap(), "-t", j.workload.Topic())
+				return j.coldstream("backup", "-b", j.from, "-t", strings.Join(j.workload.TopicNames(), ","))
 			},
 			restore: func(j *job) []string {
 				return j.coldstream("restore", "-b", j.target.Bootstrap(), "-t", j.workload.Topic(), "--yes")
@@ -104,7 +110,7 @@ func missingKcat(*session) error {
 // kcatBackup keeps values, a line each: what most people do with it.
 func kcatBackup(j *job) []string {
 	return shell(`kcat -C -b "$1" -t "$2" -o beginning -e -q -f '%s\n' >"$3"; sync "$3"`,
-		j.source.Bootstrap(), j.workload.Topic(), j.file())
+		j.from, j.workload.Topic(), j.file())
 }
 
 // kcatRestore sends them. The topic is made within the time, as by all others.

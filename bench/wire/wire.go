@@ -5,7 +5,10 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,6 +19,7 @@ import (
 const (
 	pollInterval   = 50 * time.Millisecond // asking about a thousand partitions is not for nothing
 	requestTimeout = 5 * time.Minute       // for a thousand partitions on a busy machine
+	topicsAtOnce   = 10                    // in one request: a controller takes only so many partitions
 )
 
 // Topic is a topic as requests name it.
@@ -30,6 +34,10 @@ type Topic struct {
 type NewTopic struct {
 	Name       string
 	Partitions int32
+	// Configs are besides those that all have.
+	Configs map[string]string
+	// Keep takes a topic that is there already as it is.
+	Keep bool
 }
 
 func connect(addr string) (*kgo.Client, error) {
@@ -48,28 +56,68 @@ func connect(addr string) (*kgo.Client, error) {
 // Create makes a topic that keeps everything as it is sent, and waits until all its
 // partitions have a leader.
 func Create(ctx context.Context, addr string, t NewTopic) (Topic, error) {
-	client, err := connect(addr)
+	topics, err := CreateAll(ctx, addr, []NewTopic{t})
 	if err != nil {
 		return Topic{}, err
 	}
+	return topics[0], nil
+}
+
+// CreateAll is Create for many, some at a time.
+func CreateAll(ctx context.Context, addr string, all []NewTopic) ([]Topic, error) {
+	client, err := connect(addr)
+	if err != nil {
+		return nil, err
+	}
 	defer client.Close()
+	var topics []Topic
+	for some := range slices.Chunk(all, topicsAtOnce) {
+		if err := create(ctx, client, some); err != nil {
+			return nil, err
+		}
+		for _, t := range some {
+			topic, err := await(ctx, client, t)
+			if err != nil {
+				return nil, err
+			}
+			topics = append(topics, topic)
+		}
+	}
+	return topics, nil
+}
+
+func create(ctx context.Context, client *kgo.Client, topics []NewTopic) error {
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = int32(requestTimeout.Milliseconds())
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = t.Name, t.Partitions, 1
-	for name, value := range map[string]string{"retention.ms": "-1", "compression.type": "producer"} {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = name, &value
-		topic.Configs = append(topic.Configs, c)
+	kept := map[string]bool{}
+	for _, t := range topics {
+		kept[t.Name] = t.Keep
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic, topic.NumPartitions, topic.ReplicationFactor = t.Name, t.Partitions, 1
+		configs := map[string]string{"retention.ms": "-1", "compression.type": "producer"}
+		maps.Copy(configs, t.Configs)
+		for name, value := range configs {
+			c := kmsg.NewCreateTopicsRequestTopicConfig()
+			c.Name, c.Value = name, &value
+			topic.Configs = append(topic.Configs, c)
+		}
+		req.Topics = append(req.Topics, topic)
 	}
-	req.Topics = append(req.Topics, topic)
 	resp, err := req.RequestWith(ctx, client)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
-	}
 	if err != nil {
-		return Topic{}, fmt.Errorf("make topic %s: %w", t.Name, err)
+		return fmt.Errorf("make topic %s and others: %w", topics[0].Name, err)
 	}
+	for _, t := range resp.Topics {
+		err := kerr.ErrorForCode(t.ErrorCode)
+		if err != nil && (!kept[t.Topic] || !errors.Is(err, kerr.TopicAlreadyExists)) {
+			return fmt.Errorf("make topic %s: %w", t.Topic, err)
+		}
+	}
+	return nil
+}
+
+// await waits until all partitions of a topic have a leader.
+func await(ctx context.Context, client *kgo.Client, t NewTopic) (Topic, error) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {

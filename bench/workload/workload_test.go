@@ -21,7 +21,7 @@ func TestRecordsLookReal(t *testing.T) {
 		{"W1", 1000, 1060, 0.18, 0.22},
 		{"W3", 95, 100, 0.1, 0.5},
 	} {
-		w, err := Choose(c.name, 1)
+		w, err := Choose(All(), c.name, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestRecordsLookReal(t *testing.T) {
 // TestBatches holds that a partition's batches have as many records as the workload says,
 // and together all of them.
 func TestBatches(t *testing.T) {
-	chosen, err := Choose("W2", 0.001)
+	chosen, err := Choose(All(), "W2", 0.001)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +78,39 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestScale holds what a smaller scale leaves of each workload.
+func TestScale(t *testing.T) {
+	all := append(All(), Growth()...)
+	for _, c := range []struct {
+		name       string
+		scale      float64
+		topics     int
+		partitions int32
+		records    int64
+	}{
+		{"W3", 1, 1, 1000, 2_000_000},
+		{"W3", 0.1, 1, 1000, 200_000},
+		{"one", 0.1, 1, 1, 47_500},
+		{"catchup", 1, 1, 2000, 3_800_000},
+		{"catchup", 0.01, 1, 20, 38_000},
+		{"many-10000", 1, 100, 100, 100_000},
+		{"many-10000", 0.02, 2, 100, 2000},
+		{"many-5000", 0.001, 1, 100, 1000},
+	} {
+		chosen, err := Choose(all, c.name, c.scale)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &chosen[0]
+		if len(w.TopicNames()) != c.topics || w.Partitions != c.partitions || w.Records != c.records {
+			t.Errorf("%s at scale %g: %d topics of %d partitions with %d records, want %d, %d and %d",
+				c.name, c.scale, len(w.TopicNames()), w.Partitions, w.Records, c.topics, c.partitions, c.records)
+		}
+	}
+}
+
 func TestChooseRefusesOtherNames(t *testing.T) {
-	if w, err := Choose("W1,W9", 1); err == nil {
+	if w, err := Choose(All(), "W1,W9", 1); err == nil {
 		t.Errorf("chose %v", w)
 	}
 }

@@ -107,6 +107,16 @@ func TestExtraListenerAnswers(t *testing.T) {
 	}
 }
 
+func TestAListenerAdvertisesTheAddressItWasGiven(t *testing.T) {
+	brokers, err := kadm.NewClient(connect(t, real.Cluster(t).ListenerAddrs("RELAYED"))).ListBrokers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := address(int(brokers[0].Port)); got != relayAddr {
+		t.Errorf("who asks at the listener is sent to %s, want %s", got, relayAddr)
+	}
+}
+
 func TestToolFailsWithWhatItSaid(t *testing.T) {
 	c := real.Cluster(t)
 	_, err := c.Tool(t.Context(), "kafka.tools.StorageTool", "format", "-t", "x", "-c", filepath.Join(t.TempDir(), "missing.properties"))

@@ -25,6 +25,9 @@ type Config struct {
 	// Listeners are added to the one named PLAINTEXT: security protocols by name. What
 	// they need besides (keystores, JAAS) goes into Properties.
 	Listeners map[string]string
+	// Advertised are addresses, host:port, that clients of a listener of Listeners are sent
+	// to instead of its own: of a relay before it. They are for a cluster of one node.
+	Advertised map[string]string
 	// HeapMB is the size of each node's Java heap in MiB, 512 if 0.
 	HeapMB int
 }

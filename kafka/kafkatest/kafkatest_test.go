@@ -13,7 +13,13 @@ import (
 )
 
 // real is for tests that end no node.
-var real = NewShared(Config{Listeners: map[string]string{"EXTRA": "PLAINTEXT"}})
+var real = NewShared(Config{
+	Listeners:  map[string]string{"EXTRA": "PLAINTEXT", "RELAYED": "PLAINTEXT"},
+	Advertised: map[string]string{"RELAYED": relayAddr},
+})
+
+// relayAddr is where a relay would be.
+const relayAddr = "127.0.0.1:9"
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(childVariable); how != "" {

@@ -27,7 +27,9 @@ func (c *Cluster) properties(n *node) map[string]string {
 	for _, name := range c.listenerNames() {
 		listener := name + "://" + address(n.ports[name])
 		listen = append(listen, listener)
-		if name != controllerListener {
+		if addr, ok := c.cfg.Advertised[name]; ok {
+			advertised = append(advertised, name+"://"+addr)
+		} else if name != controllerListener {
 			advertised = append(advertised, listener)
 		}
 		protocol := "PLAINTEXT"
