@@ -24,7 +24,8 @@ type Catalog struct {
 	lostEpochs bool
 	tables     []format.TableRef
 	chapters   []format.ChapterRef
-	heads      map[coldstream.Stream]*headState
+	heads      map[coldstream.Stream]*headState // a head stays where it is, and changes there
+	named      namedHeads
 	sections   map[format.Hash]format.TableID
 	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool

@@ -201,7 +201,7 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 		return false, nil
 	}
 	for stream, h := range heads {
-		c.heads[commit.Facts.StreamAt(stream)] = h
+		c.setHead(&commit.Facts, stream, h)
 	}
 	c.state(commit.ID).joined = true
 	return true, c.take(commit)
@@ -231,8 +231,8 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 	touched := map[int]*headState{}
 	head := func(stream int) *headState {
 		h, ok := touched[stream]
-		if !ok && c.heads[facts.StreamAt(stream)] != nil {
-			h = c.heads[facts.StreamAt(stream)].clone()
+		if known := c.headAt(facts, stream); !ok && known != nil {
+			h = known.clone()
 			touched[stream] = h
 		}
 		return h
@@ -257,7 +257,7 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 		for _, view := range commit.Snapshot.Views {
 			h, ok := touched[view.Stream]
 			if !ok {
-				h = c.heads[facts.StreamAt(view.Stream)] // only looked at: there are many
+				h = c.headAt(facts, view.Stream) // only looked at: there are many
 			}
 			if !h.covers(view) && (!proven || !h.reaches(view)) {
 				return nil, false

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -25,6 +26,38 @@ func (h *headState) clone() *headState {
 	c := *h
 	c.epochs = slices.Clone(h.epochs)
 	return &c
+}
+
+// namedHeads are the heads of the streams that some facts name. Most commits of a writer
+// name the same, and to look a stream up by its name costs more than the rest of a view.
+type namedHeads struct {
+	incarnations []coldstream.Incarnation
+	streams      []format.StreamRef
+	heads        []*headState // nil where it was not asked for, or there is none
+}
+
+// headAt is the head of a stream of facts; nil if there is none.
+func (c *Catalog) headAt(facts *format.Facts, stream int) *headState {
+	n := &c.named
+	if len(n.streams) != len(facts.Streams) || &n.streams[0] != &facts.Streams[0] {
+		if !slices.Equal(n.streams, facts.Streams) || !slices.Equal(n.incarnations, facts.Incarnations) {
+			n.heads = make([]*headState, len(facts.Streams))
+		}
+		n.incarnations, n.streams = facts.Incarnations, facts.Streams
+	}
+	if n.heads[stream] == nil {
+		n.heads[stream] = c.heads[facts.StreamAt(stream)]
+	}
+	return n.heads[stream]
+}
+
+// setHead changes the head of a stream of facts.
+func (c *Catalog) setHead(facts *format.Facts, stream int, h *headState) {
+	if known := c.headAt(facts, stream); known != nil {
+		*known = *h
+		return
+	}
+	c.heads[facts.StreamAt(stream)] = h
 }
 
 // extent is a row or a gap, as far as heads are concerned.

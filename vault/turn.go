@@ -14,7 +14,7 @@ import (
 // opens the vault reads them all.
 const (
 	TurnAfter      = 1000
-	TurnAfterBytes = 8 << 20
+	TurnAfterBytes = 6 << 20
 )
 
 // TurnOptions say what a turn takes away; the zero value takes nothing away.

@@ -176,7 +176,7 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 		for _, view := range c.commit.Snapshot.Views {
 			h, changed := heads[view.Stream]
 			if !changed {
-				h = c.catalog.heads[c.commit.Facts.StreamAt(view.Stream)]
+				h = c.catalog.headAt(&c.commit.Facts, view.Stream)
 			}
 			c.commit.Snapshot.SizeBytes += h.bytes
 		}

@@ -202,11 +202,13 @@ var _ blob.Store = (*noPacks)(nil)
 // TestBusyTimes: an open for writing stays cheap, however long the vault has been there, and
 // however much is in it. It does not know what a turn costs, and long runs of it are in TestYear.
 func TestBusyTimes(t *testing.T) {
-	cron, process, bulk := everyTenMinutes(144), everyHalfMinute(120, 100), gigabytes(4)
+	cron, large, process, bulk := everyTenMinutes(144), everyTenMinutes(12), everyHalfMinute(120, 100), gigabytes(4)
 	if !testing.Short() {
-		cron, process, bulk = everyTenMinutes(2100), everyHalfMinute(2100, 100), gigabytes(100)
+		cron, large, process, bulk = everyTenMinutes(2100), everyTenMinutes(250), everyHalfMinute(2100, 100), gigabytes(100)
 	}
+	large.partitions = 10_000 // in each snapshot, though few get anything
 	t.Run("cron", cron.report)
+	t.Run("cron, large", large.report)
 	t.Run("process", process.report)
 	t.Run("bulk", bulk.report)
 }

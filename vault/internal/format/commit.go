@@ -52,8 +52,8 @@ type Snapshot struct {
 // View is what a snapshot shows of a stream.
 type View struct {
 	Stream                     int
-	Scan                       uint32
 	LogStartOffset, NextOffset int64
+	Scan                       uint32
 	LastEpoch                  int32 // -1 if there is none
 }
 

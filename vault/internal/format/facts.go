@@ -188,8 +188,8 @@ func readList[T any](r *reader, size int, read func(*reader) T) []T {
 		return nil
 	}
 	// An element may take far more room in memory than in bytes: what is not there costs
-	// no more than this.
-	out := make([]T, 0, min(n, 1024))
+	// no more than this, and the list of a large cluster is made at once.
+	out := make([]T, 0, min(n, 16<<10))
 	for range n {
 		v := read(r)
 		if r.err != nil {

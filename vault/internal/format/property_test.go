@@ -154,7 +154,10 @@ func (m maker) snapshot(epoch uint32, streams int) Snapshot {
 	if streams > 0 {
 		s.Views = list(m, 4, func() View {
 			first := m.number(math.MaxInt64)
-			return View{m.IntN(streams), m.Uint32(), first, first + m.number(math.MaxInt64-first), int32(m.IntN(100)) - 1}
+			return View{
+				Stream: m.IntN(streams), Scan: m.Uint32(), LogStartOffset: first, NextOffset: first + m.number(math.MaxInt64-first),
+				LastEpoch: int32(m.IntN(100)) - 1,
+			}
 		}, func(a, b View) int { return cmp.Compare(a.Stream, b.Stream) })
 	}
 	s.Sections = list(m, 3, func() SectionRef {
