@@ -108,7 +108,7 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 // heal fetches again what packs have lost. The new data is saved whether it succeeds or
 // not, and what is not healed is named as damage.
 func (r *run) heal(ctx context.Context, v *vault.Vault) error {
-	healing, err := r.planHealing(ctx, v)
+	healing, err := r.planHealing(ctx)
 	if err == nil {
 		err = healing.heal(ctx, v)
 		healing.report(r.result)
@@ -146,7 +146,7 @@ func DryRun(ctx context.Context, source coldstream.Source, v *vault.Vault, opts 
 	}
 	r.plan = plan
 	plan.describe(result)
-	healing, err := r.planHealing(ctx, v)
+	healing, err := r.planHealing(ctx)
 	if err != nil {
 		return result, 0, err
 	}

@@ -62,8 +62,8 @@ var (
 )
 
 // planHealing finds out what is lost, and what of it the logs may have.
-func (r *run) planHealing(ctx context.Context, v *vault.Vault) (*healing, error) {
-	losses, err := v.Losses(ctx, r.plan.isChosen)
+func (r *run) planHealing(ctx context.Context) (*healing, error) {
+	losses, err := r.plan.writer.Losses(ctx, r.plan.isChosen)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 
 	"coldstream"
@@ -36,10 +37,12 @@ type LostRange struct {
 // Losses looks for packs that are missing or have another size, and at those that are
 // marked. Only if there are any, rows are read: those of topics that topics is true of.
 // Nothing is stored.
-func (v *Vault) Losses(ctx context.Context, topics func(topic string) bool) (*Losses, error) {
+func (w *Writer) Losses(ctx context.Context, topics func(topic string) bool) (*Losses, error) {
+	v, known := w.vault, w.catalog
 	for {
 		f := &lossFinder{vault: v, topics: topics}
-		found, err := f.run(ctx)
+		found, err := f.run(ctx, known)
+		known = nil
 		if err != nil {
 			return nil, fmt.Errorf("look for damaged packs: %w", err)
 		}
@@ -79,8 +82,8 @@ type lossFinder struct {
 	losses  Losses
 }
 
-func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
-	named, found, err := f.vault.namedPacks(ctx)
+func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, error) {
+	named, found, err := f.vault.namedPacks(ctx, known)
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +132,21 @@ func (f *lossFinder) run(ctx context.Context) (*epochsFound, error) {
 	return found, nil
 }
 
-// namedPacks are the packs that the catalog names, with their sizes. No rows are read.
-func (v *Vault) namedPacks(ctx context.Context) (map[format.PackID]int64, *epochsFound, error) {
+// namedPacks are the packs that the catalog names, with their sizes. No rows are read, and
+// nothing again that a writer has read, unless that was damaged: it takes in less than readers do.
+func (v *Vault) namedPacks(ctx context.Context, known *Catalog) (map[format.PackID]int64, *epochsFound, error) {
+	if known != nil && len(known.damage) == 0 {
+		c := &Catalog{
+			chapters: known.chapters, packs: maps.Clone(known.packs), digests: map[format.Hash]bool{}, snapshotIDs: map[SnapshotID]bool{},
+			opts: catalogOptions{packs: true},
+		}
+		if err := c.readChapters(ctx, v); err != nil {
+			return nil, nil, err
+		}
+		if len(c.damage) == 0 {
+			return c.packs, &known.found, nil
+		}
+	}
 	c, err := v.openCatalog(ctx, catalogOptions{reader: true, packs: true})
 	if err != nil {
 		return nil, nil, err

@@ -21,7 +21,7 @@ func TestLossesOfChosenTopics(t *testing.T) {
 	k.breakPack(k.packIDs()[0], breakings()[0])
 	for range 2 {
 		for topic, want := range map[string]int64{"orders": 6, "payments": 3} {
-			l, err := k.vault.Losses(t.Context(), func(name string) bool { return name == topic })
+			l, err := k.writer().Losses(t.Context(), func(name string) bool { return name == topic })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,7 +34,7 @@ func TestLossesOfChosenTopics(t *testing.T) {
 	if left := keys(t, k.store, format.MarksPrefix); len(left) > 0 {
 		t.Errorf("who only looks made %v", left)
 	}
-	l, err := k.vault.Losses(t.Context(), allTopics)
+	l, err := k.writer().Losses(t.Context(), allTopics)
 	if err != nil {
 		t.Fatal(err)
 	}

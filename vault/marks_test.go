@@ -97,7 +97,7 @@ func allTopics(string) bool { return true }
 // losses are texts: object, kind and offsets.
 func (k *kit) losses() []string {
 	k.Helper()
-	l, err := k.vault.Losses(k.Context(), allTopics)
+	l, err := k.writer().Losses(k.Context(), allTopics)
 	if err != nil {
 		k.Fatal(err)
 	}
