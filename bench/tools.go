@@ -18,6 +18,7 @@ import (
 const (
 	limitTool      = "limit"
 	coldstreamTool = "coldstream"
+	unverifiedTool = "coldstream-no-extra-verify"
 )
 
 // job is one workload for one tool in one round.
@@ -51,17 +52,22 @@ func tools() []tool {
 		{name: "segments", backup: copySegments},
 		{
 			name:    coldstreamTool,
-			prepare: func(ctx context.Context, j *job) error { return quietly(ctx, j.coldstream("init")) },
-			backup: func(j *job) []string {
-				return j.coldstream("backup", "-b", j.from, "-t", strings.Join(j.workload.TopicNames(), ","))
-			},
+			prepare: makeVault,
+			backup:  func(j *job) []string { return j.coldstreamBackup() },
 			restore: func(j *job) []string {
 				return j.coldstream("restore", "-b", j.target.Bootstrap(), "-t", j.workload.Topic(), "--yes")
 			},
 		},
+		{name: unverifiedTool, prepare: makeVault, backup: func(j *job) []string { return j.coldstreamBackup("--no-extra-verify") }},
 		{name: "kcat", backup: kcatBackup, restore: kcatRestore, missing: missingKcat},
 		{name: "kafka-producer-perf-test", prepare: writeSample, restore: perfTest},
 	}
+}
+
+func makeVault(ctx context.Context, j *job) error { return quietly(ctx, j.coldstream("init")) }
+
+func (j *job) coldstreamBackup(flags ...string) []string {
+	return j.coldstream(append([]string{"backup", "-b", j.from, "-t", strings.Join(j.workload.TopicNames(), ",")}, flags...)...)
 }
 
 func toolNames() []string {
