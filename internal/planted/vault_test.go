@@ -200,4 +200,29 @@ var catalogFaults = []fault{
 		[]edit{{"case size == want:", "case size == want || there:"}},
 		"vault", "TestDamageTruncated",
 	},
+	{
+		"body-used-twice", "a pack's memory is changed although a store that failed may still be reading it", "vault/pack.go",
+		[]edit{{"\tbody.used = true\n", ""}},
+		"vault", "TestRoomIsUsedAgain",
+	},
+	{
+		"part-after-failure", "what a part left behind that could not be encoded stays in the pack", "vault/body.go",
+		[]edit{{"\t\tbody.bytes = body.bytes[:p.at]\n", ""}},
+		"vault", "TestBodyAfterAFailure",
+	},
+	{
+		"head-remembered", "heads that were looked up before do not change any more", "vault/head.go",
+		[]edit{{"\t\t*known = *h\n\t\treturn\n", ""}},
+		"vault", "TestHistories",
+	},
+	{
+		"fewer-not-told", "a snapshot that shows less since it was healed is restored without a word", "vault/history.go",
+		[]edit{{"if !opts.SnapshotTime.IsZero() {", "if opts.SnapshotTime.IsZero() {"}},
+		"vault", "TestHealingWhatWasCompacted",
+	},
+	{
+		"waiting-not-read", "verify does not read tables of a base that is still to be made", "vault/verify_waiting.go",
+		[]edit{{"err != nil || used {", "err != nil || !used {"}},
+		"vault", "TestDamageInTheWay",
+	},
 }
