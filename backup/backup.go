@@ -24,7 +24,7 @@ type Options struct {
 	// meanwhile. 16 MiB by default.
 	BufferBytes int
 	// PackBytes is the size at which a pack is stored; it may be larger by what one full
-	// buffer becomes. Two times a pack's size is used while it is stored. 32 MiB by default.
+	// buffer becomes. 32 MiB by default.
 	PackBytes int
 	// NoReadBack leaves out to decode what was encoded once more, and to compare it.
 	NoReadBack bool
@@ -186,6 +186,8 @@ type run struct {
 	source coldstream.Source
 	plan   *plan
 	result *Result
+
+	snapshotTime time.Time // of the run's snapshot, once that was tried
 }
 
 func (r *run) execute(ctx context.Context) error {

@@ -84,11 +84,13 @@ func (c *collector) finish(ctx context.Context) error {
 	if err := c.encodeWaiting(ctx); err != nil {
 		return err
 	}
-	err := c.commit(ctx, c.run.plan.snapshot(c.run.opts.Now()))
-	for errors.Is(err, vault.ErrReleased) {
-		err = c.commit(ctx, c.run.plan.snapshot(c.run.opts.Now()))
+	for {
+		c.run.snapshotTime = c.run.opts.Now()
+		err := c.commit(ctx, c.run.plan.snapshot(c.run.snapshotTime))
+		if !errors.Is(err, vault.ErrReleased) {
+			return err
+		}
 	}
-	return err
 }
 
 // keep commits what an interrupted run has fetched, so that the next need not fetch it

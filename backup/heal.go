@@ -239,7 +239,8 @@ func (h *healing) commit(ctx context.Context) error {
 		return nil
 	}
 	slices.SortStableFunc(h.waiting, func(a, b waitingPiece) int { return a.of.stream.Compare(b.of.stream) })
-	var changes vault.Changes
+	// The run's snapshot never showed what had been lost before: this is what it shows.
+	changes := vault.Changes{AsOf: h.run.snapshotTime}
 	for _, p := range h.waiting {
 		n := len(changes.Data)
 		if n == 0 || changes.Data[n-1].Stream != p.of.stream {

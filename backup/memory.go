@@ -6,11 +6,13 @@ const DefaultMemory = memoryParts * defaultBuffer
 
 const (
 	defaultBuffer = 16 << 20
-	// memoryParts are one buffer that fills and one that is encoded, four for answers under
-	// way, two for a pack, and one by which that may be larger.
-	memoryParts = 9
+	// memoryParts are one buffer that fills and one that is encoded, one for what that becomes,
+	// four for answers under way, two for a pack, and one by which that may be larger.
+	memoryParts = 10
 	fetchParts  = 4
 	packParts   = 2
+	// mostPart keeps packs below 1 GiB: more memory than that takes is not used.
+	mostPart = 256 << 20
 )
 
 // Memory is one budget, divided among the buffers of a backup.
@@ -23,6 +25,6 @@ type Memory struct {
 // Divide divides a budget of so many bytes. What passes it is a single batch, or an answer
 // of the least size from each of many brokers, that is larger than its share.
 func Divide(total int64) Memory {
-	part := int(total / memoryParts)
+	part := int(min(total/memoryParts, mostPart))
 	return Memory{FetchBytes: fetchParts * part, BufferBytes: part, PackBytes: packParts * part}
 }

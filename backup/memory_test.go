@@ -8,11 +8,14 @@ func TestDivide(t *testing.T) {
 	if m := Divide(DefaultMemory); m.BufferBytes != defaults.BufferBytes || m.PackBytes != defaults.PackBytes || m.FetchBytes != 64<<20 {
 		t.Errorf("the default budget is divided into %+v", m)
 	}
-	for _, total := range []int64{16 << 20, 100_000_000, DefaultMemory, 4 << 30} {
+	for _, total := range []int64{16 << 20, 100_000_000, DefaultMemory, 2 << 30} {
 		m := Divide(total)
-		// One buffer fills while one is encoded, and a pack is larger by one at most.
-		if sum := int64(m.FetchBytes + 2*m.BufferBytes + m.PackBytes + m.BufferBytes); sum > total || sum < total-memoryParts {
+		// One buffer fills while one is encoded into frames, and a pack is larger by one at most.
+		if sum := int64(m.FetchBytes + 3*m.BufferBytes + m.PackBytes + m.BufferBytes); sum > total || sum < total-memoryParts {
 			t.Errorf("of %d bytes %d are given out: %+v", total, sum, m)
 		}
+	}
+	if m := Divide(1 << 50); m.PackBytes+m.BufferBytes >= 1<<30 {
+		t.Errorf("a pack may be as large as %d", m.PackBytes+m.BufferBytes)
 	}
 }

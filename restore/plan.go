@@ -22,7 +22,8 @@ type Plan struct {
 	ID       vault.RestoreID
 	Snapshot *vault.Snapshot
 	Warnings []string
-	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read.
+	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
+	// where topics show less than when the snapshot was taken.
 	Damage []*vault.DamageError
 
 	req    Request

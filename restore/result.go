@@ -18,7 +18,8 @@ type Result struct {
 	Groups         []GroupResult     `json:"groups"`
 	RetentionHeld  []HeldConfig      `json:"retention_held"`
 	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
-	// Damage is what of the vault's catalog could not be read: it may have held more.
+	// Damage is what of the vault's catalog could not be read: it may have held more. It also
+	// names where topics show less than when the snapshot was taken ([vault.StreamHistory].Fewer).
 	Damage []string `json:"damage,omitempty"`
 }
 

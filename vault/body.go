@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,7 +38,7 @@ func (w *Writer) openBody() *packBody {
 // closeBody keeps the memory of a pack that is stored.
 func (w *Writer) closeBody(bytes []byte) {
 	w.body, w.room = nil, nil
-	if cap(bytes) <= 2*w.large { // else it held a giant batch
+	if cap(bytes) <= w.large+aroundParts { // else it held a giant batch
 		w.room = bytes
 	}
 }
@@ -96,12 +97,12 @@ func (b *packBody) checkReserved(p *Part) error {
 	rest := b.bytes[p.at:]
 	for _, f := range p.frames {
 		if len(rest) < len(f.stored) || &rest[0] != &f.stored[0] {
-			return fmt.Errorf("%w: a frame is not where it was to be", errReadBack)
+			return errors.New("a frame that was encoded in its place is not there")
 		}
 		rest = rest[len(f.stored):]
 	}
 	if len(rest) > 0 {
-		return fmt.Errorf("%w: %d bytes are left between frames", errReadBack, len(rest))
+		return fmt.Errorf("%d bytes are left behind frames that were encoded in their places", len(rest))
 	}
 	return nil
 }

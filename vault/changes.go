@@ -16,6 +16,9 @@ type Changes struct {
 	Gaps     []StreamGap
 	Scans    []ScanStart
 	Snapshot *NewSnapshot
+	// AsOf is the commit's time, if it is not now. Rows that a snapshot is to show as they
+	// are, though they are stored after it, are as of its time.
+	AsOf time.Time
 }
 
 // StreamData is newly fetched data of a stream, in the order in which it was fetched.

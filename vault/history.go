@@ -80,10 +80,10 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		}
 		s := &StreamHistory{View: view, history: h}
 		set := collect.wanted[scanOf{view.Stream, view.Scan}]
-		set.doubt(marked.has)
+		doubtful := set.doubt(marked.has)
 		covered := set.cover(view, c.damage)
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
-		if !opts.SnapshotTime.IsZero() {
+		if doubtful && !opts.SnapshotTime.IsZero() {
 			s.Fewer = joinByObject(set.fewer(view, opts.SnapshotTime, marked.of))
 		}
 		h.streams = append(h.streams, s)

@@ -98,6 +98,9 @@ func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, err
 			delete(f.marked, m)
 		}
 	}
+	if err := f.findAround(ctx, named); err != nil {
+		return nil, err
+	}
 	for m := range f.damaged {
 		if !f.marked[m] {
 			f.losses.found = append(f.losses.found, m)
@@ -137,7 +140,7 @@ func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, err
 func (v *Vault) namedPacks(ctx context.Context, known *Catalog) (map[format.PackID]int64, *epochsFound, error) {
 	if known != nil && len(known.damage) == 0 {
 		c := &Catalog{
-			chapters: known.chapters, packs: maps.Clone(known.packs), digests: map[format.Hash]bool{}, snapshotIDs: map[SnapshotID]bool{},
+			chapters: known.chapters, packs: maps.Clone(known.packs), digests: map[format.Hash]bool{},
 			opts: catalogOptions{packs: true},
 		}
 		if err := c.readChapters(ctx, v); err != nil {
@@ -174,6 +177,24 @@ func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]in
 		}
 		if damage != nil {
 			f.damaged[format.Mark{Pack: id, Start: format.WholePack}] = damage
+		}
+	}
+	return nil
+}
+
+// findAround looks at packs that are marked as a whole and are there at their size: their
+// header or index may be damaged.
+func (f *lossFinder) findAround(ctx context.Context, named map[format.PackID]int64) error {
+	for m := range f.marked {
+		if m.Start != format.WholePack || f.damaged[m] != nil {
+			continue
+		}
+		damage, err := f.vault.readAround(ctx, m.Pack, named[m.Pack])
+		if err != nil {
+			return err
+		}
+		if damage != nil {
+			f.damaged[m] = damage
 		}
 	}
 	return nil
@@ -269,8 +290,8 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error
 }
 
 // prove reads a frame, unless that was done. It is true if the frame is whole. A pack of
-// another size may have lost no frame: what is dense is fetched again all the same, for it
-// comes back as it was, and the pack is whole again.
+// another size, or with another header or index, may have lost no frame: what is dense is
+// fetched again all the same, for it comes back as it was, and nobody needs the pack any more.
 func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err error) {
 	ref := run.ref
 	m := format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]}

@@ -383,7 +383,7 @@ func TestHealingWhatWasCompacted(t *testing.T) {
 		}
 	}
 	problems := k.verify(VerifyOptions{}).Problems
-	if len(problems) != 1 || costText(problems[0]) != pack.Key()+" missing orders-0 [0, 12)" || !strings.Contains(problems[0].Error(), "show 2 of its 12 records") {
+	if len(problems) != 1 || costText(problems[0]) != pack.Key()+" missing orders-0 [0, 12)" || !strings.Contains(problems[0].Error(), "show 2 of the 12 records") {
 		t.Errorf("verify: %v", problems)
 	}
 	k.turnWith(forgetAll(k))

@@ -56,7 +56,7 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 		// What a newer epoch took away is not missing.
 		if still := now.isStill(found); still || len(ver.report.Problems) == 0 {
 			if still {
-				v.markIfPossible(ctx, ver.damaged.marks()...)
+				v.markIfPossible(ctx, append(ver.damaged.marks(), ver.around.marks()...)...)
 			}
 			return &ver.report, nil
 		}
@@ -96,6 +96,7 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 			return nil, err
 		}
 	}
+	ver.settleAround(catalog)
 	ver.settleDamage(catalog)
 	ver.sortProblems()
 	return &catalog.found, nil
@@ -109,12 +110,13 @@ type verifier struct {
 
 	mu      sync.Mutex
 	damaged damagedFrames
+	around  damagedFrames // packs of which only what is around the frames is damaged
 	report  VerifyReport
 }
 
 func (ver *verifier) restart() {
 	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*rowSet{}, VerifyReport{}
-	ver.damaged = damagedFrames{}
+	ver.damaged, ver.around = damagedFrames{}, damagedFrames{}
 }
 
 func (ver *verifier) visit(object string, facts *format.Facts) error {

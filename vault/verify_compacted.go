@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,11 +26,16 @@ func (ver *verifier) checkCompacted(catalog *Catalog, damaged map[scanOf]bool) {
 }
 
 // fewer lists the ranges in which a view shows fewer records than it did at a time; of
-// says how a frame is damaged.
+// says how a frame is damaged. There are none where no row is doubtful.
 func (s *rowSet) fewer(view View, at time.Time, of func(pack format.PackID, start int64) *DamageError) []*DamageError {
+	doubtful := s.segments(view).doubtful.segments
+	if len(doubtful) == 0 {
+		return nil
+	}
 	var out []*DamageError
-	for _, lost := range s.segments(view).doubtful.segments {
-		if d := fewerRecords(s, view, &lost, at.UnixMilli()); d != nil {
+	runs := s.cover(view, nil).runs
+	for _, lost := range doubtful {
+		if d := fewerRecords(runs, view, &lost, at.UnixMilli()); d != nil {
 			damage := of(lost.row.pack.ID, lost.row.pack.starts[lost.row.Frame])
 			d.Object, d.Kind = damage.Object, damage.Kind
 			out = append(out, d)
@@ -51,9 +57,9 @@ func joinByObject(costs []*DamageError) []*DamageError {
 	return out
 }
 
-// fewerRecords compares a damaged row with what stands in for it in a view and was stored
-// after the view's snapshot. Where the catalog does not tell, nothing is said.
-func fewerRecords(set *rowSet, view View, lost *segment, snapshotMs int64) *DamageError {
+// fewerRecords compares a damaged row with the runs of a view that stand in for it and were
+// stored after the view's snapshot. Where the catalog does not tell, nothing is said.
+func fewerRecords(runs []Run, view View, lost *segment, snapshotMs int64) *DamageError {
 	first, next := max(lost.firstOffset, view.LogStartOffset), min(lost.nextOffset, view.NextOffset)
 	if first >= next {
 		return nil
@@ -63,17 +69,17 @@ func fewerRecords(set *rowSet, view View, lost *segment, snapshotMs int64) *Dama
 		return nil
 	}
 	records, isLater := int64(0), false
-	view.LogStartOffset, view.NextOffset = first, next
-	for _, run := range set.cover(view, nil).runs {
-		if run.doubtful {
+	from, _ := slices.BinarySearchFunc(runs, first, func(r Run, offset int64) int { return cmp.Compare(r.NextOffset, offset+1) })
+	for i := from; i < len(runs) && runs[i].FirstOffset < next; i++ {
+		if runs[i].doubtful {
 			return nil // that is lost, and was said
 		}
-		records += run.Records
-		isLater = isLater || run.ref.row.CommitMs > snapshotMs
+		records += runs[i].Records // of all of it: rather too many than too few
+		isLater = isLater || runs[i].ref.row.CommitMs > snapshotMs
 	}
 	if !isLater || records >= was.Records {
 		return nil
 	}
 	return &DamageError{Stream: view.Stream, FirstOffset: first, NextOffset: next, Cause: fmt.Errorf(
-		"it was fetched again when the log had been compacted further: snapshots from before show %d of its %d records", records, was.Records)}
+		"it was fetched again when the log had been compacted further: snapshots from before show %d of the %d records that were stored", records, was.Records)}
 }

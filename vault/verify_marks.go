@@ -66,6 +66,11 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 		if ver.opts.Deep || content == nil || content.bad {
 			continue
 		}
+		if m.Start == format.WholePack {
+			if err := ver.checkAround(ctx, content); err != nil {
+				return err
+			}
+		}
 		if _, named := content.frames[m.Start]; !named {
 			continue
 		}
@@ -74,6 +79,15 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkAround reads the header and the index of a pack.
+func (ver *verifier) checkAround(ctx context.Context, content *packContent) error {
+	damage, err := ver.vault.readAround(ctx, content.id, content.size)
+	if damage != nil {
+		ver.foundAround(content.id, damage.Cause)
+	}
+	return err
 }
 
 // checkOneFrame reads a frame without the rest of its pack.
@@ -105,16 +119,7 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 		return
 	}
 	costs := map[*DamageError][]*DamageError{}
-	views, damaged := viewsByHistory(catalog), map[scanOf]bool{}
-	for scan, set := range ver.rows {
-		if !set.doubt(ver.damaged.has) {
-			continue
-		}
-		damaged[scan] = true
-		newest := newestView(scan, set, catalog)
-		key := history{scan, newest.LastEpoch}
-		views[key] = append(views[key], newest)
-	}
+	views, damaged := ver.doubtfulViews(catalog, ver.damaged.has)
 	for key, list := range views {
 		if !damaged[key.scanOf] {
 			continue
@@ -135,6 +140,22 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 		ver.add(joinRanges(costs[damage])...)
 	}
 	ver.checkCompacted(catalog, damaged)
+}
+
+// doubtfulViews doubts rows of frames that may be damaged. It returns the scans that have
+// any, and of these the newest history besides the views of snapshots.
+func (ver *verifier) doubtfulViews(catalog *Catalog, isDamaged func(format.PackID, int64) bool) (map[history][]View, map[scanOf]bool) {
+	views, doubtful := viewsByHistory(catalog), map[scanOf]bool{}
+	for scan, set := range ver.rows {
+		if !set.doubt(isDamaged) {
+			continue
+		}
+		doubtful[scan] = true
+		newest := newestView(scan, set, catalog)
+		key := history{scan, newest.LastEpoch}
+		views[key] = append(views[key], newest)
+	}
+	return views, doubtful
 }
 
 // newestView shows all of a scan that is not of a fork.

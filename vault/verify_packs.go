@@ -52,13 +52,11 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 		ver.foundDamaged(content, allFrames, &DamageError{Object: key, Kind: KindAltered, Cause: err})
 		return nil
 	}
-	// What is around the frames is for those who read a pack without the catalog: with the
-	// catalog no offsets are lost.
 	if !bytes.HasPrefix(body, header) {
-		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its header is not that of this pack of this vault")})
+		ver.foundAround(content.id, errors.New("its header is not that of this pack of this vault"))
 	}
 	if err := content.checkIndex(body, int64(len(header))); err != nil {
-		ver.add(&DamageError{Object: key, Kind: KindAltered, Cause: err})
+		ver.foundAround(content.id, err)
 	}
 	codec := format.NewFrameCodec()
 	defer codec.Close()

@@ -11,7 +11,7 @@ import (
 )
 
 // errInTheWay is what a damaged object costs that no base names yet.
-var errInTheWay = errors.New("the next backup needs its name, and fails; nothing is lost if the object is deleted")
+var errInTheWay = errors.New("the next backup may need its name, and fail; nothing is lost if the object is deleted")
 
 // checkWaiting reads the tables of an epoch that has begun and has no base yet: whoever
 // makes that will meet them.

@@ -16,7 +16,7 @@ const (
 	leastMemory = 16 << 20
 	// besideBuffers is what the program needs besides: itself, the catalog's streams, and
 	// garbage that is not collected yet.
-	besideBuffers = 76 << 20
+	besideBuffers = 64 << 20
 )
 
 // memoryOptions bound the buffers of a command.
@@ -28,7 +28,7 @@ func (o *memoryOptions) addFlag(cmd *cobra.Command) {
 	cmd.Flags().Var(&o.bytes, "memory", "what all buffers together may take; the program needs some 80 MiB besides")
 }
 
-// budget is the bytes of all buffers.
+// budget is the bytes of all buffers. If it was chosen the garbage collector heeds it too.
 func (o *memoryOptions) budget() (int64, error) {
 	if o.bytes < leastMemory {
 		return 0, usagef("", fmt.Errorf("--memory %s: it must be at least %s", &o.bytes, humanize.IBytes(leastMemory)))

@@ -84,7 +84,7 @@ func (c *FrameCodec) ReadBack(stored []byte, f Frame, parts [][]byte) error {
 	return compare(decoded, parts)
 }
 
-// ReadBackRaw proves that what [FrameCodec.EncodeRaw] returned decodes to parts, likewise.
+// ReadBackRaw proves that what [FrameCodec.AppendRaw] returned decodes to parts, likewise.
 func (c *FrameCodec) ReadBackRaw(stored []byte, f Frame, parts [][]byte) error {
 	d, content, err := DecodeDescriptor(stored)
 	if err == nil {
@@ -110,16 +110,8 @@ func compare(content []byte, parts [][]byte) error {
 	return nil
 }
 
-// EncodeRaw stores parts as they are, in raw zstd blocks: they are compressed already.
-func (c *FrameCodec) EncodeRaw(d Descriptor, parts [][]byte) ([]byte, Frame) {
-	length := int64(0)
-	for _, part := range parts {
-		length += int64(len(part))
-	}
-	return c.AppendRaw(make([]byte, 0, RawFrameSize(d, length)), d, parts)
-}
-
-// AppendRaw does so behind dst. The frame is of what it appended.
+// AppendRaw stores parts as they are, in raw zstd blocks, behind dst: they are compressed
+// already. The frame is of what it appended.
 func (c *FrameCodec) AppendRaw(dst []byte, d Descriptor, parts [][]byte) ([]byte, Frame) {
 	start, length := len(dst), 0
 	for _, part := range parts {

@@ -135,7 +135,7 @@ func FuzzDecodeFrame(f *testing.F) {
 		if len(decoded) != int(length) {
 			t.Fatalf("%d bytes, want %d", len(decoded), length)
 		}
-		again, frame := codec.EncodeRaw(d, [][]byte{decoded})
+		again, frame := codec.AppendRaw(nil, d, [][]byte{decoded})
 		if got, _, err := codec.Decode(again, frame); err != nil || !bytes.Equal(got, decoded) {
 			t.Errorf("encoded again it holds %d bytes of %d, error %v", len(got), len(decoded), err)
 		}

@@ -93,6 +93,15 @@ func AppendPackIndex(dst []byte, frames []Frame) []byte {
 	})
 }
 
+// PackIndexEnd is how many bytes at the end of a pack say how long its index is.
+const PackIndexEnd = 4
+
+// PackIndexSize is the length of the index of a pack that ends with these bytes, with its
+// frame's head, as far as they say.
+func PackIndexSize(end []byte) int64 {
+	return int64(binary.LittleEndian.Uint32(end[len(end)-PackIndexEnd:])) + skippableHead
+}
+
 // DecodePackIndex reads the index off the end of a pack.
 func DecodePackIndex(pack []byte) ([]Frame, error) {
 	if len(pack) < skippableHead+4 {

@@ -57,7 +57,7 @@ func makePack(t testing.TB, sizes [3]int) (pack, batches []byte) {
 	for i, size := range sizes {
 		parts := [][]byte{testBatch(int64(10*i), bytes.Repeat([]byte("text "), size/5)), testBatch(int64(10*i+1), []byte("second"))}
 		d := testDescriptor(int64(len(parts[0])), int64(len(parts[1])))
-		stored, frame := codec.EncodeRaw(*d, parts)
+		stored, frame := codec.AppendRaw(nil, *d, parts)
 		if i == 1 {
 			var err error
 			if stored, frame, err = codec.Encode(*d, parts); err != nil {
@@ -141,7 +141,7 @@ func packVectors() []vector {
 		{file: "description-two-blocks.bin", versionAt: skippableHead + 4, again: againDescriptor, encode: func(*testing.T) []byte { return testDescriptor(70, 1<<20).Append(nil) }},
 		{file: "frame-raw.bin", again: againRawFrame, encode: func(*testing.T) []byte {
 			parts := [][]byte{[]byte("these are no batches, "), []byte("but the frame does not know that")}
-			stored, _ := NewFrameCodec().EncodeRaw(*testDescriptor(22, 32), parts)
+			stored, _ := NewFrameCodec().AppendRaw(nil, *testDescriptor(22, 32), parts)
 			return stored
 		}},
 		{file: "pack-three-frames.bin", again: againPack, libraryBytes: true, encode: func(t *testing.T) []byte {
@@ -167,7 +167,7 @@ func againRawFrame(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	again, _ := codec.EncodeRaw(d, [][]byte{decoded})
+	again, _ := codec.AppendRaw(nil, d, [][]byte{decoded})
 	return again, nil
 }
 
@@ -338,7 +338,7 @@ func TestFrameRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rawStored, rawFrame := codec.EncodeRaw(d, parts)
+		rawStored, rawFrame := codec.AppendRaw(nil, d, parts)
 		if want := RawFrameSize(d, int64(size)); len(rawStored) != want {
 			t.Errorf("%d bytes: stored as they are they become %d, and %d were foretold", size, len(rawStored), want)
 		}
@@ -381,7 +381,7 @@ func TestReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rawStored, rawFrame := codec.EncodeRaw(d, parts(content))
+	rawStored, rawFrame := codec.AppendRaw(nil, d, parts(content))
 	encoded := func(b [][]byte) error { return codec.ReadBack(stored, frame, b) }
 	raw := func(b [][]byte) error { return codec.ReadBackRaw(rawStored, rawFrame, b) }
 	for name, check := range map[string]func([][]byte) error{"encoded": encoded, "raw": raw} {
@@ -411,7 +411,7 @@ func TestFrameRejections(t *testing.T) {
 	codec := NewFrameCodec()
 	defer codec.Close()
 	content := bytes.Repeat([]byte("x"), 100)
-	stored, good := codec.EncodeRaw(*testDescriptor(100), [][]byte{content})
+	stored, good := codec.AppendRaw(nil, *testDescriptor(100), [][]byte{content})
 	for name, frame := range map[string]Frame{
 		"stored length":  {StoredLength: good.StoredLength - 1, DecodedLength: 100, Hash: good.Hash},
 		"hash":           {StoredLength: good.StoredLength, DecodedLength: 100},
@@ -421,7 +421,7 @@ func TestFrameRejections(t *testing.T) {
 			t.Errorf("another %s: error %v, want ErrCorrupt", name, err)
 		}
 	}
-	other, otherFrame := codec.EncodeRaw(*testDescriptor(60, 41), [][]byte{content})
+	other, otherFrame := codec.AppendRaw(nil, *testDescriptor(60, 41), [][]byte{content})
 	if _, _, err := codec.Decode(other, otherFrame); !errors.Is(err, coldstream.ErrCorrupt) || !strings.Contains(err.Error(), "a description of 101 bytes") {
 		t.Errorf("a description of more than the frame: error %v", err)
 	}

@@ -1,0 +1,87 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"coldstream/vault/internal/format"
+)
+
+// errAround says what damage costs that is around a pack's frames: only those who read the
+// pack without the catalog miss it.
+var errAround = errors.New("no offsets are lost")
+
+// foundAround notes that a pack's header or index is damaged.
+func (ver *verifier) foundAround(id format.PackID, cause error) {
+	ver.mu.Lock()
+	defer ver.mu.Unlock()
+	m := format.Mark{Pack: id, Start: format.WholePack}
+	if ver.around[m] == nil {
+		ver.around[m] = &DamageError{Object: id.Key(), Kind: KindAltered, Cause: fmt.Errorf("%w: %w", errAround, cause)}
+	}
+}
+
+// settleAround reports packs that are damaged around their frames, unless all that is in
+// them was fetched again: then nobody needs them.
+func (ver *verifier) settleAround(catalog *Catalog) {
+	if len(ver.around) == 0 {
+		return
+	}
+	views, doubtful := ver.doubtfulViews(catalog, func(id format.PackID, start int64) bool {
+		return ver.around.has(id, start) || ver.damaged.has(id, start)
+	})
+	needed := map[*DamageError]bool{}
+	for key, list := range views {
+		if !doubtful[key.scanOf] {
+			continue
+		}
+		for _, view := range list {
+			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
+				if run.doubtful {
+					needed[ver.around.of(run.ref.pack.ID, format.WholePack)] = true
+				}
+			}
+		}
+	}
+	for m, damage := range ver.around {
+		if needed[damage] || len(ver.packs[m.Pack].rows) == 0 {
+			ver.add(damage)
+		}
+	}
+}
+
+// readAround looks at a pack's header and index alone. An error is that of the store.
+func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int64) (damage *DamageError, err error) {
+	key, header := id.Key(), format.AppendPackHeader(nil, v.info.ID, id)
+	read := func(at, length int64) ([]byte, error) {
+		at = max(at, 0)
+		return v.store.Read(ctx, key, at, min(length, sizeBytes-at))
+	}
+	altered := func(cause error) *DamageError { return &DamageError{Object: key, Kind: KindAltered, Cause: cause} }
+	got, err := read(0, int64(len(header)))
+	if err == nil && !bytes.Equal(got, header) {
+		return altered(errors.New("its header is not that of this pack of this vault")), nil
+	}
+	var tail []byte
+	if err == nil {
+		tail, err = read(sizeBytes-format.PackIndexEnd, format.PackIndexEnd)
+	}
+	if err == nil {
+		length := format.PackIndexSize(tail)
+		tail, err = read(sizeBytes-length, length)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, nil //nolint:nilnil // whoever lists packs says so
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	if _, err := format.DecodePackIndex(tail); err != nil {
+		return altered(err), nil
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
