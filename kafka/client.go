@@ -30,7 +30,10 @@ const (
 	// 8 MiB under way moved all that one machine could take, more gained nothing.
 	fetchClients  = 2
 	produceLanes  = 4
-	maxBrokerRead = 1 << 30 // the largest answer: a batch may be larger than what was asked for
+	maxBrokerRead = 1 << 30 // the largest answer to a fetch: a batch may be larger than what was asked for
+	// maxOtherRead is more than clusters have to say of themselves, and less than the first
+	// bytes of text are as a length: what answers may be no broker.
+	maxOtherRead = 256 << 20
 )
 
 // Config says how to reach a cluster.
@@ -86,7 +89,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 		c.seeds = append(c.seeds, seed)
 	}
 	var err error
-	if c.kgo, err = c.newKgo(); err != nil {
+	if c.kgo, err = c.newKgo(maxOtherRead); err != nil {
 		return nil, err
 	}
 	c.adm = kadm.NewClient(c.kgo)
@@ -124,13 +127,14 @@ func hostPort(address string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// newKgo makes another client for the same cluster, with connections of its own.
-func (c *Client) newKgo() (*kgo.Client, error) {
+// newKgo makes another client for the same cluster, with connections of its own, that
+// takes answers of at most so many bytes.
+func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(c.seeds...),
 		kgo.ClientID("coldstream"),
 		kgo.DialTimeout(min(10*time.Second, c.cfg.ConnectTimeout)),
-		kgo.BrokerMaxReadBytes(maxBrokerRead),
+		kgo.BrokerMaxReadBytes(maxRead),
 		kgo.BrokerMaxWriteBytes(maxBrokerRead),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RequestRetries(3),
@@ -149,9 +153,7 @@ func (c *Client) firstContact(ctx context.Context) error {
 	defer cancel()
 	var last error
 	for {
-		req := kmsg.NewPtrMetadataRequest()
-		req.Topics = []kmsg.MetadataRequestTopic{}
-		resp, err := req.RequestWith(deadline, c.kgo)
+		resp, err := c.askBrokers(deadline)
 		if err == nil && len(resp.Brokers) > 0 {
 			return nil
 		}
@@ -169,6 +171,28 @@ func (c *Client) firstContact(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("connect to %s: %w: %w", strings.Join(c.seeds, ", "), coldstream.ErrUnreachable, last)
+}
+
+// askBrokers asks which brokers there are. It returns when ctx is done, also where the
+// library waits longer: for the first answer on a connection, whose version it must know.
+func (c *Client) askBrokers(ctx context.Context) (*kmsg.MetadataResponse, error) {
+	type answer struct {
+		resp *kmsg.MetadataResponse
+		err  error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{}
+		resp, err := req.RequestWith(ctx, c.kgo)
+		answered <- answer{resp, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.resp, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("nothing was answered: %w", ctx.Err())
+	}
 }
 
 // Close ends all connections.
@@ -189,4 +213,6 @@ func (c *Client) patience() time.Duration { return c.cfg.Patience }
 func (c *Client) Lanes() int { return produceLanes }
 
 // lane returns the connections of a produce lane.
-func (c *Client) lane(n int) (*leaderTable, error) { return c.lanes.get(n, c.newKgo) }
+func (c *Client) lane(n int) (*leaderTable, error) {
+	return c.lanes.get(n, func() (*kgo.Client, error) { return c.newKgo(maxOtherRead) })
+}

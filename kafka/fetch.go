@@ -66,7 +66,7 @@ func (c *Client) openFetchClients() error {
 		return kgo.ErrClientClosed
 	}
 	for len(c.fetches) < fetchClients {
-		client, err := c.newKgo()
+		client, err := c.newKgo(maxBrokerRead)
 		if err != nil {
 			return err
 		}

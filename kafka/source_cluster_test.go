@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
+	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -304,5 +306,41 @@ func TestLogOffsetsWaitsForLeaders(t *testing.T) {
 	asked.Store(97)
 	if got, err = c.LogOffsets(t.Context(), tps); err != nil || got[waiting] != (coldstream.LogOffsets{HighWatermark: 20}) {
 		t.Errorf("once there is a leader: got %v, %v", got, err)
+	}
+}
+
+// TestConnectToSomethingElse: what takes connections and says nothing, or text, is no
+// broker; that is said in time, and costs no memory.
+func TestConnectToSomethingElse(t *testing.T) {
+	for name, says := range map[string]string{"silent": "", "a web server": "<!DOCTYPE html><html>", "HTTP": "HTTP/1.1 400 Bad Request\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close() //nolint:errcheck // the test is over
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					t.Cleanup(func() { _ = conn.Close() })
+					_, _ = conn.Write([]byte(says))
+				}
+			}()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err = Connect(ctx, Config{Bootstrap: []string{l.Addr().String()}, ConnectTimeout: time.Second})
+			if !errors.Is(err, coldstream.ErrUnreachable) {
+				t.Errorf("error %v, want that the cluster is unreachable within a second", err)
+			}
+			runtime.ReadMemStats(&after)
+			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 64 {
+				t.Errorf("%d MiB were allocated", got)
+			}
+		})
 	}
 }

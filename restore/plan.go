@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"coldstream"
 	"coldstream/vault"
@@ -86,6 +88,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	p.Snapshot = snapshot
+	if req.Snapshot == "" {
+		p.warnOfOthers(catalog.Snapshots(), chosen)
+	}
 	metadata, err := p.readMetadata(ctx)
 	if err != nil {
 		return nil, err
@@ -94,6 +99,21 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	return p, p.planGroups(ctx, metadata)
+}
+
+// warnOfOthers says which topics the newest snapshot lacks and another one holds.
+func (p *Plan) warnOfOthers(snapshots []vault.Snapshot, chosen []coldstream.Topic) {
+	other, names := leftBehind(snapshots, p.Snapshot, chosen, p.req.Topics)
+	if other == nil {
+		return
+	}
+	const atMost = 10
+	more := ""
+	if n := len(names) - atMost; n > 0 {
+		names, more = names[:atMost], fmt.Sprintf(" and %d more", n)
+	}
+	p.warn("snapshot %s, the newest, does not hold all: %s%s are in snapshot %s of %s, and are restored with --snapshot %s",
+		p.Snapshot.ID, strings.Join(names, ", "), more, other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
 }
 
 // readMetadata reads what was recorded of the cluster. Without the topics' section nobody

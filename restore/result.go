@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"coldstream"
+	"coldstream/vault"
 )
 
 // Result is what a restore did, or, of a dry run, what it would do. Its JSON fields are
@@ -21,6 +22,7 @@ type Result struct {
 	// Damage is what of the vault's catalog could not be read: it may have held more. It also
 	// names where topics show less than when the snapshot was taken ([vault.StreamHistory].Fewer).
 	Damage []string `json:"damage,omitempty"`
+	fewer  int      // of these: topics that show less
 }
 
 // PartitionResult is one partition.
@@ -72,9 +74,15 @@ type LeftOutConfig struct {
 }
 
 // Damaged says that stored data was missing or altered.
-func (r *Result) Damaged() bool {
-	return len(r.Damage) > 0 || slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return errors.Is(p.err, coldstream.ErrCorrupt) })
+func (r *Result) Damaged() bool { return len(r.Damage) > 0 || r.hasCorrupt() }
+
+func (r *Result) hasCorrupt() bool {
+	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return errors.Is(p.err, coldstream.ErrCorrupt) })
 }
+
+// Healable says that a backup may bring back what was missing or altered. Where topics only
+// show less than when the snapshot was taken, nothing does.
+func (r *Result) Healable() bool { return r.hasCorrupt() || len(r.Damage) > r.fewer }
 
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {
@@ -125,6 +133,9 @@ func (x *execution) result() *Result {
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 	}
 	for _, d := range x.plan.Damage {
+		if d.Kind == vault.KindMarked {
+			r.fewer++
+		}
 		r.Damage = append(r.Damage, d.Error())
 	}
 	for _, t := range x.plan.topics {

@@ -48,6 +48,35 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 	return nil, nil, noneHoldsAll(candidates, req.Topics, errs)
 }
 
+// leftBehind finds the newest snapshot with topics that were asked for by no name, as by
+// --all-topics, and that the chosen one does not hold: it may be that of a backup of a part.
+func leftBehind(snapshots []vault.Snapshot, chosen *vault.Snapshot, topics []coldstream.Topic, patterns *coldstream.Patterns) (*vault.Snapshot, []string) {
+	has := map[string]bool{}
+	for _, t := range topics {
+		has[t.Name] = true
+	}
+	for i := range slices.Backward(snapshots) {
+		s := &snapshots[i]
+		if s.ClusterID != chosen.ClusterID {
+			continue
+		}
+		there := topicsOf(s)
+		if patterns != nil {
+			there, _ = patterns.Select(there) // where a name lacks, nothing is asked of it
+		}
+		var names []string
+		for _, t := range there {
+			if !has[t.Name] && !slices.Contains(names, t.Name) {
+				names = append(names, t.Name)
+			}
+		}
+		if len(names) > 0 {
+			return s, names
+		}
+	}
+	return nil, nil
+}
+
 // candidates are the snapshots that a request may mean. An ID says which cluster is meant.
 func candidates(snapshots []vault.Snapshot, req *Request) ([]*vault.Snapshot, error) {
 	if req.Snapshot == "" || req.ClusterID != "" {

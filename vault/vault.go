@@ -49,10 +49,16 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 	return v, nil
 }
 
-// Open finds a vault. Where there is none the error wraps [fs.ErrNotExist]; a vault of
-// another version or with encryption wraps [coldstream.ErrUnsupported].
+// Open finds a vault. Where there is none the error wraps [fs.ErrNotExist], but not where
+// only vault.json is missing; a vault of another version or with encryption wraps
+// [coldstream.ErrUnsupported].
 func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 	body, err := blob.ReadAll(ctx, store, format.VaultKey, maxCatalogObject)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := findRemains(ctx, store); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open vault: read %s: %w", format.VaultKey, err)
 	}
@@ -64,6 +70,20 @@ func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
 	}
 	return &Vault{store: store, info: *info}, nil
+}
+
+// findRemains is an error if there are objects of a vault.
+func findRemains(ctx context.Context, store blob.Store) error {
+	for _, prefix := range []string{format.EpochsPrefix, format.AllCommits, format.PacksPrefix} {
+		for entry, err := range store.List(ctx, prefix, "") {
+			if err != nil {
+				return fmt.Errorf("list %s: %w", prefix, err)
+			}
+			return &DamageError{Object: format.VaultKey, Kind: KindMissing, Cause: fmt.Errorf(
+				"it is all that lacks of a vault that has %s; make no new one in its place", entry.Key)}
+		}
+	}
+	return nil
 }
 
 // proveInfo reads vault.json again before something is made of it that no other object

@@ -151,3 +151,52 @@ func TestExpectedHashes(t *testing.T) {
 	command(t, nil, "verify", "--vault", vault, "--expect", hashes[0]).must(t, exitDone)
 	command(t, nil, "verify", "--vault", vault, "--expect", hashes[0][1:]).must(t, exitUsage).says(t, "--expect", "64 hex digits")
 }
+
+// A vault without its vault.json is not taken for none: to make another in its place would
+// be the end of it.
+func TestAVaultThatLacksVaultJSON(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	name := filepath.Join(vault, "vault.json")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, spoil := range map[string]func() error{
+		"missing": func() error { return os.Remove(name) }, "vault.json": func() error { return os.WriteFile(name, content[:5], 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"verify"}, {"snapshots"}, {"backup", "-b", at}, {"restore", "-b", at, "--all-topics", "--yes"}} {
+			command(t, nil, append(args, "--vault", vault)...).must(t, exitDamage).says(t, how, "from a copy of the vault")
+		}
+		command(t, nil, "init", "--vault", vault).must(t, exitFailed)
+	}
+	if err := os.WriteFile(name, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, "verify", "--deep", "--vault", vault).must(t, exitDone)
+}
+
+// The newest snapshot may be of a backup of a part: what it lacks and others hold is said.
+func TestRestoreSaysWhatTheNewestSnapshotLacks(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"}, embedded.Topic{Name: "other"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	restore := []string{"restore", "-b", at, "--vault", vault, "--dry-run", "--map", "/(.*)/=$1-again"}
+	const lacks = "does not hold all: other are in snapshot"
+	silent := func(args ...string) {
+		t.Helper()
+		if o := command(t, nil, append(restore, args...)...).must(t, exitDone); strings.Contains(o.stderr, "does not hold all") {
+			t.Errorf("%v: %s", args, o.stderr)
+		}
+	}
+	silent("--all-topics")
+	command(t, nil, "backup", "-b", at, "--vault", vault, "-t", "orders").must(t, exitDone)
+	command(t, nil, append(restore, "--all-topics")...).must(t, exitDone).says(t, lacks, "--snapshot")
+	command(t, nil, append(restore, "-t", "o*")...).must(t, exitDone).says(t, lacks)
+	silent("-t", "orders")
+	silent("--all-topics", "--exclude", "other")
+}

@@ -240,8 +240,11 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 			e.note("not restored in full: %s-%d: %s", p.TargetTopic, p.TargetPartition, p.Error)
 		}
 	}
-	if r.Damaged() {
+	switch {
+	case r.Healable():
 		e.hint(hintHeal + "; then restore again")
+	case r.Damaged():
+		e.hint("nothing brings that back; newer snapshots are whole: see coldstream snapshots")
 	}
 	if !o.dryRun {
 		for _, g := range r.Groups {

@@ -66,9 +66,12 @@ func (o *vaultOptions) open(ctx context.Context) (*vault.Vault, error) {
 		return nil, o.noVault(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("vault %s: %w", path, err)
+		err = fmt.Errorf("vault %s: %w", path, err)
 	}
-	return v, nil
+	if errors.Is(err, coldstream.ErrCorrupt) {
+		return nil, &failure{exitDamage, err, "put vault.json back from a copy of the vault: all else can be read with it"}
+	}
+	return v, err
 }
 
 func (o *vaultOptions) noVault(path string) error {

@@ -3,7 +3,7 @@ package planted
 var backupFaults = []fault{
 	{
 		"snapshot-without-data", "the snapshot is committed without the data that waits", "backup/collector.go",
-		[]edit{{"\tif err := c.encodeWaiting(ctx); err != nil {\n\t\treturn err\n\t}\n\terr := c.commit(", "\terr := c.commit("}},
+		[]edit{{"\tif err := c.encodeWaiting(ctx); err != nil {\n\t\treturn err\n\t}\n\tfor {\n", "\tfor {\n"}},
 		"backup", "TestNothingIsSavedTwice",
 	},
 	{
