@@ -75,13 +75,13 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		return nil, err
 	}
 	for _, view := range views {
-		if head := c.heads[view.Stream]; head != nil && head.scan == view.Scan && view.LogStartOffset < head.floor {
-			return nil, fmt.Errorf("%s offsets below %d were released: %w", view.Stream.TopicPartition(), head.floor, coldstream.ErrForgotten)
-		}
 		s := &StreamHistory{View: view, history: h}
 		set := collect.wanted[scanOf{view.Stream, view.Scan}]
 		doubtful := set.doubt(marked.has)
 		covered := set.cover(view, c.damage)
+		if err := c.checkReleased(view, covered.lost); err != nil {
+			return nil, err
+		}
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
 		if doubtful && !opts.SnapshotTime.IsZero() {
 			s.Fewer = joinByObject(set.fewer(view, opts.SnapshotTime, marked.of))
@@ -89,6 +89,22 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		h.streams = append(h.streams, s)
 	}
 	return h, nil
+}
+
+// checkReleased says if a view shows what was released. Below the floor of the newest scan
+// that is certain; of an older scan, whose floor nobody keeps, rows that lack were released
+// if nothing of the catalog is damaged, for nothing else takes rows away.
+func (c *Catalog) checkReleased(view View, lost []*DamageError) error {
+	head := c.heads[view.Stream]
+	switch {
+	case head == nil:
+		return nil
+	case head.scan == view.Scan && view.LogStartOffset < head.floor:
+		return fmt.Errorf("%s offsets below %d were released: %w", view.Stream.TopicPartition(), head.floor, coldstream.ErrForgotten)
+	case head.scan > view.Scan && len(lost) > 0 && len(c.damage) == 0:
+		return fmt.Errorf("%s offsets from %d of scan %d were released: %w", view.Stream.TopicPartition(), lost[0].FirstOffset, view.Scan, coldstream.ErrForgotten)
+	}
+	return nil
 }
 
 // Streams are in the order of the views asked for.

@@ -100,6 +100,24 @@ func transaction(t *testing.T, c *Cluster, topic, id string, values ...string) (
 	}
 }
 
+// awaitEnd waits until a topic of one partition has so many offsets.
+func awaitEnd(t *testing.T, c *Cluster, topic string, end int64) {
+	t.Helper()
+	admin := kadm.NewClient(connect(t, c.Addrs()))
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ends, err := admin.ListEndOffsets(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, _ := ends.Lookup(topic, 0); o.Offset >= end {
+			return
+		}
+		<-tick.C
+	}
+}
+
 // values are the records' values by offset.
 func values(records []Record) map[int64]string {
 	out := map[int64]string{}
@@ -116,9 +134,11 @@ func TestReadAllDecidesTransactionsUpToTheLastStableOffset(t *testing.T) {
 	const topic = "transactions"
 	createTopic(t, connect(t, c.Addrs()), topic, 1, 1)
 	transaction(t, c, topic, "a", "a0", "a1")(kgo.TryCommit)
+	awaitEnd(t, c, topic, 3) // a broker answers before it has written the marker
 	endB := transaction(t, c, topic, "b", "b3")
 	endC := transaction(t, c, topic, "c", "c4")
 	endB(kgo.TryAbort)
+	awaitEnd(t, c, topic, 6)
 	committed := map[int64]string{0: "a0", 1: "a1"}
 	if diff := cmp.Diff(committed, values(readAll(t, c.Addrs(), topic, kgo.ReadCommitted()))); diff != "" {
 		t.Errorf("read committed (-want +got):\n%s", diff)
