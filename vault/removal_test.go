@@ -227,3 +227,19 @@ func TestHoldsAndTurns(t *testing.T) {
 		t.Errorf("outcomes %v", outcomes)
 	}
 }
+
+// TestReleasedOfAnOlderScan: what was released stays so for those who look for it after the
+// log was read anew from its start, and the head knows of the new scan only.
+func TestReleasedOfAnOlderScan(t *testing.T) {
+	k, s, snapshots := rolling(t)
+	k.turnWith(forgetAll(k))
+	scan := ScanStart{Stream: s, Scan: 1, FirstOffset: 30, Started: testTime}
+	k.commit(k.writer(), Changes{Scans: []ScanStart{scan}, Data: []StreamData{{Stream: s, Scan: 1, Pieces: []Piece{piece(t, 30, 35, 1)}}}})
+	k.turn()
+	k.mustBeSound()
+	for i, want := range []error{coldstream.ErrForgotten, coldstream.ErrForgotten, nil} {
+		if _, err := k.vault.OpenHistory(t.Context(), snapshots[i].Views, HistoryOptions{}); !errors.Is(err, want) {
+			t.Errorf("snapshot %d: error %v, want %v", i, err, want)
+		}
+	}
+}

@@ -225,4 +225,14 @@ var catalogFaults = []fault{
 		[]edit{{"err != nil || used {", "err != nil || !used {"}},
 		"vault", "TestDamageInTheWay",
 	},
+	{
+		"released-of-older-scan", "what was released of a scan that is over is called damage", "vault/history.go",
+		[]edit{{"case head.scan > view.Scan && len(lost) > 0", "case head.scan < view.Scan && len(lost) > 0"}},
+		"vault", "TestReleasedOfAnOlderScan",
+	},
+	{
+		"around-not-read", "a pack whose header is altered is not healed", "vault/lost.go",
+		[]edit{{"\t\tif damage != nil {\n\t\t\tf.damaged[m] = damage\n", "\t\tif damage != nil && damage.Kind == KindMissing {\n\t\t\tf.damaged[m] = damage\n"}},
+		"vault", "TestHealingAroundFrames",
+	},
 }
