@@ -95,9 +95,10 @@ var misreading = suite{run: runMisreads, enough: 30, states: []string{sim.CountM
 func TestMisreadSchedules(t *testing.T) { misreading.test(t, misreading.enough) }
 
 var spoiling = suite{run: runSpoils, enough: 100, kept: []uint64{
-	103, // a commit that alone told where an epoch began is altered
-	285, // a table of a base that nobody made yet is altered
-	511, // a pack with a fork that no snapshot shows is gone
+	103,  // a commit that alone told where an epoch began is altered
+	285,  // a table of a base that nobody made yet is altered
+	511,  // a pack with a fork that no snapshot shows is gone
+	1285, // nothing is left under epochs/ when a turn dies
 }, states: []string{damageTold, damageFound, damageNotNeeded}}
 
 // TestDamageSchedules: an object is damaged for good. Nobody is given false data, and

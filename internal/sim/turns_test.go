@@ -236,8 +236,12 @@ func epochOf(key string) (epoch uint32) {
 	return epoch
 }
 
+// newest is the newest epoch that has any object; damage may have left none.
 func (w *world) newest() uint32 {
 	keys := w.store.Keys("epochs/")
+	if len(keys) == 0 {
+		return 0
+	}
 	return epochOf(keys[len(keys)-1])
 }
 
