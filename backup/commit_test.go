@@ -74,24 +74,35 @@ func TestEveryStorageOperationFails(t *testing.T) {
 			want[i] = "b-0 [5, 7) 2 records"
 		}
 	}
+	w.eachFault(t, Options{BufferBytes: 1, PackBytes: 1}, func(store blob.Store) bool { return w.runOver(t, store, want) }, func(second *Result) {
+		w.holds(t, second.Snapshot, want...)
+	})
+}
+
+// eachFault lets each storage operation of a run, in turn, fail, lose its answer, or be
+// the last one before the process dies. cameThrough is true of a run that did what it was
+// to do; whole judges the run after it, which must come through.
+func (w *world) eachFault(t *testing.T, next Options, cameThrough func(blob.Store) bool, whole func(second *Result)) {
+	t.Helper()
+	next.Now = w.now
 	begin := w.store
 	for _, do := range []faultblob.Action{faultblob.Fail, faultblob.FailForGood, faultblob.LoseAnswer, faultblob.DieBefore, faultblob.DieAfter} {
 		failed := 0
 		for n := 1; ; n++ {
 			w.store = cloneStore(t, begin)
 			store := faultblob.New(w.store, faultblob.Fault{At: n, Do: do})
-			if !w.runOver(t, store, want) {
+			if !cameThrough(store) {
 				failed++
 			}
 			if len(store.Ops()) < n {
 				break // there is no n-th operation
 			}
 			w.reopen(t)
-			second, err := Run(t.Context(), w.source, w.vault, Options{Now: w.now, BufferBytes: 1, PackBytes: 1})
+			second, err := Run(t.Context(), w.source, w.vault, next)
 			if err != nil {
 				t.Fatalf("action %d at operation %d: the next run: %v", do, n, err)
 			}
-			w.holds(t, second.Snapshot, want...)
+			whole(second)
 			if t.Failed() {
 				t.Fatalf("action %d at operation %d", do, n)
 			}

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"coldstream/blob"
-	"coldstream/blob/faultblob"
 	"coldstream/vault"
 )
 
@@ -30,35 +29,12 @@ func TestEveryStorageOperationOfHealingFails(t *testing.T) {
 	packs := w.packs(t)
 	w.forget(t, packs[0])
 	w.forget(t, packs[2])
-	begin := w.store
-	for _, do := range []faultblob.Action{faultblob.Fail, faultblob.FailForGood, faultblob.LoseAnswer, faultblob.DieBefore, faultblob.DieAfter} {
-		failed := 0
-		for n := 1; ; n++ {
-			w.store = cloneStore(t, begin)
-			store := faultblob.New(w.store, faultblob.Fault{At: n, Do: do})
-			if !w.healsOver(t, store, want) {
-				failed++
-			}
-			if len(store.Ops()) < n {
-				break // there is no n-th operation
-			}
-			w.reopen(t)
-			second, err := Run(t.Context(), w.source, w.vault, Options{Now: w.now, BufferBytes: 1})
-			if err != nil {
-				t.Fatalf("action %d at operation %d: the next run: %v", do, n, err)
-			}
-			w.holds(t, second.Snapshot, want...)
-			if len(second.Damage) > 0 {
-				t.Errorf("damage is left: %v", second.Damage)
-			}
-			if t.Failed() {
-				t.Fatalf("action %d at operation %d", do, n)
-			}
+	w.eachFault(t, Options{BufferBytes: 1}, func(store blob.Store) bool { return w.healsOver(t, store, want) }, func(second *Result) {
+		w.holds(t, second.Snapshot, want...)
+		if len(second.Damage) > 0 {
+			t.Errorf("damage is left: %v", second.Damage)
 		}
-		if failed < 5 {
-			t.Errorf("action %d let only %d runs fail", do, failed)
-		}
-	}
+	})
 }
 
 // healsOver makes a backup into a store, and is true if it came through and healed all. A

@@ -8,12 +8,15 @@ import (
 	"io"
 	"io/fs"
 
+	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
 // errAround says what damage costs that is around a pack's frames: only those who read the
 // pack without the catalog miss it.
 var errAround = errors.New("no offsets are lost")
+
+var errHeader = errors.New("its header is not that of this pack of this vault")
 
 // foundAround notes that a pack's header or index is damaged.
 func (ver *verifier) foundAround(id format.PackID, cause error) {
@@ -25,28 +28,27 @@ func (ver *verifier) foundAround(id format.PackID, cause error) {
 	}
 }
 
+// checkAround reads the header and the index of a pack.
+func (ver *verifier) checkAround(ctx context.Context, content *packContent) error {
+	damage, err := ver.vault.readAround(ctx, content.id, content.size)
+	if damage != nil {
+		ver.foundAround(content.id, damage.Cause)
+	}
+	return err
+}
+
 // settleAround reports packs that are damaged around their frames, unless all that is in
 // them was fetched again: then nobody needs them.
 func (ver *verifier) settleAround(catalog *Catalog) {
 	if len(ver.around) == 0 {
 		return
 	}
-	views, doubtful := ver.doubtfulViews(catalog, func(id format.PackID, start int64) bool {
-		return ver.around.has(id, start) || ver.damaged.has(id, start)
-	})
 	needed := map[*DamageError]bool{}
-	for key, list := range views {
-		if !doubtful[key.scanOf] {
-			continue
-		}
-		for _, view := range list {
-			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
-				if run.doubtful {
-					needed[ver.around.of(run.ref.pack.ID, format.WholePack)] = true
-				}
-			}
-		}
-	}
+	ver.eachDoubtful(catalog, func(id format.PackID, start int64) bool {
+		return ver.around.has(id, start) || ver.damaged.has(id, start)
+	}, func(_ coldstream.Stream, run *Run) {
+		needed[ver.around.of(run.ref.pack.ID, format.WholePack)] = true
+	})
 	for m, damage := range ver.around {
 		if needed[damage] || len(ver.packs[m.Pack].rows) == 0 {
 			ver.add(damage)
@@ -64,7 +66,7 @@ func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int6
 	altered := func(cause error) *DamageError { return &DamageError{Object: key, Kind: KindAltered, Cause: cause} }
 	got, err := read(0, int64(len(header)))
 	if err == nil && !bytes.Equal(got, header) {
-		return altered(errors.New("its header is not that of this pack of this vault")), nil
+		return altered(errHeader), nil
 	}
 	var tail []byte
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -81,15 +82,6 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 	return nil
 }
 
-// checkAround reads the header and the index of a pack.
-func (ver *verifier) checkAround(ctx context.Context, content *packContent) error {
-	damage, err := ver.vault.readAround(ctx, content.id, content.size)
-	if damage != nil {
-		ver.foundAround(content.id, damage.Cause)
-	}
-	return err
-}
-
 // checkOneFrame reads a frame without the rest of its pack.
 func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, start int64) error {
 	key, entry := content.id.Key(), content.frames[start]
@@ -119,20 +111,10 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 		return
 	}
 	costs := map[*DamageError][]*DamageError{}
-	views, damaged := ver.doubtfulViews(catalog, ver.damaged.has)
-	for key, list := range views {
-		if !damaged[key.scanOf] {
-			continue
-		}
-		for _, view := range list {
-			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
-				if run.doubtful {
-					damage := ver.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
-					costs[damage] = append(costs[damage], costing(damage, key.stream, &run))
-				}
-			}
-		}
-	}
+	damaged := ver.eachDoubtful(catalog, ver.damaged.has, func(stream coldstream.Stream, run *Run) {
+		damage := ver.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
+		costs[damage] = append(costs[damage], costing(damage, stream, run))
+	})
 	for m, damage := range ver.damaged {
 		if !ver.packs[m.Pack].hasRows(m.Start) {
 			ver.add(damage)
@@ -142,9 +124,9 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 	ver.checkCompacted(catalog, damaged)
 }
 
-// doubtfulViews doubts rows of frames that may be damaged. It returns the scans that have
-// any, and of these the newest history besides the views of snapshots.
-func (ver *verifier) doubtfulViews(catalog *Catalog, isDamaged func(format.PackID, int64) bool) (map[history][]View, map[scanOf]bool) {
+// eachDoubtful takes each run that snapshots or the newest history show of frames that may
+// be damaged. It returns the scans that have rows in any.
+func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID, int64) bool, take func(coldstream.Stream, *Run)) map[scanOf]bool {
 	views, doubtful := viewsByHistory(catalog), map[scanOf]bool{}
 	for scan, set := range ver.rows {
 		if !set.doubt(isDamaged) {
@@ -155,7 +137,19 @@ func (ver *verifier) doubtfulViews(catalog *Catalog, isDamaged func(format.PackI
 		key := history{scan, newest.LastEpoch}
 		views[key] = append(views[key], newest)
 	}
-	return views, doubtful
+	for key, list := range views {
+		if !doubtful[key.scanOf] {
+			continue
+		}
+		for _, view := range list {
+			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
+				if run.doubtful {
+					take(key.stream, &run)
+				}
+			}
+		}
+	}
+	return doubtful
 }
 
 // newestView shows all of a scan that is not of a fork.

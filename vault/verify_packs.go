@@ -53,7 +53,7 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 		return nil
 	}
 	if !bytes.HasPrefix(body, header) {
-		ver.foundAround(content.id, errors.New("its header is not that of this pack of this vault"))
+		ver.foundAround(content.id, errHeader)
 	}
 	if err := content.checkIndex(body, int64(len(header))); err != nil {
 		ver.foundAround(content.id, err)
