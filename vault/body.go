@@ -53,8 +53,6 @@ func (b *packBody) extend(n int) []byte {
 	return b.bytes[at:]
 }
 
-func (b *packBody) append(data []byte) { copy(b.extend(len(data)), data) }
-
 // encodeInto encodes a part's frames behind what the body holds; on an error it holds
 // no more than before. Frames that are stored as they came are of known length, and are
 // made in their place; others are put there once all are made.

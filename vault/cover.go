@@ -24,6 +24,8 @@ type coverage struct {
 	runs []Run
 	gaps []coldstream.Gap
 	lost []*DamageError
+	// doubtful are the segments of rows that may be damaged, whether they are read or not.
+	doubtful []segment
 }
 
 // cover chooses runs that cover a view without overlap. What no row with data covers was
@@ -31,6 +33,7 @@ type coverage struct {
 func (s *rowSet) cover(view View, damage []*DamageError) coverage {
 	var out coverage
 	choice := s.segments(view)
+	out.doubtful = choice.doubtful.segments
 	slices.SortFunc(s.gaps, func(a, b format.Gap) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
 	for at := view.LogStartOffset; at < view.NextOffset; {
 		best, next := choice.at(at)

@@ -77,14 +77,14 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 	for _, view := range views {
 		s := &StreamHistory{View: view, history: h}
 		set := collect.wanted[scanOf{view.Stream, view.Scan}]
-		doubtful := set.doubt(marked.has)
+		set.doubt(marked.has)
 		covered := set.cover(view, c.damage)
 		if err := c.checkReleased(view, covered.lost); err != nil {
 			return nil, err
 		}
 		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
-		if doubtful && !opts.SnapshotTime.IsZero() {
-			s.Fewer = joinByObject(set.fewer(view, opts.SnapshotTime, marked.of))
+		if !opts.SnapshotTime.IsZero() {
+			s.Fewer = joinByObject(covered.fewer(view, opts.SnapshotTime, marked.of))
 		}
 		h.streams = append(h.streams, s)
 	}

@@ -85,13 +85,11 @@ func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []for
 	body := p.wholeBody(len(header))
 	if body == nil {
 		body = &packBody{bytes: make([]byte, len(header), len(header)+size+len(index))}
-		for _, f := range p.frames {
-			body.append(f.stored)
-		}
+		body.appendFrames(p.frames)
 	}
 	body.used = true
 	copy(body.bytes, header)
-	body.append(index)
+	copy(body.extend(len(index)), index)
 	return body.bytes, entries
 }
 
@@ -104,7 +102,7 @@ func (p *pack) wholeBody(header int) *packBody {
 		}
 		at = part.end
 	}
-	if body == nil || body.used || at != len(body.bytes) {
+	if body.used || at != len(body.bytes) {
 		return nil
 	}
 	return body

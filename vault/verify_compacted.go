@@ -18,24 +18,20 @@ func (ver *verifier) checkCompacted(catalog *Catalog, damaged map[scanOf]bool) {
 		s := &catalog.snapshots[i]
 		for _, view := range s.Views {
 			if scan := (scanOf{view.Stream, view.Scan}); damaged[scan] {
-				all = append(all, ver.rows[scan].fewer(view, s.Time, ver.damaged.of)...)
+				covered := ver.rows[scan].cover(view, nil)
+				all = append(all, covered.fewer(view, s.Time, ver.damaged.of)...)
 			}
 		}
 	}
 	ver.add(joinByObject(all)...)
 }
 
-// fewer lists the ranges in which a view shows fewer records than it did at a time; of
-// says how a frame is damaged. There are none where no row is doubtful.
-func (s *rowSet) fewer(view View, at time.Time, of func(pack format.PackID, start int64) *DamageError) []*DamageError {
-	doubtful := s.segments(view).doubtful.segments
-	if len(doubtful) == 0 {
-		return nil
-	}
+// fewer lists the ranges in which a view that is so covered shows fewer records than it did
+// at a time; of says how a frame is damaged. There are none where no row is doubtful.
+func (c *coverage) fewer(view View, at time.Time, of func(pack format.PackID, start int64) *DamageError) []*DamageError {
 	var out []*DamageError
-	runs := s.cover(view, nil).runs
-	for _, lost := range doubtful {
-		if d := fewerRecords(runs, view, &lost, at.UnixMilli()); d != nil {
+	for _, lost := range c.doubtful {
+		if d := fewerRecords(c.runs, view, &lost, at.UnixMilli()); d != nil {
 			damage := of(lost.row.pack.ID, lost.row.pack.starts[lost.row.Frame])
 			d.Object, d.Kind = damage.Object, damage.Kind
 			out = append(out, d)

@@ -143,7 +143,7 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 	c.commit = &format.Commit{
 		// A name is never used again: an attempt that failed may have stored its object.
 		ID:       format.CommitID{Epoch: c.catalog.epoch, Writer: c.id, Seq: c.commits},
-		TimeMs:   c.timeOf(less).UnixMilli(),
+		TimeMs:   cmp.Or(less.AsOf, c.now()).UnixMilli(),
 		BaseHash: c.catalog.baseHash,
 		Parents:  c.catalog.parents(),
 	}
@@ -158,13 +158,6 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 		c.receipt.Records += b.row.Records
 	}
 	return nil
-}
-
-func (c *commitInMaking) timeOf(changes *Changes) time.Time {
-	if changes.AsOf.IsZero() {
-		return c.now()
-	}
-	return changes.AsOf
 }
 
 // store is rule "write". What would not join is refused before anything is stored.

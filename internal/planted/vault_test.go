@@ -217,7 +217,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"fewer-not-told", "a snapshot that shows less since it was healed is restored without a word", "vault/history.go",
-		[]edit{{"if doubtful && !opts.SnapshotTime.IsZero() {", "if doubtful && opts.SnapshotTime.IsZero() {"}},
+		[]edit{{"if !opts.SnapshotTime.IsZero() {", "if opts.SnapshotTime.IsZero() {"}},
 		"vault", "TestHealingWhatWasCompacted",
 	},
 	{
