@@ -130,7 +130,10 @@ func TestFetchSeesAnUncleanElection(t *testing.T) {
 }
 
 func TestFetchFromOlderVersions(t *testing.T) {
-	for _, version := range []string{"3.9.1", "3.6.2"} {
+	for _, version := range kafkatest.Versions() {
+		if version == kafkatest.DefaultVersion {
+			continue // as in every other test
+		}
 		t.Run(version, func(t *testing.T) {
 			k := kafkatest.Start(t, kafkatest.Config{Version: version})
 			c := &cluster{Client: connect(t, k.Addrs(), time.Minute), addrs: k.Addrs()}

@@ -12,7 +12,7 @@ import (
 )
 
 // DefaultVersion is the Kafka that tests use if they name none.
-const DefaultVersion = "4.3.1"
+const DefaultVersion = "4.4.0"
 
 // Config says which cluster to start. The zero value is one node of DefaultVersion.
 type Config struct {
