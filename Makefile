@@ -16,11 +16,12 @@ FUZZ_TIME := 30s
 
 .PHONY: build static lint test race long fuzz torture bench
 
-build: ## bin/coldstream
-	go build -trimpath -o bin/coldstream ./cmd/coldstream
+# The flags are those of a plain `go run` and `go test`, so that one cache serves all.
+build: ## bin/coldstream, in pure Go
+	go build -o bin/coldstream ./cmd/coldstream
 
-static: ## bin/coldstream for any Linux of this architecture; needs libc to link to (Debian: libc6-dev)
-	go build -trimpath -tags netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' -o bin/coldstream ./cmd/coldstream
+static: ## bin/coldstream with libzstd, for any Linux of this architecture; needs a C compiler and libc to link to (Debian: gcc libc6-dev)
+	CGO_ENABLED=1 go build -trimpath -tags libzstd,netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' -o bin/coldstream ./cmd/coldstream
 
 lint: $(GOLANGCI) ## the linter, and vet for the systems that are not this one
 	$(GOLANGCI) run ./...
@@ -38,7 +39,7 @@ race: ## without brokers (-short), under the race detector
 
 long: fuzz ## sweeps, older versions of Kafka, fuzzing
 	@mkdir -p bin
-	go test -v -tags long -count=1 -timeout 150m -p 2 ./... >bin/long.log 2>&1 || failed=1; \
+	go test -v -tags long,libzstd -count=1 -timeout 150m -p 2 ./... >bin/long.log 2>&1 || failed=1; \
 	grep -E '^(ok|FAIL|panic:|[[:space:]]*--- (FAIL|SKIP))' bin/long.log || true; \
 	for what in PASS FAIL SKIP; do printf '%s %s\n' "$$(grep -cE -- "--- $$what" bin/long.log || true)" "$$what"; done; \
 	if [ -n "$${failed:-}" ]; then echo "see bin/long.log" >&2; exit 1; fi

@@ -113,7 +113,16 @@ func (s *session) buildPrograms(ctx context.Context) error {
 	if err := os.Mkdir(s.program(""), 0o755); err != nil {
 		return err
 	}
-	return quietly(ctx, []string{"go", "build", "-trimpath", "-o", s.program("") + "/", "coldstream/cmd/coldstream", "coldstream/bench/limit"})
+	for _, command := range [][]string{
+		{"go", "build", "-tags", "libzstd", "-o", s.program(""), "coldstream/cmd/coldstream"}, // as releases are
+		{"go", "build", "-o", s.program(pureTool), "coldstream/cmd/coldstream"},               // as `make build` does
+		{"go", "build", "-o", s.program(""), "coldstream/bench/limit"},
+	} {
+		if err := quietly(ctx, command); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) program(name string) string { return filepath.Join(s.root, "bin", name) }

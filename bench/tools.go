@@ -19,6 +19,7 @@ const (
 	limitTool      = "limit"
 	coldstreamTool = "coldstream"
 	unverifiedTool = "coldstream-no-extra-verify"
+	pureTool       = "coldstream-pure-go"
 )
 
 // job is one workload for one tool in one round.
@@ -59,6 +60,9 @@ func tools() []tool {
 			},
 		},
 		{name: unverifiedTool, prepare: makeVault, backup: func(j *job) []string { return j.coldstreamBackup("--no-extra-verify") }},
+		{name: pureTool, prepare: makeVault, backup: func(j *job) []string {
+			return append([]string{j.program(pureTool)}, j.coldstreamBackup()[1:]...)
+		}},
 		{name: "kcat", backup: kcatBackup, restore: kcatRestore, missing: missingKcat},
 		{name: "kafka-producer-perf-test", prepare: writeSample, restore: perfTest},
 	}

@@ -236,6 +236,22 @@ func TestReadmeSaysHowToTest(t *testing.T) {
 	}
 }
 
+// TestPlainBuildsNeedNoCompiler: whoever types `go run` for the first time must not wait
+// for C code to compile. What is written in C has to be asked for with a build tag.
+func TestPlainBuildsNeedNoCompiler(t *testing.T) {
+	const format = "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}"
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-test", "-f", format, "./...")
+	list.Dir = root
+	list.Env = append(os.Environ(), "CGO_ENABLED=1")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("list what is built: %v", err)
+	}
+	for _, name := range strings.Fields(string(out)) {
+		t.Errorf("%s is compiled by a C compiler without being asked for", name)
+	}
+}
+
 var required = regexp.MustCompile(`(?m)^\s*(?:require )?([\w.-]+\.[\w.-]+/\S+) v\S+`)
 
 // undocumented returns the modules that a go.mod requires and the text does not name.

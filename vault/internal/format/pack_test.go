@@ -346,7 +346,7 @@ func TestFrameRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pureStored, pureFrame, err := (&FrameCodec{enc: pure}).Encode(d, parts) // without cgo it is the first once more
+		pureStored, pureFrame, err := (&FrameCodec{enc: pure}).Encode(d, parts) // without -tags libzstd it is the first once more
 		if err != nil {
 			t.Fatal(err)
 		}

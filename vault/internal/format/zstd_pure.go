@@ -1,6 +1,7 @@
-//go:build !cgo
+//go:build !(libzstd && cgo)
 
 package format
 
-// newFastest makes the encoder that there is without cgo.
+// newFastest makes the encoder that every build has: libzstd has to be asked for, for a C
+// compiler takes minutes for it.
 func newFastest() (fastest, error) { return newPureFastest() }
