@@ -35,6 +35,7 @@ type Cluster struct {
 	dir      string
 	jars     string
 	nodes    []*node
+	secrets  *Secrets // nil without Config.Users
 	watchdog io.Closer
 }
 
@@ -81,6 +82,11 @@ func (c *Cluster) startOnce(ctx context.Context, choose func(n int) ([]int, erro
 	if c.watchdog, err = startWatchdog(c.dir); err != nil {
 		return fmt.Errorf("start watchdog: %w", err)
 	}
+	if len(c.cfg.Users) > 0 {
+		if err := c.secure(); err != nil {
+			return err
+		}
+	}
 	if err := c.plan(choose); err != nil {
 		return err
 	}
@@ -97,7 +103,10 @@ func (c *Cluster) startOnce(ctx context.Context, choose func(n int) ([]int, erro
 			return err
 		}
 	}
-	return c.awaitReady(ctx)
+	if err := c.awaitReady(ctx); err != nil {
+		return err
+	}
+	return c.addUsers(ctx)
 }
 
 // plan gives each node its ports and writes its configuration.

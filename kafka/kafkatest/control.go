@@ -71,6 +71,9 @@ func (c *Cluster) Close() {
 	for _, n := range c.nodes {
 		_ = n.end(syscall.SIGKILL) // the watchdog makes sure
 	}
+	if c.secrets != nil && c.secrets.Tokens != nil {
+		c.secrets.Tokens.server.Close()
+	}
 	if c.watchdog != nil {
 		_ = c.watchdog.Close()
 		c.watchdog = nil

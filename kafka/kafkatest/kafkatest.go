@@ -28,6 +28,11 @@ type Config struct {
 	// Advertised are addresses, host:port, that clients of a listener of Listeners are sent
 	// to instead of its own: of a relay before it. They are for a cluster of one node.
 	Advertised map[string]string
+	// Users are names and passwords. With them the cluster has listeners with TLS and logins
+	// besides (SSL, SASLSSL and so on); Cluster.ClientProperties is what their clients need.
+	Users map[string]string
+	// JavaOptions are added to those of every node's java process.
+	JavaOptions []string
 	// HeapMB is the size of each node's Java heap in MiB, 512 if 0.
 	HeapMB int
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -81,8 +82,9 @@ func (c *Cluster) run(n *node) error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the child has its own descriptor
-	heap := fmt.Sprintf("-Xmx%dm", c.cfg.HeapMB)
-	cmd := tied(c.java(context.Background(), []string{heap, "-Dkafka.logs.dir=" + filepath.Join(n.dir, "logs")}, "kafka.Kafka", n.propertiesFile()))
+	options := []string{fmt.Sprintf("-Xmx%dm", c.cfg.HeapMB), "-Dkafka.logs.dir=" + filepath.Join(n.dir, "logs")}
+	options = slices.Concat(options, c.javaOptions(), c.cfg.JavaOptions)
+	cmd := tied(c.java(context.Background(), options, "kafka.Kafka", n.propertiesFile()))
 	cmd.Stdout, cmd.Stderr = log, log
 	exit, err := launch(cmd)
 	if err != nil {
