@@ -45,6 +45,21 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
+// Flusher is a [Store] that gathers objects: what Create took is durable, and seen by other
+// clients, only once Flush has returned nil. After an error of Flush nothing that was
+// created since the Flush before may be relied on.
+type Flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// Flush makes durable what was created in s. Most storage needs none.
+func Flush(ctx context.Context, s Store) error {
+	if f, ok := s.(Flusher); ok {
+		return f.Flush(ctx)
+	}
+	return nil
+}
+
 // Entry is one object in a listing.
 type Entry struct {
 	Key       string
