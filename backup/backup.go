@@ -99,7 +99,10 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	if err = r.execute(ctx); err == nil {
 		err = r.heal(ctx, v)
 	}
-	if err == nil && (plan.writer.EpochCommits() >= r.opts.TurnAfter || plan.writer.EpochBytes() >= vault.TurnAfterBytes) {
+	if flushErr := v.Flush(context.WithoutCancel(ctx)); flushErr != nil {
+		return r.result, fmt.Errorf("nothing of this backup is saved: %w", flushErr)
+	}
+	if err == nil && !v.IsPermanent() && (plan.writer.EpochCommits() >= r.opts.TurnAfter || plan.writer.EpochBytes() >= vault.TurnAfterBytes) {
 		r.turn(ctx, v)
 	}
 	return r.result, err

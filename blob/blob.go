@@ -60,6 +60,12 @@ func Flush(ctx context.Context, s Store) error {
 	return nil
 }
 
+// Permanent is a [Store] whose Delete always fails with errors.ErrUnsupported. The method
+// only marks it.
+type Permanent interface {
+	TakesNothingAway()
+}
+
 // Entry is one object in a listing.
 type Entry struct {
 	Key       string

@@ -17,7 +17,8 @@ type RestoreID [8]byte
 func (id RestoreID) String() string { return hex.EncodeToString(id[:]) }
 
 // PutRestoreRecord stores the n-th record of a restore: a document of the restore's own.
-// One that is there already wraps fs.ErrExist.
+// One that is there already wraps fs.ErrExist. The result is the last one: it makes all
+// of them durable where the storage gathers objects.
 func (v *Vault) PutRestoreRecord(ctx context.Context, id RestoreID, n uint32, document []byte) error {
 	key := format.RestoreKey(format.RestoreID(id), n)
 	body, err := v.seal(format.KindRestore, key, document)
@@ -26,6 +27,9 @@ func (v *Vault) PutRestoreRecord(ctx context.Context, id RestoreID, n uint32, do
 	}
 	if err := v.store.Create(ctx, key, body); err != nil {
 		return fmt.Errorf("create %s: %w", key, err)
+	}
+	if n == recordResult {
+		return v.Flush(ctx)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"coldstream"
 	"coldstream/vault/internal/format"
 )
 
@@ -37,8 +38,12 @@ func (o *TurnOptions) removal() *removal {
 // that who opens the vault reads one object in their place, and what is no longer named
 // is deleted. Any process may turn at any time; of several one makes the base and the
 // others find theirs unneeded. A vault with damage in its catalog is not turned: the
-// error names it.
+// error names it. On storage that takes nothing away it is refused with
+// [coldstream.ErrUnsupported].
 func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
+	if v.IsPermanent() {
+		return fmt.Errorf("turn the catalog: the storage takes nothing away: %w", coldstream.ErrUnsupported)
+	}
 	for {
 		c, err := v.openCatalog(ctx, catalogOptions{reader: true})
 		if err != nil {

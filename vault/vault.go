@@ -46,7 +46,7 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 	if err := v.begin(ctx); err != nil {
 		return nil, err
 	}
-	return v, nil
+	return v, v.Flush(ctx)
 }
 
 // Open finds a vault. Where there is none the error wraps [fs.ErrNotExist], but not where
@@ -97,6 +97,23 @@ func (v *Vault) proveInfo(ctx context.Context) error {
 		return &DamageError{Object: format.VaultKey, Kind: KindAltered, Cause: errors.New("two reads gave two contents")}
 	}
 	return nil
+}
+
+// Flush makes durable what was stored, where the storage gathers objects (see
+// [blob.Flusher]); elsewhere it does nothing. Init, restores and Verify do so by
+// themselves; after commits it is the caller's to do.
+func (v *Vault) Flush(ctx context.Context) error {
+	if err := blob.Flush(ctx, v.store); err != nil {
+		return fmt.Errorf("store what was gathered: %w", err)
+	}
+	return nil
+}
+
+// IsPermanent says that the storage takes nothing away: the catalog cannot be turned, and
+// nothing can be removed.
+func (v *Vault) IsPermanent() bool {
+	_, is := v.store.(blob.Permanent)
+	return is
 }
 
 // ID is the vault's identity, 32 hex digits.

@@ -57,6 +57,7 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 		if still := now.isStill(found); still || len(ver.report.Problems) == 0 {
 			if still {
 				v.markIfPossible(ctx, append(ver.damaged.marks(), ver.around.marks()...)...)
+				_ = v.Flush(ctx) // who looks next finds it again
 			}
 			return &ver.report, nil
 		}

@@ -74,8 +74,9 @@ type Store struct {
 }
 
 var (
-	_ blob.Store   = (*Store)(nil)
-	_ blob.Flusher = (*Store)(nil)
+	_ blob.Store     = (*Store)(nil)
+	_ blob.Flusher   = (*Store)(nil)
+	_ blob.Permanent = (*Store)(nil)
 
 	nameOfVault = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 )
@@ -312,6 +313,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	return fmt.Errorf("delete %s: an Elastio vault takes nothing away: %w", key, errors.ErrUnsupported)
 }
+
+// TakesNothingAway is [blob.Permanent].
+func (s *Store) TakesNothingAway() {}
 
 // Strays are recovery points of packs that no catalog names: their runs were cut off. What
 // is in them does not count.
