@@ -27,6 +27,8 @@ type Plan struct {
 	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
 	// where topics show less than when the snapshot was taken.
 	Damage []*vault.DamageError
+	// TargetClusterID is the cluster that is restored into, as it says itself.
+	TargetClusterID string
 
 	req    Request
 	vault  *vault.Vault
@@ -99,6 +101,18 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	return p, p.planGroups(ctx, metadata)
+}
+
+// IntoItself names the topics that are restored, under their own names, into the cluster
+// that the snapshot is of.
+func (p *Plan) IntoItself() []string {
+	var names []string
+	for _, t := range p.topics {
+		if t.target == t.source.Name && p.TargetClusterID == p.Snapshot.ClusterID {
+			names = append(names, t.target)
+		}
+	}
+	return names
 }
 
 // warnOfOthers says which topics the newest snapshot lacks and another one holds.
@@ -211,12 +225,29 @@ func (p *Plan) checkNames(refused *RefusedError) error {
 			return &UsageError{Text: fmt.Sprintf("--map to %q renames none of the topics to restore", m.to)}
 		}
 	}
-	byTarget := map[string]string{}
+	return p.checkCollisions()
+}
+
+// checkCollisions finds topics that cannot be beside each other in one cluster: brokers
+// take dots and underscores for the same, because names of metrics do.
+func (p *Plan) checkCollisions() error {
+	byTarget := map[string]*topicPlan{}
 	for _, t := range p.topics {
-		if other, taken := byTarget[t.target]; taken {
-			refused.Reasons = append(refused.Reasons, fmt.Sprintf("topics %s and %s would both be restored into %s", other, t.source.Name, t.target))
+		key := strings.ReplaceAll(t.target, ".", "_")
+		other, taken := byTarget[key]
+		byTarget[key] = t
+		if !taken {
+			continue
 		}
-		byTarget[t.target] = t.source.Name
+		usage := &UsageError{
+			Text: fmt.Sprintf("topics %s and %s would both be restored into %s", other.source.Name, t.source.Name, t.target),
+			Next: "give one of them another name with --map",
+		}
+		if other.target != t.target {
+			usage.Text = fmt.Sprintf("topics %s and %s would be restored into %s and %s, which collide: Kafka takes '.' and '_' in names of topics for the same",
+				other.source.Name, t.source.Name, other.target, t.target)
+		}
+		return usage
 	}
 	return nil
 }

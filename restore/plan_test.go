@@ -63,8 +63,6 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{"a target that holds records", Request{Topics: patterns(t, "orders"), Maps: mapTo("orders=full")}, "full-1 holds records (offsets [0, 2))"},
 		{"too few partitions", Request{Topics: patterns(t, "orders"), Maps: mapTo("orders=small")}, "topic small has 1 partitions, small-1 is needed"},
-		{"two topics into one", Request{Topics: patterns(t, "orders,payments"), Maps: mapTo("orders=payments")}, "topics orders and payments would both be restored into payments"},
-		{"two topics into one by one map", Request{Topics: patterns(t, "orders,payments"), Maps: mapTo("/.*/=all")}, "would both be restored into all"},
 		{"exact where there are holes", Request{Topics: patterns(t, "sparse"), Offsets: OffsetsExact}, "sparse-0 cannot keep its offsets: compaction left holes in offsets [0, 6)"},
 		{"exact behind records", Request{Topics: patterns(t, "payments"), Maps: mapTo("payments=full"), Offsets: OffsetsExact, Append: true}, "full-0 cannot keep its offsets: the records are appended"},
 		{"an internal topic by its name", Request{Topics: patterns(t, "__consumer_offsets")}, "topic __consumer_offsets is internal: what is in it is restored through Kafka's own requests"},
@@ -106,6 +104,9 @@ func TestPlanThatCannotBeMeant(t *testing.T) {
 		{"a map behind one that took all", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "/(.*)/=$1-2", "orders=y")}, `--map to "y" renames none`},
 		{"a partition that no topic has", Request{Topics: patterns(t, "orders,payments"), Partitions: []int32{0, 2}}, "none of the topics has partition 2 in snapshot " + id.String()},
 		{"a group that is not there", Request{Topics: patterns(t, "orders"), GroupNames: []string{"h"}}, `no consumer group "h" | did you mean: g`},
+		{"two topics into one", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=payments")}, "topics orders and payments would both be restored into payments | another name with --map"},
+		{"two topics into one by one map", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "/.*/=all")}, "would both be restored into all"},
+		{"two topics into names that collide", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=new.t", "payments=new_t")}, "topics orders and payments would be restored into new.t and new_t, which collide"},
 		{"nothing left", Request{Topics: excluding(t, "orders", "orders")}, "no topic is left"},
 	}
 	for _, tt := range tests {

@@ -116,12 +116,8 @@ func (p *Plan) DryRun() *Result {
 	}
 	r := x.result()
 	for i, g := range p.groups {
-		switch {
-		case g.status != groupPlanned:
-		case g.active:
+		if g.status == groupPlanned && g.active {
 			r.Groups[i].Status, r.Groups[i].Error = groupRefused, "it has members now"
-		default:
-			r.Groups[i].Status = groupCommitted
 		}
 	}
 	return r

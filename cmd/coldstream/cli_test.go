@@ -7,9 +7,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"coldstream/kafka/embedded"
+	"coldstream/kafka/kafkatest"
 )
 
 // embeddedOrders is a cluster in this process with some records.
@@ -161,6 +164,54 @@ func TestRestoreAsksOnATerminal(t *testing.T) {
 		// What was not restored is not there: it can be restored still.
 		again := map[int]int{exitFailed: exitDone, exitDone: exitFailed}[code]
 		command(t, nil, "restore", "-b", at, "--vault", vault, "-t", "orders", "--map", "orders="+target, "--yes").must(t, again)
+	}
+}
+
+// Of two terminals one may be that of production: the question says where, and what from.
+func TestQuestionSaysWhereAndWhen(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders"})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	var made struct {
+		Snapshots []struct {
+			ID        string `json:"id"`
+			ClusterID string `json:"cluster_id"`
+		} `json:"snapshots"`
+	}
+	command(t, nil, "snapshots", "--vault", vault, "-o", "json").must(t, exitDone).into(t, &made)
+	snapshot := made.Snapshots[0]
+	ask := func(at string, args ...string) outcome {
+		e := testEnv(nil)
+		stdout, stderr := &lockedBuffer{}, &lockedBuffer{}
+		e.stdin, e.stdout, e.stderr, e.stdinTerminal = strings.NewReader("n\n"), stdout, stderr, true
+		code := run(t.Context(), append([]string{"restore", "-b", at, "--vault", vault, "-t", "orders"}, args...), e)
+		return outcome{code, stdout.String(), stderr.String()}
+	}
+	const itself = "this is the cluster that the backup came from"
+	out := ask(at, "--map", "orders=other").must(t, exitFailed).says(t,
+		"from snapshot "+snapshot.ID+" of cluster "+snapshot.ClusterID+", taken ", "(just now)",
+		"into cluster "+snapshot.ClusterID+" at "+at, "1 topic, 100 records", "restore this into cluster "+snapshot.ClusterID+" at "+at+"? [y/N]")
+	if strings.Contains(out.stderr, itself) {
+		t.Errorf("another name is not the same name: %s", out.stderr)
+	}
+	elsewhere := kafkatest.StartFake(t, kfake.NumBrokers(1), kfake.ClusterID("elsewhere")).ListenAddrs()[0]
+	if out := ask(elsewhere).says(t, "into cluster elsewhere at "+elsewhere); strings.Contains(out.stderr, itself) {
+		t.Errorf("another cluster is not the same: %s", out.stderr)
+	}
+	client := kgo.SeedBrokers(at)
+	deleteTopic(t, client, "orders")
+	ask(at).must(t, exitFailed).says(t, itself+", and topics are restored under their own names: orders")
+}
+
+func deleteTopic(t *testing.T, cluster kgo.Opt, topic string) {
+	t.Helper()
+	client, err := kgo.NewClient(cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(t.Context(), topic); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -163,6 +163,9 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 		e.note("warning: %s", w)
 	}
 	listDamage(e, plan.Damage)
+	if o.dryRun || !o.yes {
+		o.sayWhere(e, plan)
+	}
 	if o.dryRun {
 		return plan.DryRun(), nil
 	}
@@ -174,14 +177,44 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	return plan.Execute(ctx)
 }
 
+// sayWhere says which cluster is written to, and what from: the wrong one of two terminals
+// looks like the right one.
+func (o *restoreOptions) sayWhere(e *env, plan *restore.Plan) {
+	s := plan.Snapshot
+	if !o.global.quiet {
+		e.note("from snapshot %s of cluster %s, taken %s (%s)", s.ID, s.ClusterID, timestamp(s.Time), formatAge(e.now().Sub(s.Time)))
+		e.note("into cluster %s at %s", plan.TargetClusterID, o.cluster.bootstrap)
+	}
+	if names := plan.IntoItself(); len(names) > 0 {
+		e.note("warning: this is the cluster that the backup came from, and topics are restored under their own names: %s", listNames(names))
+	}
+}
+
+const namesShown = 10
+
+func listNames(names []string) string {
+	if more := len(names) - namesShown; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:namesShown], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
 // ask shows the plan and waits for a yes.
 func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 	var b strings.Builder
-	if err := table(&b, restoreLines(plan.DryRun(), "would restore")); err != nil {
+	r := plan.DryRun()
+	if err := table(&b, restoreLines(r, "would restore")); err != nil {
 		return err
 	}
 	fmt.Fprint(e.stderr, b.String())
-	fmt.Fprint(e.stderr, "coldstream: restore this? [y/N] ")
+	topics := map[string]bool{}
+	var records int64
+	for _, p := range r.Partitions {
+		topics[p.TargetTopic] = true
+		records += p.Records
+	}
+	fmt.Fprintf(e.stderr, "coldstream: %s, %s: restore this into cluster %s at %s? [y/N] ",
+		plural(int64(len(topics)), "topic"), plural(records, "record"), plan.TargetClusterID, o.cluster.bootstrap)
 	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
 	if err != nil && answer == "" {
 		return &failure{exitFailed, errors.New("no answer: nothing was restored"), ""}
