@@ -22,6 +22,11 @@ type Config struct {
 	Nodes int
 	// Properties are added to every node's server.properties, and win over ours.
 	Properties map[string]string
+	// NodeProperties are those of single nodes, by their number, and win over Properties.
+	NodeProperties map[int]map[string]string
+	// Classes is a folder of Java classes that brokers find besides their own, as those of
+	// policies (CompileJava).
+	Classes string
 	// Listeners are added to the one named PLAINTEXT: security protocols by name. What
 	// they need besides (keystores, JAAS) goes into Properties.
 	Listeners map[string]string

@@ -36,11 +36,15 @@ func (n *node) pidFile() string        { return filepath.Join(n.dir, "pid") }
 // java makes a command. All JVMs here live for a short time: they compile quickly rather
 // than well.
 func (c *Cluster) java(ctx context.Context, options []string, class string, args ...string) *exec.Cmd {
+	classes := filepath.Join(c.jars, "*")
+	if c.cfg.Classes != "" {
+		classes += string(filepath.ListSeparator) + c.cfg.Classes
+	}
 	all := append([]string{
 		"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto",
 		"-Dlog4j2.configurationFile=" + filepath.Join(c.dir, "log4j2.properties"),
 		"-Dlog4j.configuration=file:" + filepath.Join(c.dir, "log4j.properties"),
-		"-cp", filepath.Join(c.jars, "*"),
+		"-cp", classes,
 	}, options...)
 	return exec.CommandContext(ctx, "java", append(append(all, class), args...)...)
 }

@@ -72,6 +72,7 @@ func (c *Cluster) properties(n *node) map[string]string {
 		"broker.heartbeat.interval.ms": "500",
 	}
 	maps.Copy(properties, c.cfg.Properties)
+	maps.Copy(properties, c.cfg.NodeProperties[n.id])
 	return properties
 }
 
