@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coldstream"
+	"coldstream/internal/terminal"
 )
 
 // The configs that a restore changes for its time, and those that could keep records
@@ -174,7 +175,7 @@ func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
 func (h *heldConfig) command(bootstrap, topic string) string {
 	where := ""
 	if bootstrap != "" {
-		where = " --bootstrap-server " + bootstrap
+		where = " --bootstrap-server " + terminal.Quote(bootstrap)
 	}
-	return fmt.Sprintf("kafka-configs.sh%s --alter --topic %s --add-config %s=%s", where, topic, h.name, h.value)
+	return fmt.Sprintf("kafka-configs.sh%s --alter --topic %s --add-config %s", where, terminal.Quote(topic), terminal.Quote(h.name+"="+h.value))
 }

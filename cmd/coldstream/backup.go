@@ -227,7 +227,7 @@ func (o *backupOptions) report(e *env, r *backupOutcome) error {
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, newBackupDocument(r))
 	} else {
-		err = table(e.stdout, r.lines())
+		err = printLines(e.stdout, r.lines())
 	}
 	o.warn(e, r.Result)
 	switch {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+
+	"coldstream/internal/terminal"
 )
 
 // env is what a command sees of the process it runs in. Tests make their own.
@@ -17,16 +20,30 @@ type env struct {
 	stderrTerminal bool
 }
 
-// note prints a line for people to stderr.
+// note prints a line for people to stderr. What it is made of may come from clusters.
 func (e *env) note(format string, args ...any) {
-	for line := range strings.Lines(fmt.Sprintf(format, args...)) {
-		fmt.Fprintf(e.stderr, "coldstream: %s\n", strings.TrimRight(line, "\n"))
+	for i, arg := range args {
+		if err, ok := arg.(error); ok {
+			args[i] = terminal.Text(err)
+		}
 	}
+	fmt.Fprintf(e.stderr, "coldstream: %s\n", terminal.Visible(fmt.Sprintf(format, args...)))
+}
+
+// ask prints a question and waits for a yes.
+func (e *env) ask(format string, args ...any) (bool, error) {
+	fmt.Fprintf(e.stderr, "coldstream: %s [y/N] ", terminal.Visible(fmt.Sprintf(format, args...)))
+	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
+	if err != nil && answer == "" {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes", nil
 }
 
 // hint prints what to do next, on a line of its own.
 func (e *env) hint(text string) {
 	if text != "" {
-		fmt.Fprintf(e.stderr, "coldstream: hint: %s\n", text)
+		e.note("hint: %s", text)
 	}
 }

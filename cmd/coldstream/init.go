@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	fsstore "coldstream/blob/fs"
+	"coldstream/internal/terminal"
 	"coldstream/vault"
 )
 
@@ -63,11 +64,11 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if isMachineFormat(o.global.output) {
 		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, path, v.ID()})
 	}
-	if _, err := fmt.Fprintf(e.stdout, "made vault %s in %s\n", v.ID(), path); err != nil {
-		return fmt.Errorf("write result: %w", err)
+	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), path)}); err != nil {
+		return err
 	}
 	if !o.global.quiet {
-		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", shellQuoted(o.vault.url)))
+		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", terminal.Quote(o.vault.url)))
 	}
 	return nil
 }

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"go.yaml.in/yaml/v3"
+
+	"coldstream/internal/terminal"
 )
 
 // schemaVersion is that of all JSON documents.
@@ -87,11 +90,19 @@ func blockStyle(n *yaml.Node) {
 // timestamp is a time in a document: RFC 3339, UTC, milliseconds.
 func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// table writes aligned columns; cells of a row are separated by tabs.
-func table(w io.Writer, rows []string) error {
+// row are the cells of a line of a table.
+type row []string
+
+// table writes aligned columns. A row of one cell is a line of its own, below a table or
+// without one. What cells are made of may come from clusters.
+func table(w io.Writer, rows []row) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	for _, row := range rows {
-		if _, err := fmt.Fprintln(tw, row); err != nil {
+	for _, cells := range rows {
+		visible := make([]string, len(cells))
+		for i, cell := range cells {
+			visible[i] = terminal.Visible(cell)
+		}
+		if _, err := fmt.Fprintln(tw, strings.Join(visible, "\t")); err != nil {
 			return fmt.Errorf("write result: %w", err)
 		}
 	}
@@ -99,6 +110,15 @@ func table(w io.Writer, rows []string) error {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
+}
+
+// printLines writes lines that are no table.
+func printLines(w io.Writer, lines []string) error {
+	rows := make([]row, len(lines))
+	for i, line := range lines {
+		rows[i] = row{line}
+	}
+	return table(w, rows)
 }
 
 // formatBytes writes a size for people.

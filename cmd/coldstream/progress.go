@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coldstream"
+	"coldstream/internal/terminal"
 )
 
 const (
@@ -85,7 +86,7 @@ func (p *progress) draw() {
 		return
 	}
 	p.last = now
-	line := p.line(now)
+	line := terminal.Visible(p.line(now))
 	if p.terminal {
 		fmt.Fprintf(p.env.stderr, "\r%-*.*s", lineWidth, lineWidth, line)
 		p.drawn = true

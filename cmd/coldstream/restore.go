@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -201,25 +200,22 @@ func listNames(names []string) string {
 
 // ask shows the plan and waits for a yes.
 func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
-	var b strings.Builder
 	r := plan.DryRun()
-	if err := table(&b, restoreLines(r, "would restore")); err != nil {
+	if err := table(e.stderr, restoreLines(r, "would restore")); err != nil {
 		return err
 	}
-	fmt.Fprint(e.stderr, b.String())
 	topics := map[string]bool{}
 	var records int64
 	for _, p := range r.Partitions {
 		topics[p.TargetTopic] = true
 		records += p.Records
 	}
-	fmt.Fprintf(e.stderr, "coldstream: %s, %s: restore this into cluster %s at %s? [y/N] ",
+	yes, err := e.ask("%s, %s: restore this into cluster %s at %s?",
 		plural(int64(len(topics)), "topic"), plural(records, "record"), plan.TargetClusterID, o.cluster.bootstrap)
-	answer, err := bufio.NewReader(e.stdin).ReadString('\n')
-	if err != nil && answer == "" {
+	switch {
+	case err != nil:
 		return &failure{exitFailed, errors.New("no answer: nothing was restored"), ""}
-	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+	case !yes:
 		return &failure{exitFailed, errors.New("nothing was restored"), ""}
 	}
 	return nil
@@ -304,8 +300,8 @@ func (o *restoreOptions) verb() string {
 
 // restoreLines are a result, or what it would be, for people: a line per topic, then the
 // groups.
-func restoreLines(r *restore.Result, verb string) []string {
-	lines := []string{"topic\tinto\tpartitions\trecords\toffsets"}
+func restoreLines(r *restore.Result, verb string) []row {
+	lines := []row{{"topic", "into", "partitions", "records", "offsets"}}
 	var total int64
 	for i := 0; i < len(r.Partitions); {
 		first := r.Partitions[i]
@@ -322,13 +318,13 @@ func restoreLines(r *restore.Result, verb string) []string {
 		if exact < n {
 			offsets = fmt.Sprintf("%d of %d partitions translated: %s", n-exact, n, firstWhy(r, first.TargetTopic))
 		}
-		lines = append(lines, fmt.Sprintf("%s\t%s\t%d\t%s\t%s", first.Topic, first.TargetTopic, n, formatCount(records), offsets))
+		lines = append(lines, row{first.Topic, first.TargetTopic, fmt.Sprint(n), formatCount(records), offsets})
 		total += records
 	}
 	for _, g := range r.Groups {
-		lines = append(lines, fmt.Sprintf("group %s: %s in %s", g.Group, g.Status, plural(int64(len(g.Offsets)), "partition")))
+		lines = append(lines, row{fmt.Sprintf("group %s: %s in %s", g.Group, g.Status, plural(int64(len(g.Offsets)), "partition"))})
 	}
-	return append(lines, fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore))
+	return append(lines, row{fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore)})
 }
 
 func firstWhy(r *restore.Result, topic string) string {

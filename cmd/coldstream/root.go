@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"coldstream/internal/terminal"
 )
 
 // version is set by the linker for releases.
@@ -61,7 +63,9 @@ func run(ctx context.Context, args []string, e *env) int {
 		// The error document is the result; if stdout is gone there is nobody to tell.
 		_ = writeDocument(e.stdout, output, newErrorDocument(f))
 	}
-	e.note("%s", f.Error())
+	for _, line := range terminal.Errors(f.err) {
+		e.note("%s", line)
+	}
 	e.hint(f.hint)
 	return f.code
 }

@@ -65,12 +65,12 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, d)
 	} else {
-		lines := []string{"id\ttime\tcluster\ttopics\tpartitions\tsize"}
+		lines := []row{{"id", "time", "cluster", "topics", "partitions", "size"}}
 		for _, s := range d.Snapshots {
-			lines = append(lines, fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s", s.ID, s.Time, s.ClusterID, s.TopicCount, s.PartitionCount, formatBytes(s.Bytes)))
+			lines = append(lines, row{s.ID, s.Time, s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)})
 		}
 		if len(d.Snapshots) == 0 {
-			lines = []string{"no snapshots"}
+			lines = []row{{"no snapshots"}}
 		}
 		err = table(e.stdout, lines)
 	}
@@ -198,23 +198,23 @@ func newLsDocument(s *vault.Snapshot, topics []coldstream.Topic) lsDocument {
 	return d
 }
 
-func topicLines(d lsDocument) []string {
-	lines := []string{"topic\tpartitions\toffsets"}
+func topicLines(d lsDocument) []row {
+	lines := []row{{"topic", "partitions", "offsets"}}
 	for _, t := range d.Topics {
 		var offsets int64
 		for _, p := range t.Partitions {
 			offsets += p.NextOffset - p.LogStartOffset
 		}
-		lines = append(lines, fmt.Sprintf("%s\t%d\t%s", t.Topic, t.PartitionCount, formatCount(offsets)))
+		lines = append(lines, row{t.Topic, fmt.Sprint(t.PartitionCount), formatCount(offsets)})
 	}
 	return lines
 }
 
-func partitionLines(d lsDocument) []string {
-	lines := []string{"topic\tpartition\tlog start\tend\toffsets"}
+func partitionLines(d lsDocument) []row {
+	lines := []row{{"topic", "partition", "log start", "end", "offsets"}}
 	for _, t := range d.Topics {
 		for _, p := range t.Partitions {
-			lines = append(lines, fmt.Sprintf("%s\t%d\t%d\t%d\t%s", t.Topic, p.Partition, p.LogStartOffset, p.NextOffset, formatCount(p.NextOffset-p.LogStartOffset)))
+			lines = append(lines, row{t.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.LogStartOffset), fmt.Sprint(p.NextOffset), formatCount(p.NextOffset - p.LogStartOffset)})
 		}
 	}
 	return lines

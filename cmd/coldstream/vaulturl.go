@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"coldstream"
 	"coldstream/blob"
 	fsstore "coldstream/blob/fs"
+	"coldstream/internal/terminal"
 	"coldstream/vault"
 )
 
@@ -75,13 +75,5 @@ func (o *vaultOptions) open(ctx context.Context) (*vault.Vault, error) {
 }
 
 func (o *vaultOptions) noVault(path string) error {
-	return &failure{exitNoVault, fmt.Errorf("open vault %s: %w", path, errNoVault), "make one with: coldstream init --vault " + shellQuoted(o.url)}
-}
-
-// shellQuoted writes a word so that it can be typed.
-func shellQuoted(word string) string {
-	if regexp.MustCompile(`^[\w@%+=:,./-]+$`).MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return &failure{exitNoVault, fmt.Errorf("open vault %s: %w", path, errNoVault), "make one with: coldstream init --vault " + terminal.Quote(o.url)}
 }

@@ -83,7 +83,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, newVerifyDocument(report))
 	} else {
-		err = table(e.stdout, o.lines(report))
+		err = printLines(e.stdout, o.lines(report))
 	}
 	if err == nil && len(report.Problems) > 0 {
 		if slices.ContainsFunc(report.Problems, func(p *vault.DamageError) bool { return strings.HasPrefix(p.Object, "packs/") }) {

@@ -22,8 +22,7 @@ func newVersionCommand(global *globalOptions, e *env) *cobra.Command {
 			if isMachineFormat(global.output) {
 				return writeDocument(e.stdout, global.output, versionDocument{header{SchemaVersion: schemaVersion}, version, runtime.Version()})
 			}
-			_, err := fmt.Fprintf(e.stdout, "coldstream %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
+			return printLines(e.stdout, []string{fmt.Sprintf("coldstream %s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)})
 		},
 	}
 }
