@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"coldstream/bench/workload"
+	"coldstream/internal/testproc"
 	"coldstream/kafka/kafkatest"
 	"coldstream/recordbatch"
 )
@@ -165,7 +166,7 @@ func perfTest(j *job) []string {
 
 // findJars finds the jars that the brokers were started from.
 func findJars() (string, error) {
-	cache, err := kafkatest.CacheDir()
+	cache, err := testproc.CacheDir()
 	if err != nil {
 		return "", err
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"coldstream/internal/testproc"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
@@ -79,7 +81,7 @@ func (c *Cluster) startOnce(ctx context.Context, choose func(n int) ([]int, erro
 	if c.dir, err = os.MkdirTemp("", "coldstream-kafka-"); err != nil {
 		return err
 	}
-	if c.watchdog, err = startWatchdog(c.dir); err != nil {
+	if c.watchdog, err = testproc.StartWatchdog(c.dir); err != nil {
 		return fmt.Errorf("start watchdog: %w", err)
 	}
 	if len(c.cfg.Users) > 0 {
@@ -231,7 +233,7 @@ func (c *Cluster) logTails() string {
 		if err != nil {
 			b = []byte(err.Error())
 		}
-		out = append(out, fmt.Sprintf("--- node %d\n%s", n.id, tail(string(b))))
+		out = append(out, fmt.Sprintf("--- node %d\n%s", n.id, testproc.Tail(string(b))))
 	}
 	return strings.Join(out, "\n")
 }

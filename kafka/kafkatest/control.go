@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"coldstream/internal/testproc"
 )
 
 // Addrs are the plain listeners of all nodes, host:port, also of those that are down.
@@ -86,7 +88,7 @@ func (c *Cluster) Close() {
 // Tool runs a class of the same jars and returns what it printed to stdout. If it fails
 // the error holds the end of its stderr.
 func (c *Cluster) Tool(ctx context.Context, class string, args ...string) ([]byte, error) {
-	out, err := output(c.java(ctx, []string{"-Xmx256m"}, class, args...))
+	out, err := testproc.Output(c.java(ctx, []string{"-Xmx256m"}, class, args...))
 	if err != nil {
 		return out, fmt.Errorf("run %s: %w", class, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"coldstream/internal/testproc"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -130,7 +132,7 @@ func TestCacheIsOutsideTheTreeAlsoWithoutAHome(t *testing.T) {
 	t.Setenv("COLDSTREAM_TEST_CACHE", "")
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("HOME", "")
-	got, err := CacheDir()
+	got, err := testproc.CacheDir()
 	if want := filepath.Join(os.TempDir(), "coldstream-test"); err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}

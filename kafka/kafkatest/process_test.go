@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"coldstream/internal/testproc"
 )
 
 // childVariable makes this test binary start a cluster and die.
@@ -79,7 +81,7 @@ func TestWatchdogKillsAndRemoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	sleeper := exec.Command("sleep", "600")
-	exit, err := launch(sleeper)
+	exit, err := testproc.Launch(sleeper)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,7 @@ func TestWatchdogKillsAndRemoves(t *testing.T) {
 	if err := os.WriteFile(n.pidFile(), fmt.Append(nil, sleeper.Process.Pid), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	watchdog, err := startWatchdog(dir)
+	watchdog, err := testproc.StartWatchdog(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
