@@ -1,0 +1,42 @@
+package blob
+
+import (
+	"errors"
+	"strings"
+)
+
+// ErrNoBucket is wrapped by errors that say that what holds the objects is not there: a
+// bucket, a container. It is never the absence of an object.
+var ErrNoBucket = errors.New("no such bucket")
+
+// Failure is an error of a storage that a person can do something about.
+type Failure struct {
+	Err  error
+	Next string // what to do, in one sentence
+}
+
+// Error is the error without what to do.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap is the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Hint is what to do.
+func (f *Failure) Hint() string { return f.Next }
+
+// MayBegin says that a key that [CheckKey] accepts may begin with prefix, so that a
+// storage need not be asked for what nothing begins with.
+func MayBegin(prefix string) bool {
+	if prefix == "" {
+		return true
+	}
+	folders, last := "", prefix
+	if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
+		folders, last = prefix[:i], prefix[i+1:]
+		if CheckKey(folders) != nil {
+			return false
+		}
+	}
+	return len(last) <= maxSegmentBytes && len(prefix) < maxKeyBytes && (last == "" || CheckKey(last+"x") == nil || CheckKey(last) == nil) ||
+		len(prefix) == maxKeyBytes && CheckKey(prefix) == nil
+}
