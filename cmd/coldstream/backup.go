@@ -102,7 +102,7 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	if err := o.cluster.validate(); err != nil {
 		return nil, err
 	}
-	v, err := o.vault.open(ctx)
+	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"coldstream"
+	"coldstream/blob"
 )
 
 // The exit codes, as the documentation promises them.
@@ -45,6 +46,8 @@ func classify(ctx context.Context, err error) *failure {
 		return &failure{exitInterrupted, errors.New("interrupted"), ""}
 	case errors.As(err, &f):
 		return f
+	case errors.Is(err, blob.ErrNoBucket) && errors.As(err, &refused):
+		return &failure{exitNoVault, err, refused.Hint()}
 	case errors.As(err, &usage):
 		return &failure{exitUsage, err, usage.UsageHint()}
 	case errors.As(err, &refused):

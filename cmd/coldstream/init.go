@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	fsstore "coldstream/blob/fs"
+	"coldstream/internal/stores"
 	"coldstream/internal/terminal"
 	"coldstream/vault"
 )
@@ -23,11 +23,12 @@ func newInitCommand(global *globalOptions, e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a new, empty vault",
-		Long: `Make a new, empty vault. The folder is made if it is missing; a folder that has
-something else in it, or a vault already, is refused and left as it is.`,
-		Example: "  coldstream init --vault /srv/kafka-vault",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), o, e) },
+		Long: `Make a new, empty vault. A folder is made if it is missing, a bucket is not. A folder or
+prefix that has something else in it, or a vault already, is refused and left as it is.`,
+		Example: `  coldstream init --vault /srv/kafka-vault
+  coldstream init --vault 's3://backups/kafka?region=eu-central-1'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), o, e) },
 	}
 	o.vault.addFlags(cmd, e)
 	return cmd
@@ -40,31 +41,32 @@ type initDocument struct {
 }
 
 func runInit(ctx context.Context, o *initOptions, e *env) error {
-	path, err := o.vault.folder()
+	at, err := o.vault.location(e)
 	if err != nil {
 		return err
 	}
-	if _, err := o.vault.open(ctx); err == nil {
-		return errVaultExists(path)
+	if _, err := o.vault.open(ctx, e); err == nil {
+		return errVaultExists(at)
 	}
-	if err := refuseOccupied(path); err != nil {
-		return err
+	store, err := at.Create(ctx)
+	var occupied *stores.OccupiedError
+	if errors.As(err, &occupied) {
+		return &failure{exitFailed, fmt.Errorf("init %s: %w", at, err), "name an empty folder or prefix, or one that is not there yet"}
 	}
-	store, err := fsstore.Create(path)
 	if err != nil {
-		return fmt.Errorf("init %s: %w", path, err)
+		return fmt.Errorf("init %s: %w", at, err)
 	}
 	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now})
 	if errors.Is(err, fs.ErrExist) {
-		return errVaultExists(path)
+		return errVaultExists(at)
 	}
 	if err != nil {
-		return fmt.Errorf("init %s: %w", path, err)
+		return fmt.Errorf("init %s: %w", at, err)
 	}
 	if isMachineFormat(o.global.output) {
-		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, path, v.ID()})
+		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID()})
 	}
-	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), path)}); err != nil {
+	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}); err != nil {
 		return err
 	}
 	if !o.global.quiet {
@@ -73,20 +75,6 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	return nil
 }
 
-func errVaultExists(path string) error {
-	return &failure{exitFailed, fmt.Errorf("init %s: there is a vault already", path), "use it as it is, or name another folder"}
-}
-
-// refuseOccupied keeps a vault from being made among other files.
-func refuseOccupied(path string) error {
-	name, err := fsstore.Foreign(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("init %s: %w", path, err)
-	case name == "":
-		return nil
-	}
-	return &failure{exitFailed, fmt.Errorf("init %s: the folder is not empty: it has %q", path, name), "name an empty folder, or one that is not there yet"}
+func errVaultExists(at *stores.Location) error {
+	return &failure{exitFailed, fmt.Errorf("init %s: there is a vault already", at), "use it as it is, or name another folder or prefix"}
 }

@@ -142,7 +142,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	if !o.dryRun && !o.yes && !e.stdinTerminal {
 		return nil, usagef("add --yes, or look first with --dry-run", errors.New("restore asks before it writes, and there is no terminal to ask on"))
 	}
-	v, err := o.vault.open(ctx)
+	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return nil, err
 	}

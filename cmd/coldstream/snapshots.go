@@ -47,7 +47,7 @@ type snapshotDocument struct {
 }
 
 func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
-	v, err := o.vault.open(ctx)
+	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ type rangeDocument struct {
 }
 
 func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
-	v, err := o.vault.open(ctx)
+	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		}
 		opts.Expect = &hash
 	}
-	v, err := o.vault.open(ctx)
+	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return err
 	}
