@@ -45,7 +45,11 @@ func TestExitCodesAndWhatIsSaidWithThem(t *testing.T) {
 		{"init of a vault", []string{"init", "--vault", vault}, exitFailed, []string{"there is a vault already"}},
 		{"init among files", []string{"init", "--vault", occupied}, exitFailed, []string{"not empty", "file"}},
 		{"init on a file", []string{"init", "--vault", file}, exitFailed, []string{file}},
-		{"init in a cloud", []string{"init", "--vault", "s3://bucket/prefix"}, exitUsage, []string{"s3"}},
+		{"unknown storage", []string{"init", "--vault", "ftp://host/prefix"}, exitUsage, []string{"ftp", "s3"}},
+		{"credentials in a URL", []string{"init", "--vault", "s3://key:hidden@bucket/prefix"}, exitUsage, []string{"credentials", "AWS_PROFILE"}},
+		{"secret in a URL", []string{"init", "--vault", "s3://bucket/prefix?secret_access_key=hidden"}, exitUsage, []string{"credentials", "AWS_PROFILE"}},
+		{"unknown option of a URL", []string{"init", "--vault", "s3://bucket/prefix?endpont=http://h"}, exitUsage, []string{"endpont", "did you mean endpoint"}},
+		{"wrong option of a URL", []string{"init", "--vault", "s3://bucket/prefix?path_style=maybe"}, exitUsage, []string{"path_style"}},
 
 		{"backup without a cluster", []string{"backup", "--vault", vault}, exitUsage, []string{"no cluster given", "COLDSTREAM_BOOTSTRAP_SERVER"}},
 		{"backup without a vault", []string{"backup", "-b", nowhere}, exitUsage, []string{"no vault given"}},

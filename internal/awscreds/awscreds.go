@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Options choose among what there is.
@@ -31,7 +32,7 @@ type Value struct {
 
 // Find reads environment and files. Services are asked by [Source.Get] only.
 func Find(ctx context.Context, opts Options) (*Source, error) {
-	var load []func(*config.LoadOptions) error
+	load := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // stderr is not the SDK's
 	if opts.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(opts.Profile))
 	}
