@@ -19,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
+	"coldstream/kafka/auth"
 )
 
 const (
@@ -40,6 +41,8 @@ const (
 type Config struct {
 	// Bootstrap are host:port of brokers to ask first; without a port, 9092.
 	Bootstrap []string
+	// Auth says how to log in; nil for a cluster without TLS and logins.
+	Auth *auth.Config
 	// ConnectTimeout bounds the first contact; 15 s by default.
 	ConnectTimeout time.Duration
 	// Patience bounds how long a partition may stay unavailable; 10 minutes by default.
@@ -130,17 +133,17 @@ func hostPort(address string) (string, error) {
 // newKgo makes another client for the same cluster, with connections of its own, that
 // takes answers of at most so many bytes.
 func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
-	client, err := kgo.NewClient(
+	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.seeds...),
 		kgo.ClientID("coldstream"),
-		kgo.DialTimeout(min(10*time.Second, c.cfg.ConnectTimeout)),
 		kgo.BrokerMaxReadBytes(maxRead),
 		kgo.BrokerMaxWriteBytes(maxBrokerRead),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RequestRetries(3),
 		kgo.RetryTimeout(tryTimeout),
-		kgo.RequestTimeoutOverhead(30*time.Second),
-	)
+		kgo.RequestTimeoutOverhead(30 * time.Second),
+	}
+	client, err := kgo.NewClient(append(opts, c.cfg.Auth.Options(min(10*time.Second, c.cfg.ConnectTimeout))...)...)
 	if err != nil {
 		return nil, fmt.Errorf("make Kafka client: %w", err)
 	}
@@ -161,7 +164,11 @@ func (c *Client) firstContact(ctx context.Context) error {
 			err = errors.New("the answer names no brokers")
 		}
 		if deadline.Err() == nil || last == nil {
-			last = err
+			last = c.cfg.Auth.Explain(err)
+		}
+		var refused *auth.LoginError
+		if errors.As(last, &refused) && refused.Definite() {
+			break
 		}
 		if !errors.Is(requestError(err), errTemporary) || !pause(deadline, firstRetryWait) {
 			break

@@ -3,37 +3,78 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"coldstream/kafka"
+	"coldstream/kafka/auth"
 )
 
 // clusterOptions say how to reach the cluster.
 type clusterOptions struct {
+	env            *env
+	verbose        func() bool
 	bootstrap      string
+	commandConfig  string
+	properties     []string
+	auth           *auth.Config // of commandConfig and properties
 	connectTimeout time.Duration
 	patience       time.Duration
 	fetchBytes     int // of answers under way; 0 is the default
 }
 
 func (o *clusterOptions) addFlags(cmd *cobra.Command, e *env) {
+	o.env = e
+	o.verbose = func() bool {
+		verbose, err := cmd.Flags().GetBool("verbose")
+		return err == nil && verbose
+	}
 	f := cmd.Flags()
 	f.StringVarP(&o.bootstrap, "bootstrap-server", "b", e.getenv("COLDSTREAM_BOOTSTRAP_SERVER"),
 		"brokers to connect to first, host:port,… (environment: COLDSTREAM_BOOTSTRAP_SERVER)")
+	f.StringVar(&o.commandConfig, "command-config", "", "file with Java client properties: TLS, login, bootstrap.servers (docs/connecting.md)")
+	f.StringArrayVarP(&o.properties, "command-property", "X", nil,
+		"a client property NAME=VALUE, repeatable, wins over the file; VALUE may be @FILE or ${VARIABLE}, and a secret must be")
 	f.DurationVar(&o.connectTimeout, "connect-timeout", 15*time.Second, "give up if no broker answers within this time")
 	f.DurationVar(&o.patience, "patience", 10*time.Minute, "give a partition up that stays unavailable for this time")
 }
 
+// validate checks the flags, and reads what they name.
 func (o *clusterOptions) validate() error {
 	switch {
-	case o.bootstrap == "":
-		return usagef("name it with -b or COLDSTREAM_BOOTSTRAP_SERVER", errors.New("no cluster given"))
 	case o.connectTimeout <= 0:
 		return usagef("", errors.New("--connect-timeout must be longer than 0"))
 	case o.patience <= 0:
 		return usagef("", errors.New("--patience must be longer than 0"))
+	}
+	if o.commandConfig != "" || len(o.properties) > 0 {
+		if err := o.readProperties(); err != nil {
+			return err
+		}
+	}
+	if o.bootstrap == "" {
+		return usagef("name it with -b, COLDSTREAM_BOOTSTRAP_SERVER, or bootstrap.servers in the file of --command-config", errors.New("no cluster given"))
+	}
+	return nil
+}
+
+// readProperties reads --command-config and -X, and says what is odd about them.
+func (o *clusterOptions) readProperties() error {
+	config, err := auth.Load(auth.Source{File: o.commandConfig, Overrides: o.properties, Getenv: o.env.getenv})
+	if err != nil {
+		return err
+	}
+	o.auth = config
+	for _, warning := range config.Warnings {
+		o.env.note("warning: %s", warning)
+	}
+	if len(config.PassedOver) > 0 && o.verbose() {
+		o.env.note("passed over, for they mean nothing here: %s", strings.Join(config.PassedOver, ", "))
+	}
+	if o.bootstrap == "" {
+		o.bootstrap = strings.Join(config.Bootstrap, ",")
 	}
 	return nil
 }
@@ -42,6 +83,7 @@ func (o *clusterOptions) validate() error {
 func (o *clusterOptions) connect(ctx context.Context) (*kafka.Client, error) {
 	return kafka.Connect(ctx, kafka.Config{
 		Bootstrap:      splitList(o.bootstrap),
+		Auth:           o.auth,
 		ConnectTimeout: o.connectTimeout,
 		Patience:       o.patience,
 		FetchBytes:     o.fetchBytes,

@@ -50,6 +50,8 @@ func classify(ctx context.Context, err error) *failure {
 		return &failure{exitNoVault, err, refused.Hint()}
 	case errors.As(err, &usage):
 		return &failure{exitUsage, err, usage.UsageHint()}
+	case errors.Is(err, coldstream.ErrUnreachable) && errors.As(err, &refused):
+		return &failure{exitUnreachable, err, refused.Hint()}
 	case errors.As(err, &refused):
 		return &failure{exitFailed, err, refused.Hint()}
 	case errors.Is(err, coldstream.ErrUnreachable):

@@ -21,7 +21,7 @@ import (
 const kafkaVersionVariable = "COLDSTREAM_TEST_KAFKA"
 
 // shared is the one real broker of this package's tests; they use topics of their own.
-var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Properties: map[string]string{
+var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Users: map[string]string{secureUser: securePassword}, Properties: map[string]string{
 	"message.max.bytes":                   "33554432",
 	"replica.fetch.max.bytes":             "33554432",
 	"group.initial.rebalance.delay.ms":    "0",
