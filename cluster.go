@@ -2,6 +2,7 @@ package coldstream
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -79,6 +80,40 @@ type Config struct {
 	Sensitive bool
 }
 
+// TopicDefaults are the configs of topics that carry none of their own. A broker knows only
+// its own settings, so each of them is asked.
+type TopicDefaults struct {
+	Configs []DefaultConfig // sorted by name, value and source
+	// Unanswered are the brokers that did not tell, sorted.
+	Unanswered []UnansweredBroker
+}
+
+// DefaultConfig is a config as some brokers have it.
+type DefaultConfig struct {
+	Config
+	// Brokers have it so, sorted; it is empty where all that answered do.
+	Brokers []int32
+}
+
+// UnansweredBroker is one that was asked for its defaults and did not tell.
+type UnansweredBroker struct {
+	ID  int32
+	Err error
+}
+
+// Of returns the values of a config, one if brokers agree, none if it is not known.
+func (d *TopicDefaults) Of(name string) []DefaultConfig {
+	if d == nil {
+		return nil
+	}
+	first, _ := slices.BinarySearchFunc(d.Configs, name, func(c DefaultConfig, name string) int { return strings.Compare(c.Name, name) })
+	next := first
+	for next < len(d.Configs) && d.Configs[next].Name == name {
+		next++
+	}
+	return d.Configs[first:next]
+}
+
 // Group is a consumer group with its committed offsets.
 type Group struct {
 	Name         string
@@ -121,6 +156,10 @@ type ClusterReader interface {
 	LogOffsets(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]LogOffsets, error)
 	// Groups lists all consumer groups with all their committed offsets, sorted by name.
 	Groups(ctx context.Context) ([]Group, error)
+	// TopicDefaults asks every broker what topics have that carry no configs of their own.
+	// The topics, any that are there, are those to ask about. It is an error if no broker
+	// tells.
+	TopicDefaults(ctx context.Context, topics []string) (*TopicDefaults, error)
 	// Close ends all connections.
 	Close()
 }

@@ -74,6 +74,9 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}}
 	p.metadata.Cluster.Topics = nil
 	p.takeTopics(cluster.ID, topics)
+	if err := p.readDefaults(ctx, source, opts.Observer); err != nil {
+		return nil, err
+	}
 	if err := p.readGroups(ctx, source); err != nil {
 		return nil, err
 	}

@@ -95,28 +95,14 @@ func (c *Client) describeDefaults(ctx context.Context, topic string) (topicDefau
 	}
 	defaults := topicDefaults{known: make(map[string]string, len(resource.Configs))}
 	for _, config := range resource.Configs {
-		value, ok := defaultValue(config)
+		asDefault, ok := defaultConfig(config)
 		if !ok {
 			defaults.missing = append(defaults.missing, config.Name)
+			asDefault.Value = ""
 		}
-		defaults.known[config.Name] = value
+		defaults.known[config.Name] = asDefault.Value
 	}
 	return defaults, nil
-}
-
-// defaultValue is the value of a config as it is without the topic's own. A broker lists
-// it as a synonym, but not for configs whose default it derives from several settings,
-// as retention.ms.
-func defaultValue(config kmsg.DescribeConfigsResponseResourceConfig) (string, bool) {
-	if config.Source != kmsg.ConfigSourceDynamicTopicConfig {
-		return text(config.Value), true
-	}
-	for _, synonym := range config.ConfigSynonyms {
-		if synonym.Source != kmsg.ConfigSourceDynamicTopicConfig {
-			return text(synonym.Value), true
-		}
-	}
-	return "", false
 }
 
 func text(s *string) string {

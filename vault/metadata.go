@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -11,9 +12,10 @@ import (
 
 // The names of a snapshot's metadata sections, as they stand in Missing.
 const (
-	SectionCluster = "cluster"
-	SectionGroups  = "groups"
-	SectionTopics  = "topics"
+	SectionCluster  = "cluster"
+	SectionDefaults = "defaults"
+	SectionGroups   = "groups"
+	SectionTopics   = "topics"
 )
 
 type encodedSection struct {
@@ -25,7 +27,10 @@ type encodedSection struct {
 // encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
 // that it is stored once.
 func encodeMetadata(m *Metadata) ([]encodedSection, error) {
-	out := []encodedSection{{name: SectionCluster}, {name: SectionGroups}, {name: SectionTopics}}
+	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionTopics}}
+	if m.Defaults == nil && m.Missing[SectionDefaults] == "" {
+		out = slices.Delete(out, 1, 2) // nobody asked
+	}
 	for i := range out {
 		s := &out[i]
 		if s.missing = m.Missing[s.name]; s.missing != "" {
@@ -35,6 +40,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 		switch s.name {
 		case SectionCluster:
 			s.payload, err = format.EncodeCluster(&m.Cluster)
+		case SectionDefaults:
+			s.payload, err = format.EncodeDefaults(m.Defaults)
 		case SectionGroups:
 			s.payload, err = format.EncodeGroups(m.Groups)
 		case SectionTopics:
@@ -99,6 +106,8 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 	switch name {
 	case SectionCluster:
 		m.Cluster, err = format.DecodeCluster(payload)
+	case SectionDefaults:
+		m.Defaults, err = format.DecodeDefaults(payload)
 	case SectionGroups:
 		m.Groups, err = format.DecodeGroups(payload)
 	case SectionTopics:

@@ -53,7 +53,10 @@ type Metadata struct {
 	Cluster coldstream.Cluster
 	Topics  []coldstream.Topic // only the topics the run selected, sorted by name
 	Groups  []coldstream.Group
-	Missing map[string]string
+	// Defaults are the configs that topics have from their brokers; nil in snapshots of
+	// versions that did not ask for them.
+	Defaults *coldstream.TopicDefaults
+	Missing  map[string]string
 	// Damaged names the sections that were saved and cannot be read any more.
 	Damaged map[string]*DamageError
 }

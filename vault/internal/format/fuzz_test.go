@@ -67,6 +67,7 @@ func FuzzDecodeDescriptor(f *testing.F) { fuzzDecoder(f, "description", againDes
 func FuzzDecodeCluster(f *testing.F)    { fuzzDecoder(f, "cluster", againCluster) }
 func FuzzDecodeTopics(f *testing.F)     { fuzzDecoder(f, "topics", againTopics) }
 func FuzzDecodeGroups(f *testing.F)     { fuzzDecoder(f, "groups", againGroups) }
+func FuzzDecodeDefaults(f *testing.F)   { fuzzDecoder(f, "defaults", againDefaults) }
 
 // FuzzDecodePackIndex puts the right hash and lengths around what it tries, and tries it
 // without them as well.

@@ -51,6 +51,32 @@ func testGroups() []coldstream.Group {
 	}
 }
 
+func testDefaults() *coldstream.TopicDefaults {
+	config := func(name, value, source string, brokers ...int32) coldstream.DefaultConfig {
+		return coldstream.DefaultConfig{Config: coldstream.Config{Name: name, Value: value, Source: source}, Brokers: brokers}
+	}
+	d := &coldstream.TopicDefaults{
+		Configs: []coldstream.DefaultConfig{
+			config(strange, "not UTF-8: \xff", ""),
+			config("cleanup.policy", "", "DYNAMIC_DEFAULT_BROKER_CONFIG"),
+			config("hidden", "", "STATIC_BROKER_CONFIG"),
+			config("retention.ms", "-1", "STATIC_BROKER_CONFIG", 1, 3),
+			config("retention.ms", "604800000", "DEFAULT_CONFIG", 2),
+		},
+		Unanswered: []coldstream.UnansweredBroker{{ID: 4, Err: errors.New("no answer")}, {ID: 5, Err: errors.New("denied")}},
+	}
+	d.Configs[2].Sensitive = true
+	return d
+}
+
+func againDefaults(b []byte) ([]byte, error) {
+	v, err := DecodeDefaults(b)
+	if err != nil {
+		return nil, err
+	}
+	return reencoded(EncodeDefaults(v))
+}
+
 func againCluster(b []byte) ([]byte, error) {
 	v, err := DecodeCluster(b)
 	if err != nil {
@@ -89,6 +115,8 @@ func sectionVectors() []vector {
 	return []vector{
 		{file: "cluster-full.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&cluster) })},
 		{file: "cluster-empty.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&coldstream.Cluster{}) })},
+		{file: "defaults-full.json", again: againDefaults, encode: must(func() ([]byte, error) { return EncodeDefaults(testDefaults()) })},
+		{file: "defaults-empty.json", again: againDefaults, encode: must(func() ([]byte, error) { return EncodeDefaults(&coldstream.TopicDefaults{}) })},
 		{file: "topics-full.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(testTopics()) })},
 		{file: "topics-empty.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(nil) })},
 		{file: "groups-full.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(testGroups()) })},
@@ -111,6 +139,8 @@ func TestSectionsRoundTrip(t *testing.T) {
 	}
 	cluster, err := DecodeCluster(readVector(t, "cluster-full.json"))
 	check(testCluster(), cluster, err)
+	defaults, err := DecodeDefaults(readVector(t, "defaults-full.json"))
+	check(testDefaults(), defaults, err)
 	topics, err := DecodeTopics(readVector(t, "topics-full.json"))
 	check(testTopics(), topics, err)
 	groups, err := DecodeGroups(readVector(t, "groups-full.json"))
@@ -167,6 +197,15 @@ func TestSectionRejections(t *testing.T) {
 		{"null list", againCluster, `{"cluster_id":"","brokers":null}`, corrupt},
 		{"list left out", againCluster, `{"cluster_id":""}`, corrupt},
 		{"null topics", againTopics, `{"topics":null}`, corrupt},
+		{"null defaults", againDefaults, `{"configs":null,"unanswered":[]}`, corrupt},
+		{"defaults without the brokers", againDefaults, `{"configs":[]}`, corrupt},
+		{"defaults with more", againDefaults, `{"configs":[],"unanswered":[],"more":1}`, unsupported},
+		{"defaults out of order", againDefaults, `{"configs":[{"name":"b","value":"","source":""},{"name":"a","value":"","source":""}],"unanswered":[]}`, corrupt},
+		{"a default twice", againDefaults, `{"configs":[{"name":"a","value":"","source":""},{"name":"a","value":"","source":""}],"unanswered":[]}`, corrupt},
+		{"brokers of a default out of order", againDefaults, `{"configs":[{"name":"a","value":"","source":"","brokers":[2,1]}],"unanswered":[]}`, corrupt},
+		{"a default with an empty list", againDefaults, `{"configs":[{"name":"a","value":"","source":"","brokers":[]}],"unanswered":[]}`, corrupt},
+		{"a silent broker without a reason", againDefaults, `{"configs":[],"unanswered":[{"broker":1,"error":""}]}`, corrupt},
+		{"silent brokers out of order", againDefaults, `{"configs":[],"unanswered":[{"broker":1,"error":"x"},{"broker":1,"error":"x"}]}`, corrupt},
 		{"null groups", againGroups, `{"groups":null}`, corrupt},
 		{"null offsets", againGroups, `{"groups":[{"group":"","type":"","protocol_type":"","offsets":null}]}`, corrupt},
 		{"null metadata", againGroups, `{"groups":[{"group":"","type":"","protocol_type":"","offsets":[{"topic":"","partition":0,"offset":0,"leader_epoch":0,"metadata":null}]}]}`, corrupt},
