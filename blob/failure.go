@@ -9,6 +9,10 @@ import (
 // bucket, a container. It is never the absence of an object.
 var ErrNoBucket = errors.New("no such bucket")
 
+// ErrUnreadable is wrapped by errors that say that a storage has an object and does not
+// give it, however often it is asked: the object is damaged there.
+var ErrUnreadable = errors.New("unreadable")
+
 // Failure is an error of a storage that a person can do something about.
 type Failure struct {
 	Err  error

@@ -144,6 +144,9 @@ func Diagnose(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		// Told, not wrapped: it says nothing of the object's own end.
+		return fmt.Errorf("the connection broke off (%v): %w", err, blob.ErrTemporary) //nolint:errorlint // as said
 	case errors.As(err, &unknown):
 		return &blob.Failure{Err: err, Next: "name the certificate of the authority that signed the server's, in PEM, with the option ca_file"}
 	case errors.As(err, &host), errors.As(err, &invalid):
