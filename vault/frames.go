@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -176,6 +177,8 @@ func damageOf(key string, err error) error {
 		return &DamageError{Object: key, Kind: KindMissing, Cause: err}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &DamageError{Object: key, Kind: KindTruncated, Cause: err}
+	case errors.Is(err, blob.ErrUnreadable):
+		return &DamageError{Object: key, Kind: KindUnreadable, Cause: err}
 	case errors.Is(err, coldstream.ErrCorrupt):
 		return &DamageError{Object: key, Kind: KindAltered, Cause: err}
 	}

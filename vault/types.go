@@ -121,6 +121,7 @@ const (
 	KindMissing     = "missing"
 	KindTruncated   = "truncated"
 	KindAltered     = "altered"
+	KindUnreadable  = "unreadable"        // the storage lists it, and does not give it
 	KindMarked      = "marked as damaged" // by somebody who found it so
 	KindUnexpected  = "unexpected"        // an object that nobody of us made
 	KindDoesNotJoin = "does_not_join"     // a commit that builds on one that is lost

@@ -203,7 +203,7 @@ func (v *Vault) seal(kind format.Kind, key string, payload []byte) ([]byte, erro
 func (v *Vault) load(ctx context.Context, kind format.Kind, key string) (payload []byte, digest format.Hash, err error) {
 	payload, digest, err = v.loadOnce(ctx, kind, key)
 	var damage *DamageError
-	if errors.As(err, &damage) {
+	if errors.As(err, &damage) && damage.Kind != KindUnreadable { // that was asked for often enough
 		return v.loadOnce(ctx, kind, key)
 	}
 	return payload, digest, err
@@ -211,6 +211,9 @@ func (v *Vault) load(ctx context.Context, kind format.Kind, key string) (payload
 
 func (v *Vault) loadOnce(ctx context.Context, kind format.Kind, key string) (payload []byte, digest format.Hash, err error) {
 	body, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
+	if errors.Is(err, blob.ErrUnreadable) {
+		err = &DamageError{Object: key, Kind: KindUnreadable, Cause: err}
+	}
 	if err != nil {
 		return nil, digest, fmt.Errorf("read %s: %w", key, err)
 	}

@@ -48,7 +48,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if _, err := o.vault.open(ctx, e); err == nil {
 		return errVaultExists(at)
 	}
-	store, err := at.Create(ctx)
+	store, err := at.Create(ctx, o.vault.observer(e))
 	var occupied *stores.OccupiedError
 	if errors.As(err, &occupied) {
 		return &failure{exitFailed, fmt.Errorf("init %s: %w", at, err), "name an empty folder or prefix, or one that is not there yet"}

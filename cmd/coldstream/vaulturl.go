@@ -16,12 +16,17 @@ import (
 
 // vaultOptions say where the vault is.
 type vaultOptions struct {
-	url string
+	url       string
+	isVerbose func() bool
 }
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
 		"the vault: a folder, or s3://BUCKET/PREFIX (environment: COLDSTREAM_VAULT)")
+	o.isVerbose = func() bool {
+		verbose, err := cmd.Flags().GetBool("verbose")
+		return err == nil && verbose
+	}
 }
 
 // location reads where the vault is; nothing is opened.
@@ -38,7 +43,7 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := at.Open(ctx)
+	store, err := at.Open(ctx, o.observer(e))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, o.noVault(at)
 	}
@@ -56,6 +61,28 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 		return nil, &failure{exitDamage, err, "put vault.json back from a copy of the vault: all else can be read with it"}
 	}
 	return v, err
+}
+
+// observer tells people of trouble with the storage.
+func (o *vaultOptions) observer(e *env) coldstream.Observer {
+	return storageObserver{e, o.isVerbose != nil && o.isVerbose()}
+}
+
+type storageObserver struct {
+	*env
+	verbose bool
+}
+
+// Observe is [coldstream.Observer].
+func (o storageObserver) Observe(event coldstream.Event) {
+	switch event := event.(type) {
+	case *coldstream.Warning:
+		o.note("%s", event.Text)
+	case *coldstream.Detail:
+		if o.verbose {
+			o.note("%s", event.Text)
+		}
+	}
 }
 
 func (o *vaultOptions) noVault(at *stores.Location) error {

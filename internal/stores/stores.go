@@ -17,6 +17,7 @@ import (
 	"coldstream"
 	"coldstream/blob"
 	fsstore "coldstream/blob/fs"
+	"coldstream/blob/retry"
 )
 
 // Location is where a vault is, or is to be.
@@ -188,12 +189,19 @@ func (l *Location) String() string { return l.shown }
 func (l *Location) Folder() (path string, ok bool) { return l.folder, l.folder != "" }
 
 // Open opens the storage. A folder that is missing wraps fs.ErrNotExist; a bucket that is
-// missing is found by the first call of a method.
-func (l *Location) Open(ctx context.Context) (blob.Store, error) { return l.driver.open(ctx) }
+// missing is found by the first call of a method. What fails for the time being is tried
+// again, which the observer is told.
+func (l *Location) Open(ctx context.Context, obs coldstream.Observer) (blob.Store, error) {
+	store, err := l.driver.open(ctx)
+	if err != nil || l.folder != "" {
+		return store, err
+	}
+	return retry.New(store, retry.Options{Observer: obs}), nil
+}
 
 // Create opens the storage of a vault that is to be made: a folder is made if it is
 // missing, a bucket is not. What has something in it already is an [*OccupiedError].
-func (l *Location) Create(ctx context.Context) (blob.Store, error) {
+func (l *Location) Create(ctx context.Context, obs coldstream.Observer) (blob.Store, error) {
 	if l.folder != "" {
 		return createFolder(l.folder)
 	}
@@ -210,7 +218,7 @@ func (l *Location) Create(ctx context.Context) (blob.Store, error) {
 			return nil, &OccupiedError{name}
 		}
 	}
-	return store, nil
+	return retry.New(store, retry.Options{Observer: obs}), nil
 }
 
 // OccupiedError says that a vault would be made among other things.
