@@ -130,7 +130,7 @@ func TestASecondBackupStoresASmallCommitOnly(t *testing.T) {
 	if out := command(t, nil, "snapshots", "--vault", vault).must(t, exitDone).stdout; strings.Count(out, "\n") != 3 || !strings.Contains(out, first.Snapshot) {
 		t.Errorf("snapshots: %s", out)
 	}
-	if out := command(t, nil, "ls", "orders", "--vault", vault, "--snapshot", first.Snapshot[:4]).must(t, exitDone).stdout; strings.Count(out, "\n") != 4 {
+	if out := command(t, nil, "ls", "orders", "--vault", vault, "--snapshot", first.Snapshot[:4]).must(t, exitDone).stdout; strings.Count(out, "\n") != 5 {
 		t.Errorf("ls: %s", out)
 	}
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"coldstream"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -17,18 +17,24 @@ type readOptions struct {
 	vault     vaultOptions
 	snapshot  string
 	clusterID string
+	long      bool
 }
 
 func newSnapshotsCommand(global *globalOptions, e *env) *cobra.Command {
 	o := &readOptions{global: global}
 	cmd := &cobra.Command{
-		Use:     "snapshots",
-		Short:   "List the restore points of a vault, oldest first",
-		Example: "  coldstream snapshots --vault /srv/kafka-vault",
+		Use:   "snapshots",
+		Short: "List the restore points of a vault, oldest first",
+		Long: `List the restore points of a vault, oldest first. "size" is that of the record batches which the
+vault held of the snapshot's partitions when the snapshot was made: what the brokers need for them,
+not what the vault takes. -l adds how many consumer groups are in it, which topics, and what
+the backup could not read. What is in each topic says: coldstream ls --snapshot ID`,
+		Example: "  coldstream snapshots --vault /srv/kafka-vault -l",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runSnapshots(cmd.Context(), o, e) },
 	}
 	o.vault.addFlags(cmd, e)
+	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list topics, consumer groups and what is missing too")
 	return cmd
 }
 
@@ -44,6 +50,14 @@ type snapshotDocument struct {
 	TopicCount     int    `json:"topic_count"`
 	PartitionCount int    `json:"partition_count"`
 	Bytes          int64  `json:"bytes"`
+	*snapshotDetails
+}
+
+// snapshotDetails are what -l adds.
+type snapshotDetails struct {
+	Topics     []string          `json:"topics"`
+	GroupCount int               `json:"group_count"`
+	Missing    map[string]string `json:"missing"` // what the backup could not read, and why
 }
 
 func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
@@ -55,29 +69,70 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
+	damage := catalog.Damage()
 	d := snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}
 	for _, s := range catalog.Snapshots() {
-		d.Snapshots = append(d.Snapshots, snapshotDocument{
+		sd := snapshotDocument{
 			ID: s.ID.String(), Time: timestamp(s.Time), ClusterID: s.ClusterID,
 			TopicCount: topicCount(&s), PartitionCount: len(s.Views), Bytes: s.SizeBytes,
-		})
+		}
+		if o.long {
+			metadata, err := v.Metadata(ctx, &s)
+			if err != nil {
+				return err
+			}
+			sd.snapshotDetails = newSnapshotDetails(&s, metadata)
+			for _, found := range metadata.Damaged {
+				damage = append(damage, found)
+			}
+		}
+		d.Snapshots = append(d.Snapshots, sd)
 	}
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, d)
 	} else {
-		lines := []row{{"id", "time", "cluster", "topics", "partitions", "size"}}
-		for _, s := range d.Snapshots {
-			lines = append(lines, row{s.ID, s.Time, s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)})
-		}
-		if len(d.Snapshots) == 0 {
-			lines = []row{{"no snapshots"}}
-		}
-		err = table(e.stdout, lines)
+		err = table(e.stdout, d.rows())
 	}
 	if err != nil {
 		return err
 	}
-	return noteDamage(e, catalog.Damage())
+	return noteDamage(e, damage)
+}
+
+func newSnapshotDetails(s *vault.Snapshot, m *vault.Metadata) *snapshotDetails {
+	d := &snapshotDetails{Topics: []string{}, GroupCount: len(m.Groups), Missing: m.Missing}
+	for _, v := range s.Views {
+		if n := len(d.Topics); n == 0 || d.Topics[n-1] != v.Stream.Topic {
+			d.Topics = append(d.Topics, v.Stream.Topic)
+		}
+	}
+	for name, damage := range m.Damaged {
+		d.Missing[name] = damage.Error()
+	}
+	return d
+}
+
+func (d *snapshotsDocument) rows() []row {
+	if len(d.Snapshots) == 0 {
+		return []row{{"no snapshots"}}
+	}
+	head := row{"id", "time", "cluster", "topics", "partitions", "size"}
+	if d.Snapshots[0].snapshotDetails != nil {
+		head = append(head, "groups", "names", "missing")
+	}
+	rows := []row{head}
+	for _, s := range d.Snapshots {
+		r := row{s.ID, s.Time, s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)}
+		if s.snapshotDetails != nil {
+			var missing []string
+			for _, name := range slices.Sorted(maps.Keys(s.Missing)) {
+				missing = append(missing, name+": "+s.Missing[name])
+			}
+			r = append(r, fmt.Sprint(s.GroupCount), listNames(s.Topics), orDash(strings.Join(missing, "; ")))
+		}
+		rows = append(rows, r)
+	}
+	return rows
 }
 
 // noteDamage prints what of a catalog could not be read; a list without it is not whole.
@@ -110,112 +165,4 @@ func topicCount(s *vault.Snapshot) int {
 		}
 	}
 	return n
-}
-
-func newLsCommand(global *globalOptions, e *env) *cobra.Command {
-	o := &readOptions{global: global}
-	cmd := &cobra.Command{
-		Use:   "ls [TOPIC]",
-		Short: "List the topics of a snapshot, or the partitions of one",
-		Example: `  coldstream ls --vault /srv/kafka-vault
-  coldstream ls --vault /srv/kafka-vault orders`,
-		Args: atMostOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error { return runLs(cmd.Context(), o, args, e) },
-	}
-	o.vault.addFlags(cmd, e)
-	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "snapshot ID or unique prefix (default: the newest that holds the topic)")
-	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "source cluster, where the vault holds several")
-	return cmd
-}
-
-type lsDocument struct {
-	header
-	Snapshot string          `json:"snapshot"`
-	Topics   []topicDocument `json:"topics"`
-}
-
-type topicDocument struct {
-	Topic          string          `json:"topic"`
-	TopicID        string          `json:"topic_id"`
-	PartitionCount int             `json:"partition_count"`
-	Partitions     []rangeDocument `json:"partitions"`
-}
-
-type rangeDocument struct {
-	Partition      int32 `json:"partition"`
-	LogStartOffset int64 `json:"log_start_offset"`
-	NextOffset     int64 `json:"next_offset"`
-	LeaderEpoch    int32 `json:"leader_epoch"`
-}
-
-func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	catalog, err := v.OpenCatalog(ctx)
-	if err != nil {
-		return err
-	}
-	req := &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID}
-	if len(args) > 0 {
-		if req.Topics, err = coldstream.ParsePatterns(args, nil); err != nil {
-			return err
-		}
-	}
-	snapshot, topics, err := restore.Choose(catalog, req)
-	if err != nil {
-		return err
-	}
-	d := newLsDocument(snapshot, topics)
-	switch {
-	case isMachineFormat(o.global.output):
-		err = writeDocument(e.stdout, o.global.output, d)
-	case len(args) > 0:
-		err = table(e.stdout, partitionLines(d))
-	default:
-		err = table(e.stdout, topicLines(d))
-	}
-	if err != nil {
-		return err
-	}
-	return noteDamage(e, catalog.Damage())
-}
-
-func newLsDocument(s *vault.Snapshot, topics []coldstream.Topic) lsDocument {
-	d := lsDocument{header{SchemaVersion: schemaVersion}, s.ID.String(), []topicDocument{}}
-	for _, t := range topics {
-		td := topicDocument{Topic: t.Name, TopicID: t.ID.String(), Partitions: []rangeDocument{}}
-		for _, v := range s.Views {
-			if v.Stream.Topic == t.Name && v.Stream.TopicID == t.ID {
-				td.Partitions = append(td.Partitions, rangeDocument{v.Stream.Partition, v.LogStartOffset, v.NextOffset, v.LastEpoch})
-			}
-		}
-		slices.SortFunc(td.Partitions, func(a, b rangeDocument) int { return int(a.Partition - b.Partition) })
-		td.PartitionCount = len(td.Partitions)
-		d.Topics = append(d.Topics, td)
-	}
-	return d
-}
-
-func topicLines(d lsDocument) []row {
-	lines := []row{{"topic", "partitions", "offsets"}}
-	for _, t := range d.Topics {
-		var offsets int64
-		for _, p := range t.Partitions {
-			offsets += p.NextOffset - p.LogStartOffset
-		}
-		lines = append(lines, row{t.Topic, fmt.Sprint(t.PartitionCount), formatCount(offsets)})
-	}
-	return lines
-}
-
-func partitionLines(d lsDocument) []row {
-	lines := []row{{"topic", "partition", "log start", "end", "offsets"}}
-	for _, t := range d.Topics {
-		for _, p := range t.Partitions {
-			lines = append(lines, row{t.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.LogStartOffset), fmt.Sprint(p.NextOffset), formatCount(p.NextOffset - p.LogStartOffset)})
-		}
-	}
-	return lines
 }

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coldstream"
+	"coldstream/restore"
+	"coldstream/vault"
+)
+
+func newLsCommand(global *globalOptions, e *env) *cobra.Command {
+	o := &readOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "ls [TOPIC]",
+		Short: "List the topics of a snapshot, or the partitions of one topic",
+		Long: `List the topics of a snapshot with their records, sizes and gaps, or the partitions of one
+topic with their offsets. Records are those that the vault holds for the snapshot: of a compacted
+topic, the ones that compaction had left; of transactions, also the aborted ones. "size" is that of
+the record batches as the brokers hold them. "newest" is the highest timestamp of a record. "lost"
+counts offsets between the log start and the end that were gone before they could be saved.
+
+-l adds IDs, configs and the consumer groups that have committed offsets.`,
+		Example: `  coldstream ls --vault /srv/kafka-vault
+  coldstream ls --vault /srv/kafka-vault orders -l
+  coldstream ls --vault /srv/kafka-vault --snapshot 62db6e9e`,
+		Args: atMostOneArg,
+		RunE: func(cmd *cobra.Command, args []string) error { return runLs(cmd.Context(), o, args, e) },
+	}
+	o.vault.addFlags(cmd, e)
+	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "snapshot ID or unique prefix (default: the newest that holds the topic)")
+	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "source cluster, where the vault holds several")
+	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list IDs, configs and consumer groups too")
+	return cmd
+}
+
+type lsDocument struct {
+	header
+	Snapshot  string          `json:"snapshot"`
+	Time      string          `json:"time"`
+	ClusterID string          `json:"cluster_id"`
+	Topics    []topicDocument `json:"topics"`
+}
+
+type topicDocument struct {
+	Topic          string           `json:"topic"`
+	TopicID        string           `json:"topic_id"`
+	PartitionCount int              `json:"partition_count"`
+	Records        int64            `json:"records"`
+	Bytes          int64            `json:"bytes"`
+	NewestRecord   string           `json:"newest_record,omitempty"`
+	Configs        []configDocument `json:"configs"`
+	Groups         []string         `json:"groups"`
+	Partitions     []rangeDocument  `json:"partitions"`
+
+	positions []groupPosition
+}
+
+type configDocument struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+type rangeDocument struct {
+	Partition      int32              `json:"partition"`
+	LogStartOffset int64              `json:"log_start_offset"`
+	NextOffset     int64              `json:"next_offset"`
+	LeaderEpoch    int32              `json:"leader_epoch"`
+	Records        int64              `json:"records"`
+	Bytes          int64              `json:"bytes"`
+	NewestRecord   string             `json:"newest_record,omitempty"`
+	Gaps           []gapRangeDocument `json:"gaps"`
+}
+
+type gapRangeDocument struct {
+	FirstOffset int64  `json:"first_offset"`
+	NextOffset  int64  `json:"next_offset"`
+	Cause       string `json:"cause"`
+}
+
+// groupPosition is how far a group was in a partition.
+type groupPosition struct {
+	group     string
+	partition int32
+	offset    int64
+}
+
+func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
+	v, err := o.vault.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	catalog, err := v.OpenCatalog(ctx)
+	if err != nil {
+		return err
+	}
+	req := &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID}
+	if len(args) > 0 {
+		if req.Topics, err = coldstream.ParsePatterns(args, nil); err != nil {
+			return err
+		}
+	}
+	snapshot, topics, err := restore.Choose(catalog, req)
+	if err != nil {
+		return err
+	}
+	l := &listing{snapshot: snapshot, topics: topics, damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
+	if err := l.read(ctx, v); err != nil {
+		return err
+	}
+	if isMachineFormat(o.global.output) {
+		err = writeDocument(e.stdout, o.global.output, l.document)
+	} else {
+		err = table(e.stdout, l.rows(e.now()))
+	}
+	if err != nil {
+		return err
+	}
+	return noteDamage(e, l.damage)
+}
+
+// listing is what a vault holds of topics of a snapshot.
+type listing struct {
+	snapshot *vault.Snapshot
+	topics   []coldstream.Topic
+	document lsDocument
+	damage   []*vault.DamageError
+
+	// For people: with details, and a row for each partition rather than for each topic.
+	long, partitions bool
+}
+
+func (l *listing) read(ctx context.Context, v *vault.Vault) error {
+	s := l.snapshot
+	l.document = lsDocument{header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), s.ClusterID, []topicDocument{}}
+	asked := map[incarnation]bool{}
+	for _, t := range l.topics {
+		asked[incarnation{t.Name, t.ID}] = true
+	}
+	var views []vault.View
+	for _, view := range s.Views {
+		if asked[incarnationOf(view)] {
+			views = append(views, view)
+		}
+	}
+	history, err := v.OpenHistory(ctx, views, vault.HistoryOptions{})
+	if err != nil {
+		return err
+	}
+	metadata, err := v.Metadata(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, damage := range metadata.Damaged {
+		l.damage = append(l.damage, damage)
+	}
+	streams := map[incarnation][]*vault.StreamHistory{}
+	for _, h := range history.Streams() {
+		in := incarnationOf(h.View)
+		streams[in] = append(streams[in], h)
+	}
+	for _, t := range l.topics {
+		l.document.Topics = append(l.document.Topics, l.topic(t, streams[incarnation{t.Name, t.ID}], metadata))
+	}
+	return nil
+}
+
+// incarnation is a topic of a snapshot.
+type incarnation struct {
+	name string
+	id   coldstream.TopicID
+}
+
+func incarnationOf(view vault.View) incarnation {
+	return incarnation{view.Stream.Topic, view.Stream.TopicID}
+}
+
+func (l *listing) topic(t coldstream.Topic, streams []*vault.StreamHistory, metadata *vault.Metadata) topicDocument {
+	d := topicDocument{Topic: t.Name, TopicID: t.ID.String(), Configs: []configDocument{}, Groups: []string{}, Partitions: []rangeDocument{}}
+	newest := int64(-1)
+	for _, s := range streams {
+		p, ms := newRangeDocument(s)
+		d.Partitions = append(d.Partitions, p)
+		d.Records += p.Records
+		d.Bytes += p.Bytes
+		newest = max(newest, ms)
+		l.damage = append(l.damage, s.Lost...)
+	}
+	slices.SortFunc(d.Partitions, func(a, b rangeDocument) int { return cmp.Compare(a.Partition, b.Partition) })
+	d.PartitionCount, d.NewestRecord = len(d.Partitions), recordTime(newest)
+	for _, recorded := range metadata.Topics {
+		if recorded.Name == t.Name && recorded.ID == t.ID {
+			for _, c := range recorded.Configs {
+				d.Configs = append(d.Configs, configDocument{c.Name, c.Value})
+			}
+		}
+	}
+	for _, g := range metadata.Groups {
+		before := len(d.positions)
+		for _, o := range g.Offsets {
+			if o.Topic == t.Name {
+				d.positions = append(d.positions, groupPosition{g.Name, o.Partition, o.Offset})
+			}
+		}
+		if len(d.positions) > before {
+			d.Groups = append(d.Groups, g.Name)
+		}
+	}
+	return d
+}
+
+// newRangeDocument sums up what the vault holds of a view, with the highest timestamp of a
+// record.
+func newRangeDocument(s *vault.StreamHistory) (d rangeDocument, newestMs int64) {
+	v := s.View
+	d = rangeDocument{Partition: v.Stream.Partition, LogStartOffset: v.LogStartOffset, NextOffset: v.NextOffset, LeaderEpoch: v.LastEpoch, Gaps: []gapRangeDocument{}}
+	newestMs = -1
+	for i := range s.Runs {
+		run := &s.Runs[i]
+		d.Records += min(run.Records, run.NextOffset-run.FirstOffset) // of a part no more than it has offsets
+		d.Bytes += run.SizeBytes
+		newestMs = max(newestMs, run.MaxTimestampMs)
+	}
+	for _, g := range s.Gaps {
+		d.Gaps = append(d.Gaps, gapRangeDocument{g.FirstOffset, g.NextOffset, string(g.Cause)})
+	}
+	d.NewestRecord = recordTime(newestMs)
+	return d, newestMs
+}
+
+// recordTime is the time of a record, or nothing where there is none.
+func recordTime(ms int64) string {
+	if ms < 0 {
+		return ""
+	}
+	return timestamp(time.UnixMilli(ms))
+}
+
+// lost counts the offsets of gaps.
+func (d *rangeDocument) lost() (offsets int64) {
+	for _, g := range d.Gaps {
+		offsets += g.NextOffset - g.FirstOffset
+	}
+	return offsets
+}
+
+func (l *listing) rows(now time.Time) []row {
+	rows := l.topicRows()
+	if l.partitions {
+		rows = l.partitionRows()
+	}
+	var records, size int64
+	for _, t := range l.document.Topics {
+		records += t.Records
+		size += t.Bytes
+	}
+	return append(rows, row{fmt.Sprintf("%s, %s, %s in snapshot %s of cluster %s, taken %s (%s)",
+		plural(int64(len(l.document.Topics)), "topic"), plural(records, "record"), formatBytes(size),
+		l.snapshot.ID, l.snapshot.ClusterID, timestamp(l.snapshot.Time), formatAge(now.Sub(l.snapshot.Time)))})
+}
+
+func (l *listing) topicRows() []row {
+	head := row{"topic", "partitions", "records", "size", "newest", "lost"}
+	if l.long {
+		head = append(head, "topic ID", "groups", "configs")
+	}
+	rows := []row{head}
+	for _, t := range l.document.Topics {
+		var lost int64
+		for i := range t.Partitions {
+			lost += t.Partitions[i].lost()
+		}
+		r := row{t.Topic, fmt.Sprint(t.PartitionCount), formatCount(t.Records), formatBytes(t.Bytes), orDash(t.NewestRecord), formatCount(lost)}
+		if l.long {
+			r = append(r, t.TopicID, orDash(strings.Join(t.Groups, ",")), orDash(strings.Join(t.configs(), " ")))
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func (d *topicDocument) configs() []string {
+	var out []string
+	for _, c := range d.Configs {
+		out = append(out, c.Name+"="+c.Value)
+	}
+	return out
+}
+
+func orDash(text string) string { return cmp.Or(text, "-") }
+
+func (l *listing) partitionRows() []row {
+	topics := l.document.Topics
+	rows := []row{{"topic", "partition", "log start", "end", "records", "size", "newest", "lost"}}
+	for i := range topics {
+		t := &topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			rows = append(rows, row{
+				t.Topic, fmt.Sprint(p.Partition), fmt.Sprint(p.LogStartOffset), fmt.Sprint(p.NextOffset),
+				formatCount(p.Records), formatBytes(p.Bytes), orDash(p.NewestRecord), formatCount(p.lost()),
+			})
+		}
+	}
+	for i := range topics {
+		rows = append(rows, topics[i].gapRows()...)
+		if l.long {
+			rows = append(rows, topics[i].detailRows()...)
+		}
+	}
+	return rows
+}
+
+func (d *topicDocument) gapRows() (rows []row) {
+	for _, p := range d.Partitions {
+		for _, g := range p.Gaps {
+			rows = append(rows, row{fmt.Sprintf("gap: %s-%d offsets [%d, %d): %s", d.Topic, p.Partition, g.FirstOffset, g.NextOffset, g.Cause)})
+		}
+	}
+	return rows
+}
+
+// detailRows are what else there is to know of a topic.
+func (d *topicDocument) detailRows() []row {
+	rows := []row{{fmt.Sprintf("topic %s has ID %s", d.Topic, d.TopicID)}}
+	for _, config := range d.configs() {
+		rows = append(rows, row{"config " + config})
+	}
+	next := map[int32]int64{}
+	for _, p := range d.Partitions {
+		next[p.Partition] = p.NextOffset
+	}
+	for _, at := range d.positions {
+		rows = append(rows, row{fmt.Sprintf("group %s: partition %d at offset %d, %s before the end", at.group, at.partition, at.offset,
+			plural(max(0, next[at.partition]-at.offset), "offset"))})
+	}
+	return rows
+}
