@@ -1,11 +1,13 @@
 package coldstream
 
+import "time"
+
 // Observer is told what an engine does. Observe returns at once and is safe for use by
 // several goroutines.
 type Observer interface{ Observe(Event) }
 
 // Event is one of the typed events of this package: [*Planned], [*Progress],
-// [*Detail], [*Warning].
+// [*Detail], [*Warning], [*Waiting].
 type Event interface{ event() }
 
 // Planned says how much work lies ahead. Offsets are a count of offsets, not of records.
@@ -36,10 +38,20 @@ type Warning struct {
 	Hint string
 }
 
+// Waiting says that something takes longer than it should, and is waited for. It comes
+// again now and then while that lasts.
+type Waiting struct {
+	For     string // a noun: what is waited for
+	Cause   string // what stands in the way, as far as it is known; else ""
+	Elapsed time.Duration
+	AtMost  time.Duration // how long it is waited for in all; 0 if that has no bound
+}
+
 func (*Planned) event()  {}
 func (*Progress) event() {}
 func (*Detail) event()   {}
 func (*Warning) event()  {}
+func (*Waiting) event()  {}
 
 // NoObserver takes events and forgets them.
 type NoObserver struct{}

@@ -5,7 +5,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -16,13 +15,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
 	"coldstream/kafka/auth"
 )
 
 const (
+	clientID              = "coldstream"
 	defaultPort           = "9092"
 	defaultConnectTimeout = 15 * time.Second
 	defaultPatience       = 10 * time.Minute
@@ -50,6 +49,8 @@ type Config struct {
 	// FetchBytes bounds the answers to fetches under way, of all brokers together; 64 MiB
 	// by default.
 	FetchBytes int
+	// Observer is told of what is waited for; nobody by default.
+	Observer coldstream.Observer
 }
 
 // Client is a connected cluster: a [coldstream.Source] and a [coldstream.Target].
@@ -59,6 +60,7 @@ type Client struct {
 	kgo   *kgo.Client
 	adm   *kadm.Client
 	lanes *lanes
+	waits *waits
 
 	closed atomic.Bool
 
@@ -83,7 +85,7 @@ func Connect(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.FetchBytes <= 0 {
 		cfg.FetchBytes = defaultFetchBytes
 	}
-	c := &Client{cfg: cfg, lanes: newLanes(produceLanes)}
+	c := &Client{cfg: cfg, lanes: newLanes(produceLanes), waits: &waits{observer: cfg.Observer, after: tellAfter}}
 	for _, address := range cfg.Bootstrap {
 		seed, err := hostPort(address)
 		if err != nil {
@@ -135,7 +137,7 @@ func hostPort(address string) (string, error) {
 func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.seeds...),
-		kgo.ClientID("coldstream"),
+		kgo.ClientID(clientID),
 		kgo.BrokerMaxReadBytes(maxRead),
 		kgo.BrokerMaxWriteBytes(maxBrokerRead),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
@@ -148,58 +150,6 @@ func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 		return nil, fmt.Errorf("make Kafka client: %w", err)
 	}
 	return client, nil
-}
-
-// firstContact asks for the cluster until it answers or the connect timeout is over.
-func (c *Client) firstContact(ctx context.Context) error {
-	deadline, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
-	defer cancel()
-	var last error
-	for {
-		resp, err := c.askBrokers(deadline)
-		if err == nil && len(resp.Brokers) > 0 {
-			return nil
-		}
-		if err == nil {
-			err = errors.New("the answer names no brokers")
-		}
-		if deadline.Err() == nil || last == nil {
-			last = c.cfg.Auth.Explain(err)
-		}
-		var refused *auth.LoginError
-		if errors.As(last, &refused) && refused.Definite() {
-			break
-		}
-		if !errors.Is(requestError(err), errTemporary) || !pause(deadline, firstRetryWait) {
-			break
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return fmt.Errorf("connect to %s: %w: %w", strings.Join(c.seeds, ", "), coldstream.ErrUnreachable, last)
-}
-
-// askBrokers asks which brokers there are. It returns when ctx is done, also where the
-// library waits longer: for the first answer on a connection, whose version it must know.
-func (c *Client) askBrokers(ctx context.Context) (*kmsg.MetadataResponse, error) {
-	type answer struct {
-		resp *kmsg.MetadataResponse
-		err  error
-	}
-	answered := make(chan answer, 1)
-	go func() {
-		req := kmsg.NewPtrMetadataRequest()
-		req.Topics = []kmsg.MetadataRequestTopic{}
-		resp, err := req.RequestWith(ctx, c.kgo)
-		answered <- answer{resp, err}
-	}()
-	select {
-	case a := <-answered:
-		return a.resp, a.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("nothing was answered: %w", ctx.Err())
-	}
 }
 
 // Close ends all connections.

@@ -201,7 +201,32 @@ func (e *fetchEngine) keepMetadata(ctx context.Context, group *errgroup.Group) e
 		if err := e.giveUp(ctx); err != nil {
 			return err
 		}
+		if wait := e.longWait(); wait != nil && e.client.waits.isNews(wait) {
+			group.Go(func() error { e.client.waits.announce(ctx, wait); return nil })
+		}
 	}
+}
+
+// longWait tells of the partitions that nothing has come of for a while, if there are any.
+// Those that are being asked for belong to others, and are looked at next time.
+func (e *fetchEngine) longWait() *coldstream.Waiting {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	var failing []*fetchPartition
+	wait := &coldstream.Waiting{For: "records of partitions that cannot be read now", AtMost: e.client.patience()}
+	for _, p := range e.partitions {
+		if p.busy || p.ended || p.failing.count == 0 || now.Sub(p.failing.first) < e.client.waits.after {
+			continue
+		}
+		failing = append(failing, p)
+		wait.Elapsed = max(wait.Elapsed, now.Sub(p.failing.first))
+	}
+	if len(failing) == 0 {
+		return nil
+	}
+	wait.Cause = failuresOf(failing, func(p *fetchPartition) error { return fmt.Errorf("%s: %w", p.TopicPartition, p.failing.err) }).Error()
+	return wait
 }
 
 func (e *fetchEngine) startWorkers(ctx context.Context, group *errgroup.Group) {
@@ -281,7 +306,9 @@ func answerBytes(total, connections int) int32 {
 // ask sends one request and handles its answer. Its error ends the whole fetch.
 func (e *fetchEngine) ask(ctx context.Context, client *kgo.Client, turn fetchTurn) error {
 	defer e.release(turn.partitions)
+	waiting := e.client.waits.begin(ctx, fmt.Sprintf("broker %d to answer a fetch", turn.broker), e.client.patience())
 	answer, err := fetchOnce(ctx, client, turn)
+	waiting.end()
 	if err == nil {
 		err = e.checkIncarnations(ctx, client, turn, answer)
 	}

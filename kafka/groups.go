@@ -36,7 +36,7 @@ var errNoOffsets = fmt.Errorf("groups of this type have no committed offsets tha
 // groups must not look like all of them.
 func (c *Client) Groups(ctx context.Context) ([]coldstream.Group, error) {
 	var groups []coldstream.Group
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "the list of consumer groups", func(ctx context.Context) error {
 		var err error
 		groups, err = c.listGroups(ctx)
 		return err
@@ -91,7 +91,7 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 		}
 		pending[g.Name] = g
 	}
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "the offsets of consumer groups", func(ctx context.Context) error {
 		for _, g := range pending {
 			g.Err = temporary(errNotInAnswer)
 		}

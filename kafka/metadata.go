@@ -20,7 +20,7 @@ const describeChunk = 200
 // than patience has that as its Err.
 func (c *Client) Metadata(ctx context.Context, names []string) (*coldstream.Cluster, error) {
 	var cluster *coldstream.Cluster
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "the description of the topics", func(ctx context.Context) error {
 		var err error
 		if cluster, err = c.describeCluster(ctx, names); err != nil {
 			return err
@@ -66,14 +66,8 @@ func (c *Client) describeCluster(ctx context.Context, names []string) (*coldstre
 	if resp.ClusterID != nil {
 		cluster.ID = *resp.ClusterID
 	}
-	for _, b := range resp.Brokers {
-		broker := coldstream.Broker{ID: b.NodeID, Host: b.Host, Port: b.Port}
-		if b.Rack != nil {
-			broker.Rack = *b.Rack
-		}
-		cluster.Brokers = append(cluster.Brokers, broker)
-	}
-	slices.SortFunc(cluster.Brokers, func(a, b coldstream.Broker) int { return cmp.Compare(a.ID, b.ID) })
+	cluster.Brokers = brokersOf(resp)
+	c.waits.see(cluster.Brokers)
 	for i := range resp.Topics {
 		if t := &resp.Topics[i]; t.Topic != nil {
 			cluster.Topics = append(cluster.Topics, topicOf(t))
@@ -125,7 +119,7 @@ func (c *Client) describeConfigs(ctx context.Context, topics []coldstream.Topic)
 	}
 	for chunk := range slices.Chunk(rest, describeChunk) {
 		answered := false
-		err := c.patiently(ctx, func(ctx context.Context) error {
+		err := c.await(ctx, "the configs of the topics", func(ctx context.Context) error {
 			err := c.describeSome(ctx, chunk)
 			answered = err == nil
 			for _, t := range chunk {
@@ -194,6 +188,8 @@ func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPa
 	out := make(map[coldstream.TopicPartition]coldstream.LogOffsets, len(partitions))
 	start := time.Now()
 	pending := slices.Clone(partitions)
+	waiting := c.waits.begin(ctx, "the ends of the logs", c.patience())
+	defer waiting.end()
 	for wait := firstRetryWait; len(pending) > 0; wait = min(2*wait, maxRetryWait) {
 		leaders, err := c.leadersOf(ctx, pending)
 		if err != nil {
@@ -210,6 +206,7 @@ func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPa
 		if len(pending) == 0 || waited >= c.patience() {
 			break // the last errors stand in out
 		}
+		waiting.came(failuresOf(pending, func(tp coldstream.TopicPartition) error { return fmt.Errorf("%s: %w", tp, out[tp].Err) }))
 		if !pause(ctx, wait) {
 			return nil, ctx.Err()
 		}
@@ -234,7 +231,7 @@ func (c *Client) leadersOf(ctx context.Context, partitions []coldstream.TopicPar
 	slices.Sort(names)
 	names = slices.Compact(names)
 	var cluster *coldstream.Cluster
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "the leaders of the partitions", func(ctx context.Context) error {
 		var err error
 		cluster, err = c.describeCluster(ctx, names)
 		return err

@@ -29,7 +29,7 @@ const requestsInFlight = 5
 //
 // When ctx ends, batches without an answer fail with its error and may yet be appended.
 func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.ProduceBatch) []coldstream.ProduceResult {
-	p := &production{batches: batches, outcomes: make([]outcome, len(batches)), patience: c.patience()}
+	p := &production{batches: batches, outcomes: make([]outcome, len(batches)), patience: c.patience(), waits: c.waits}
 	pending := p.accept()
 	l, err := c.lane(lane)
 	if err != nil {
@@ -44,6 +44,7 @@ func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.Pro
 // production is one call of Produce. Batches are known by their index.
 type production struct {
 	lane     *leaderTable
+	waits    *waits
 	patience time.Duration
 	batches  []coldstream.ProduceBatch
 	// outcomes has one entry for each batch; requests under way at the same time write
@@ -109,6 +110,8 @@ func (p *production) results() []coldstream.ProduceResult {
 // run tries until each pending batch has ended. The patience begins with the first try
 // that leaves something over, so that a long but successful call is not cut short.
 func (p *production) run(ctx context.Context, pending []int) {
+	waiting := p.waits.begin(ctx, "the acknowledgment of records", p.patience)
+	defer waiting.end()
 	pending = p.try(ctx, pending)
 	if len(pending) == 0 {
 		return
@@ -116,6 +119,7 @@ func (p *production) run(ctx context.Context, pending []int) {
 	patient, cancel := context.WithTimeoutCause(ctx, p.patience, errPatience)
 	defer cancel()
 	for wait := firstRetryWait; len(pending) > 0; wait = min(2*wait, maxRetryWait) {
+		waiting.came(failuresOf(pending, func(i int) error { return fmt.Errorf("%s: %w", p.batches[i].TopicPartition, p.outcomes[i].err) }))
 		if !pause(patient, wait) {
 			p.giveUp(patient, pending)
 			return

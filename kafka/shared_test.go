@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// nowhereListener answers, and sends clients on to where nobody listens.
+const nowhereListener = "NOWHERE"
+
 // realCluster returns a real broker, which the first test that needs it starts and all
 // tests share: they use topics and groups with names of their own.
 func realCluster(t *testing.T) *kafkatest.Cluster {
@@ -30,7 +33,13 @@ func realCluster(t *testing.T) *kafkatest.Cluster {
 	if testing.Short() {
 		t.Skip("needs a real Kafka: run without -short")
 	}
-	shared.start.Do(func() { shared.cluster, shared.err = kafkatest.StartShared(kafkatest.Config{}) })
+	shared.start.Do(func() {
+		shared.cluster, shared.err = kafkatest.StartShared(kafkatest.Config{
+			Users:      map[string]string{"reader": "reader-password"},
+			Listeners:  map[string]string{nowhereListener: "PLAINTEXT"},
+			Advertised: map[string]string{nowhereListener: "127.0.0.1:1"},
+		})
+	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}

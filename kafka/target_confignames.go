@@ -21,7 +21,7 @@ import (
 // every Kafka since 2.8 knows.
 func (c *Client) TopicConfigNames(ctx context.Context, topic string) (map[string]string, error) {
 	var known map[string]string
-	err := c.patiently(ctx, func(ctx context.Context) (err error) {
+	err := c.await(ctx, "the names of topic configs", func(ctx context.Context) (err error) {
 		known, err = c.topicConfigNames(ctx, topic)
 		return err
 	})

@@ -24,7 +24,7 @@ func (c *Client) AlterTopicConfigs(ctx context.Context, topic string, change col
 		return nil
 	}
 	req := newAlterRequest(topic, change)
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "new configs of topic "+topic, func(ctx context.Context) error {
 		resp, err := req.RequestWith(ctx, c.kgo)
 		if err != nil {
 			return requestError(err)

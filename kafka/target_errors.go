@@ -95,16 +95,26 @@ const (
 
 // patiently repeats try while its error is temporary, until the patience runs out.
 func (c *Client) patiently(ctx context.Context, try func(context.Context) error) error {
-	return c.paced(ctx, pace{firstRetryWait, maxRetryWait}, try)
+	return c.await(ctx, "an answer of the cluster", try)
 }
 
-// pace is how long tries wait for each other: first, and at most.
-type pace struct{ first, most time.Duration }
+// await is patiently for something that has a name: a noun, for people.
+func (c *Client) await(ctx context.Context, what string, try func(context.Context) error) error {
+	return c.paced(ctx, pace{firstRetryWait, maxRetryWait, what}, try)
+}
+
+// pace is how long tries wait for each other, first and at most, and what they are for.
+type pace struct {
+	first, most time.Duration
+	what        string
+}
 
 // paced is patiently at a pace.
 func (c *Client) paced(ctx context.Context, p pace, try func(context.Context) error) error {
 	patient, cancel := context.WithTimeoutCause(ctx, c.patience(), errPatience)
 	defer cancel()
+	waiting := c.waits.begin(ctx, p.what, c.patience())
+	defer waiting.end()
 	var unknown unknownTopic
 	for wait := p.first; ; wait = min(2*wait, p.most) {
 		err := once(patient, try)
@@ -114,6 +124,7 @@ func (c *Client) paced(ctx context.Context, p pace, try func(context.Context) er
 		if unknown.tooLong(err) {
 			return err
 		}
+		waiting.came(err)
 		if !pause(patient, wait) {
 			return gaveUp(patient, c.patience(), err)
 		}

@@ -54,7 +54,7 @@ func (g *groupCommit) run(ctx context.Context) error {
 		return err
 	}
 	for _, step := range []func(context.Context) error{g.findTopics, g.checkMembers, g.commitAll, g.readBack} {
-		if err := g.client.patiently(ctx, step); err != nil {
+		if err := g.client.await(ctx, "the commit of group "+g.group, step); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // InitProducer implements [coldstream.RecordWriter]. Each call gets another ID.
 func (c *Client) InitProducer(ctx context.Context) (coldstream.ProducerIdentity, error) {
 	var producer coldstream.ProducerIdentity
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "a producer ID", func(ctx context.Context) error {
 		req := kmsg.NewPtrInitProducerIDRequest()
 		req.ProducerID, req.ProducerEpoch = -1, -1
 		resp, err := req.RequestWith(ctx, c.kgo)

@@ -25,7 +25,7 @@ func (c *Client) DeleteRecords(ctx context.Context, logStartOffsets map[coldstre
 		offsets: logStartOffsets,
 		pending: slices.SortedFunc(maps.Keys(logStartOffsets), coldstream.TopicPartition.Compare),
 	}
-	if err := c.patiently(ctx, d.try); err != nil {
+	if err := c.await(ctx, "the deletion of records", d.try); err != nil {
 		d.refused = append(d.refused, err)
 	}
 	switch len(d.refused) {

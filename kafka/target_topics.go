@@ -25,7 +25,7 @@ const createTimeout = 30 * time.Second
 // partitions and no records is taken to be the one that the try created.
 func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) error {
 	unsure := false
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "the new topic "+topic.Name, func(ctx context.Context) error {
 		err := c.createTopic(ctx, topic, create)
 		if unsure && errors.Is(err, fs.ErrExist) {
 			return c.checkCreated(ctx, topic, err)
@@ -35,7 +35,7 @@ func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) err
 	})
 	if err == nil {
 		// Brokers are busy with the partitions, and are done at any moment.
-		err = c.paced(ctx, pace{firstRetryWait / 4, firstRetryWait}, func(ctx context.Context) error { return expected(c.checkLeaders(ctx, topic)) })
+		err = c.paced(ctx, pace{firstRetryWait / 4, firstRetryWait, "the leaders of the new topic " + topic.Name}, func(ctx context.Context) error { return expected(c.checkLeaders(ctx, topic)) })
 	}
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", topic.Name, err)
@@ -46,7 +46,7 @@ func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) err
 // CheckTopic implements [coldstream.TopicAdmin]. Its errors are those that CreateTopic
 // would return.
 func (c *Client) CheckTopic(ctx context.Context, topic coldstream.NewTopic) error {
-	err := c.patiently(ctx, func(ctx context.Context) error {
+	err := c.await(ctx, "a check of the new topic "+topic.Name, func(ctx context.Context) error {
 		return c.createTopic(ctx, topic, validateOnly)
 	})
 	if err != nil {

@@ -106,13 +106,13 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	if err != nil {
 		return nil, err
 	}
-	client, err := o.cluster.connect(ctx)
+	p := newProgress(e, o.global)
+	defer p.finish()
+	client, err := o.cluster.connect(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	p := newProgress(e, o.global)
-	defer p.finish()
 	options := backup.Options{
 		Topics: patterns, Interval: o.interval, Now: e.now, Observer: p, NoReadBack: o.noVerify,
 		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes,

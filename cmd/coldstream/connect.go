@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coldstream"
 	"coldstream/kafka"
 	"coldstream/kafka/auth"
 )
@@ -79,13 +80,15 @@ func (o *clusterOptions) readProperties() error {
 	return nil
 }
 
-// connect reaches the cluster; the caller closes the client.
-func (o *clusterOptions) connect(ctx context.Context) (*kafka.Client, error) {
+// connect reaches the cluster; the caller closes the client. The observer is told of what
+// is waited for, also later.
+func (o *clusterOptions) connect(ctx context.Context, observer coldstream.Observer) (*kafka.Client, error) {
 	return kafka.Connect(ctx, kafka.Config{
 		Bootstrap:      splitList(o.bootstrap),
 		Auth:           o.auth,
 		ConnectTimeout: o.connectTimeout,
 		Patience:       o.patience,
 		FetchBytes:     o.fetchBytes,
+		Observer:       observer,
 	})
 }

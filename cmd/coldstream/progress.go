@@ -62,6 +62,9 @@ func (p *progress) Observe(event coldstream.Event) {
 			p.clear()
 			p.env.note("%s", ev.Text)
 		}
+	case *coldstream.Waiting:
+		p.clear()
+		p.env.note("%s", waitingLine(ev))
 	case *coldstream.Warning:
 		p.clear()
 		p.env.note("warning: %s", ev.Text)
@@ -156,4 +159,19 @@ func formatAge(d time.Duration) string {
 		return fmt.Sprintf("%d h ago", d/time.Hour)
 	}
 	return fmt.Sprintf("%d days ago", d/day)
+}
+
+// waitingLine says what is waited for, since when and how long still.
+func waitingLine(ev *coldstream.Waiting) string {
+	line := "waiting for " + ev.For
+	if ev.Elapsed >= time.Second {
+		line += " since " + formatDuration(ev.Elapsed.Round(time.Second))
+	}
+	if ev.AtMost > 0 {
+		line += ", at most " + formatDuration(ev.AtMost)
+	}
+	if ev.Cause != "" {
+		line += ": " + ev.Cause
+	}
+	return line
 }

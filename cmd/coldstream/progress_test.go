@@ -82,3 +82,13 @@ func TestFiguresForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestProgressSaysWhatIsWaitedForAlsoWhereItIsSilent(t *testing.T) {
+	for _, global := range []*globalOptions{{}, {quiet: true}} {
+		p, out, _ := watched(global)
+		p.Observe(&root.Waiting{For: "the ends of the logs", Cause: "a-0: no leader", Elapsed: 3100 * time.Millisecond, AtMost: 10 * time.Minute})
+		if got, want := out.String(), "coldstream: waiting for the ends of the logs since 3s, at most 10m0s: a-0: no leader\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -146,13 +146,13 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	if err != nil {
 		return nil, err
 	}
-	client, err := o.cluster.connect(ctx)
+	p := newProgress(e, o.global)
+	defer p.finish()
+	client, err := o.cluster.connect(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	p := newProgress(e, o.global)
-	defer p.finish()
 	req.Observer, req.Bootstrap = p, o.cluster.bootstrap
 	plan, err := restore.MakePlan(ctx, v, client, req)
 	if err != nil {

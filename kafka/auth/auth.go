@@ -4,7 +4,9 @@
 package auth
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -184,4 +186,20 @@ func (c *Config) Options(setupTimeout time.Duration) []kgo.Opt {
 		opts = append(opts, kgo.MetadataMaxAge(c.metadataMaxAge), kgo.MetadataMinAge(min(c.metadataMaxAge, 2500*time.Millisecond)))
 	}
 	return opts
+}
+
+// Encrypts says that connections are of TLS.
+func (c *Config) Encrypts() bool { return c != nil && c.tls != nil }
+
+// LogsIn says that brokers are given a login.
+func (c *Config) LogsIn() bool { return c != nil && c.login != nil }
+
+// Dial makes a connection as the options of [Config.Options] do, for who wants to look at a
+// broker closely. Nothing is sent on it yet, not even a login.
+func (c *Config) Dial(ctx context.Context, address string, timeout time.Duration) (net.Conn, error) {
+	if c.Encrypts() {
+		return c.tls.dialer(timeout)(ctx, "tcp", address)
+	}
+	dialer := net.Dialer{Timeout: timeout}
+	return dialer.DialContext(ctx, "tcp", address)
 }
