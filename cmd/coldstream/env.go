@@ -16,6 +16,7 @@ type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
+	program        string // how to call this program again
 	stdinTerminal  bool
 	stderrTerminal bool
 }

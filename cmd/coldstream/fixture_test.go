@@ -88,8 +88,9 @@ func commandContext(ctx context.Context, vars []string, args ...string) outcome 
 
 func testEnv(vars []string) *env {
 	return &env{
-		stdin: strings.NewReader(""),
-		now:   time.Now,
+		stdin:   strings.NewReader(""),
+		program: "coldstream",
+		now:     time.Now,
 		getenv: func(name string) string {
 			for _, v := range vars {
 				if key, value, _ := strings.Cut(v, "="); key == name {

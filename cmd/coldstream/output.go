@@ -15,6 +15,12 @@ import (
 	"coldstream/internal/terminal"
 )
 
+// resultError means that stdout does not take the result.
+type resultError struct{ err error }
+
+func (e *resultError) Error() string { return "write result: " + e.err.Error() }
+func (e *resultError) Unwrap() error { return e.err }
+
 // schemaVersion is that of all JSON documents.
 const schemaVersion = 1
 
@@ -57,7 +63,7 @@ func writeDocument(w io.Writer, output string, document any) error {
 		}
 	}
 	if _, err := w.Write(buf.Bytes()); err != nil {
-		return fmt.Errorf("write result: %w", err)
+		return &resultError{err}
 	}
 	return nil
 }
@@ -103,11 +109,11 @@ func table(w io.Writer, rows []row) error {
 			visible[i] = terminal.Visible(cell)
 		}
 		if _, err := fmt.Fprintln(tw, strings.Join(visible, "\t")); err != nil {
-			return fmt.Errorf("write result: %w", err)
+			return &resultError{err}
 		}
 	}
 	if err := tw.Flush(); err != nil {
-		return fmt.Errorf("write result: %w", err)
+		return &resultError{err}
 	}
 	return nil
 }

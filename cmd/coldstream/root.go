@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -52,11 +53,14 @@ func run(ctx context.Context, args []string, e *env) int {
 	root.SetErr(e.stderr)
 	err := root.ExecuteContext(ctx)
 	var inc *incomplete
+	var unread *resultError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &inc):
 		return inc.code
+	case errors.As(err, &unread) && errors.Is(unread, syscall.EPIPE):
+		return exitFailed // whoever read the result had enough, as head does
 	}
 	f := classify(ctx, err)
 	if output := outputFormat(args, global.output); isMachineFormat(output) {

@@ -75,6 +75,10 @@ func (c *Cluster) createTopic(topic Topic) error {
 // Addrs returns the host:port of each broker, as for --bootstrap-server.
 func (c *Cluster) Addrs() []string { return c.fake.ListenAddrs() }
 
+// Compact cleans all topics with cleanup.policy=compact at once, but for the newest batch of
+// each partition. By itself the cluster does it every hour.
+func (c *Cluster) Compact() { c.fake.Compact() }
+
 // Close ends all connections and, with a DataDir, writes what is in memory. Calling it
 // again does nothing.
 func (c *Cluster) Close() { c.fake.Close() }

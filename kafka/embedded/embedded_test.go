@@ -155,24 +155,66 @@ func TestClientProducesConsumesAndReads(t *testing.T) {
 	if err := client.Consume(ctx, "readers", "orders", 5); err != nil {
 		t.Fatal(err)
 	}
-	position, err := client.Position(ctx, "readers", "orders")
-	if diff := cmp.Diff(embedded.Position{Read: 5, Lag: 15}, position); err != nil || diff != "" {
-		t.Error(err, diff)
-	}
-	first, err := client.Content(ctx, "orders")
-	if err != nil || first.Records != 20 {
+	first, err := client.Content(ctx, "orders", "readers")
+	if err != nil || first.Records != 20 || first.Read != 5 || first.Rest == first.SHA256 {
 		t.Errorf("content %+v, %v", first, err)
 	}
 	if err := client.Produce(ctx, records[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if second, err := client.Content(ctx, "orders"); err != nil || second.Records != 21 || second.SHA256 == first.SHA256 {
+	if second, err := client.Content(ctx, "orders", "readers"); err != nil || second.Records != 21 || second.SHA256 == first.SHA256 {
 		t.Errorf("content %+v after %+v, %v", second, first, err)
 	}
 	if err := client.DeleteTopic(ctx, "orders"); err != nil {
 		t.Fatal(err)
 	}
-	if content, err := client.Content(ctx, "orders"); err == nil {
+	if content, err := client.Content(ctx, "orders", "readers"); err == nil {
 		t.Errorf("a deleted topic has content %+v", content)
+	}
+}
+
+// TestContentLeavesAbortedRecordsOut: and it does not wait for records behind the last marker.
+func TestContentLeavesAbortedRecordsOut(t *testing.T) {
+	c := start(t, embedded.Options{Topics: []embedded.Topic{{Name: "paid"}, {Name: "again"}}})
+	client, err := c.NewClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	transactor, err := client.NewTransactor("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transactor.Close()
+	record := func(topic, value string) []embedded.Record {
+		return []embedded.Record{{Topic: topic, Key: "k", Value: []byte(value), Time: time.UnixMilli(1)}}
+	}
+	for _, err := range []error{
+		transactor.Commit(t.Context(), record("paid", "a")),
+		transactor.Abort(t.Context(), record("paid", "b")),
+		transactor.Commit(t.Context(), record("paid", "c")),
+		transactor.Abort(t.Context(), record("paid", "d")),
+		client.Produce(t.Context(), append(record("again", "a"), record("again", "c")...)),
+		client.Consume(t.Context(), "readers", "paid", 1),
+		client.Consume(t.Context(), "readers", "again", 1),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := client.Content(t.Context(), "paid", "readers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := client.Content(t.Context(), "again", "readers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.WithOffsets == want.WithOffsets {
+		t.Error("other offsets have the same sum")
+	}
+	got.WithOffsets = want.WithOffsets
+	if diff := cmp.Diff(want, got); diff != "" || want.Records != 2 || want.Read != 1 {
+		t.Errorf("%+v (-want +got)\n%s", want, diff)
 	}
 }
