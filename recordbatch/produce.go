@@ -98,6 +98,12 @@ func Build(records []Absolute, codec Codec, p Producer) (Batch, error) {
 	return assemble(header{codec: codec, count: int32(len(records)), baseMs: base, maxMs: maxMs}, raw, p)
 }
 
+// Place says where a batch stands in a log. No checksum covers that.
+func (b Batch) Place(baseOffset int64, leaderEpoch int32) {
+	binary.BigEndian.PutUint64(b, uint64(baseOffset))
+	binary.BigEndian.PutUint32(b[12:], uint32(leaderEpoch))
+}
+
 // relative is the record as the i-th of a batch.
 func (r *Absolute) relative(i int, baseMs int64) Record {
 	return Record{TimestampDelta: r.TimestampMs - baseMs, OffsetDelta: int32(i), Key: r.Key, Value: r.Value, Headers: r.Headers}
