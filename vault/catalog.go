@@ -91,6 +91,9 @@ func (c *Catalog) Snapshots() []Snapshot { return slices.Clone(c.snapshots) }
 // commits that do not join are among [Catalog.Snapshots], as far as they can be read.
 func (c *Catalog) Damage() []*DamageError { return slices.Clone(c.damage) }
 
+// Head says how far the vault has got with a stream.
+func (c *Catalog) Head(s coldstream.Stream) (Head, bool) { return c.head(s) }
+
 // head returns how far the vault has got with a stream.
 func (c *Catalog) head(s coldstream.Stream) (Head, bool) {
 	h, ok := c.heads[s]

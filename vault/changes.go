@@ -57,6 +57,8 @@ type ScanStart struct {
 
 // NewSnapshot asks for a restore point.
 type NewSnapshot struct {
+	// ID is that of the snapshot that this one is a copy of; zero for a new one.
+	ID        SnapshotID
 	Time      time.Time
 	ClusterID string
 	// Views are sorted by stream; each lies within what the vault holds, this commit

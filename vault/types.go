@@ -116,6 +116,19 @@ func (r *Run) Dense() bool {
 	return !r.Partial && len(r.Markers) == 0 && r.Records == r.NextOffset-r.FirstOffset
 }
 
+// Epochs says where leader epochs begin among the batches of the run, ascending. The first
+// one may have begun before it.
+func (r *Run) Epochs() []coldstream.EpochStart {
+	var out []coldstream.EpochStart
+	for _, e := range r.ref.row.Epochs {
+		if e.FirstOffset >= r.NextOffset {
+			break
+		}
+		out = append(out, coldstream.EpochStart{Epoch: e.Epoch, FirstOffset: max(e.FirstOffset, r.FirstOffset)})
+	}
+	return out
+}
+
 // The kinds of damage.
 const (
 	KindMissing     = "missing"

@@ -82,8 +82,10 @@ func (w *Writer) Damage() []*DamageError { return w.catalog.Damage() }
 func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 	c := &commitInMaking{Writer: w}
 	if changes.Snapshot != nil {
-		if _, err := rand.Read(c.receipt.Snapshot[:]); err != nil {
-			return Receipt{}, fmt.Errorf("make snapshot ID: %w", err)
+		if c.receipt.Snapshot = changes.Snapshot.ID; c.receipt.Snapshot == (SnapshotID{}) {
+			if _, err := rand.Read(c.receipt.Snapshot[:]); err != nil {
+				return Receipt{}, fmt.Errorf("make snapshot ID: %w", err)
+			}
 		}
 	}
 	for {

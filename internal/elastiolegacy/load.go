@@ -4,6 +4,7 @@ package elastiolegacy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,18 +84,18 @@ func (im *Import) readLines(ctx context.Context, p *pointFile, in *bufio.Reader,
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		text, tooLong, err := readLine(in, buf[:0])
-		if err != nil && !errors.Is(err, io.EOF) {
+		text, err := readLine(in, buf[:0])
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errTooLong):
+		case err != nil:
 			return err
-		}
-		buf = text
-		if len(text) == 0 && !tooLong {
-			if err != nil {
-				return nil
-			}
+		case len(text) == 0:
 			continue // an empty line is no record
 		}
-		l, reason := p.accept(text, tooLong)
+		buf = text
+		l, reason := p.accept(text, err)
 		if reason != nil {
 			im.leaveOut(Problem{p.id, number, reason.Error()})
 			continue
@@ -109,30 +110,35 @@ func (im *Import) readLines(ctx context.Context, p *pointFile, in *bufio.Reader,
 	}
 }
 
-// readLine reads a line without its end. One that is too long is passed over.
-func readLine(in *bufio.Reader, buf []byte) (text []byte, tooLong bool, err error) {
-	for {
+var errTooLong = fmt.Errorf("it is longer than %d bytes", maxLine)
+
+// readLine reads a line without its end. One that is too long is passed over, and is
+// errTooLong; behind the last one is io.EOF.
+func readLine(in *bufio.Reader, buf []byte) ([]byte, error) {
+	var tooLong error
+	for read := 0; ; {
 		piece, err := in.ReadSlice('\n')
+		read += len(piece)
 		if len(buf)+len(piece) > maxLine {
-			tooLong, buf = true, buf[:0]
+			tooLong, buf = errTooLong, buf[:0]
 		}
-		if !tooLong {
+		if tooLong == nil {
 			buf = append(buf, piece...)
 		}
-		if errors.Is(err, bufio.ErrBufferFull) {
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
+		case err != nil && (read == 0 || !errors.Is(err, io.EOF)):
+			return buf, err
 		}
-		if n := len(buf); n > 0 && buf[n-1] == '\n' {
-			buf = buf[:n-1]
-		}
-		return buf, tooLong, err
+		return bytes.TrimSuffix(buf, []byte("\n")), tooLong
 	}
 }
 
 // accept reads a line, which must go on behind the one before of its partition.
-func (p *pointFile) accept(text []byte, tooLong bool) (*line, error) {
-	if tooLong {
-		return nil, fmt.Errorf("it is longer than %d bytes", maxLine)
+func (p *pointFile) accept(text []byte, readErr error) (*line, error) {
+	if readErr != nil {
+		return nil, readErr
 	}
 	l, err := parseLine(text)
 	if err != nil {
