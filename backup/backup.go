@@ -96,6 +96,7 @@ func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Opt
 	}
 	r.plan = plan
 	plan.describe(r.result)
+	v.Describe(plan.words()...)
 	if err = r.execute(ctx); err == nil {
 		err = r.heal(ctx, v)
 	}

@@ -279,6 +279,15 @@ func (p *partition) view(floor int64) vault.View {
 	}
 }
 
+// words are the cluster and its topics, for the names of what is stored.
+func (p *plan) words() []string {
+	out := []string{p.metadata.Cluster.ID}
+	for i := range p.metadata.Topics {
+		out = append(out, p.metadata.Topics[i].Name)
+	}
+	return out
+}
+
 func (p *plan) describe(result *Result) {
 	result.Damage = p.writer.Damage()
 	result.TopicCount, result.PartitionCount = len(p.metadata.Topics), len(p.partitions)

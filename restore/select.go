@@ -150,6 +150,20 @@ func ofCluster(snapshots []vault.Snapshot, clusterID string) ([]*vault.Snapshot,
 	return out, nil
 }
 
+// FindSnapshot finds the one snapshot that an ID, or a unique prefix of one, names. Another
+// one is a [*UsageError].
+func FindSnapshot(snapshots []vault.Snapshot, prefix string) (*vault.Snapshot, error) {
+	all := make([]*vault.Snapshot, len(snapshots))
+	for i := range snapshots {
+		all[i] = &snapshots[i]
+	}
+	found, err := withID(all, prefix)
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
+
 func withID(snapshots []*vault.Snapshot, prefix string) ([]*vault.Snapshot, error) {
 	prefix = strings.ToLower(prefix)
 	if len(prefix) < minPrefix {

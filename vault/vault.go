@@ -109,6 +109,23 @@ func (v *Vault) Flush(ctx context.Context) error {
 	return nil
 }
 
+// Describe gives words for people to the objects that are made from now on, where the
+// storage has names for them: a cluster, topics.
+func (v *Vault) Describe(words ...string) {
+	if d, ok := v.store.(interface{ Describe(words ...string) }); ok {
+		d.Describe(words...)
+	}
+}
+
+// Strays are objects of runs that were cut off, where the storage can tell. They do not
+// count, and cost nothing but their room.
+func (v *Vault) Strays() []string {
+	if s, ok := v.store.(interface{ Strays() []string }); ok {
+		return s.Strays()
+	}
+	return nil
+}
+
 // IsPermanent says that the storage takes nothing away: the catalog cannot be turned, and
 // nothing can be removed.
 func (v *Vault) IsPermanent() bool {

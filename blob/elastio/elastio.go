@@ -36,6 +36,8 @@ const (
 // packs are streamed as they come; all else is gathered until [Store.Flush].
 const packsPrefix = "packs/"
 
+const defaultStall = 10 * time.Minute
+
 // Options say which vault, and where to put what is read.
 type Options struct {
 	// Vault is the Elastio vault's name: letters, digits, '.', '_' and '-'.
@@ -81,19 +83,27 @@ var (
 	nameOfVault = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 )
 
+// Check refuses names that cannot be those of a vault and a host.
+func (o *Options) Check() error {
+	for _, name := range []string{o.Vault, withDefault(o.Host, "coldstream")} {
+		if !nameOfVault.MatchString(name) {
+			return fmt.Errorf("the name %q is not of letters, digits, '.', '_' and '-'", name)
+		}
+	}
+	return nil
+}
+
 // Open lists the vault's recovery points and reads those catalogs that are not in the cache.
 func Open(ctx context.Context, opts Options) (*Store, error) {
-	for _, name := range []string{opts.Vault, withDefault(opts.Host, "coldstream")} {
-		if !nameOfVault.MatchString(name) {
-			return nil, fmt.Errorf("elastio: the name %q is not of letters, digits, '.', '_' and '-'", name)
-		}
+	if err := opts.Check(); err != nil {
+		return nil, err
 	}
 	opts.Host = withDefault(opts.Host, "coldstream")
 	if opts.SpoolBytes <= 0 {
 		opts.SpoolBytes = 10 << 30
 	}
 	if opts.Stall <= 0 {
-		opts.Stall = 10 * time.Minute
+		opts.Stall = defaultStall
 	}
 	s := &Store{
 		program: &program{path: withDefault(opts.Program, "elastio"), vault: opts.Vault, host: opts.Host, stall: opts.Stall, pause: time.Second},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -33,8 +34,9 @@ type program struct {
 
 // point is a recovery point in a listing.
 type point struct {
-	id   string
-	tags map[string]string
+	id     string
+	tags   map[string]string
+	assets []string
 }
 
 var pointID = regexp.MustCompile(`^rp?-[A-Za-z0-9._-]{1,200}$`)
@@ -181,10 +183,22 @@ func values(answer []byte) ([]json.RawMessage, error) {
 	}
 }
 
-// list returns the recovery points of this vault: those that carry its tag.
+// list returns the recovery points of this vault: those that carry its tag, and are of its host.
 func (p *program) list(ctx context.Context) ([]point, error) {
+	all, err := p.tagged(ctx, tagVault, p.vault)
+	return slices.DeleteFunc(all, func(at point) bool {
+		ours := len(at.assets) == 0 // then nothing tells which host it is of
+		for _, id := range at.assets {
+			ours = ours || strings.Contains(id, ":"+p.host+":")
+		}
+		return !ours
+	}), err
+}
+
+// tagged returns the recovery points that carry a tag, in no order.
+func (p *program) tagged(ctx context.Context, key, value string) ([]point, error) {
 	answer, err := p.ask(ctx, "rp", "list", "--output-format", "json", "--type", "stream",
-		"--limit", strconv.Itoa(listLimit), "--tag", tagVault+"="+p.vault)
+		"--limit", strconv.Itoa(listLimit), "--tag", key+"="+value)
 	if err != nil {
 		return nil, err
 	}
@@ -207,12 +221,12 @@ func (p *program) list(ctx context.Context) ([]point, error) {
 		if !pointID.MatchString(rp.ID) {
 			return nil, fmt.Errorf("elastio rp list: a recovery point has the ID %q", rp.ID)
 		}
-		ours := len(rp.Assets) == 0 // then nothing tells which host it is of
+		at := point{id: rp.ID, tags: rp.Tags}
 		for _, a := range rp.Assets {
-			ours = ours || strings.Contains(a.ID, ":"+p.host+":")
+			at.assets = append(at.assets, a.ID)
 		}
-		if ours && rp.Tags[tagVault] == p.vault {
-			out = append(out, point{id: rp.ID, tags: rp.Tags})
+		if rp.Tags[key] == value {
+			out = append(out, at)
 		}
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,22 @@ type env struct {
 	program        string // how to call this program again
 	stdinTerminal  bool
 	stderrTerminal bool
+	closers        []io.Closer // of what commands opened, the newest last
+}
+
+// keep closes something at the end of the command, if it can be closed.
+func (e *env) keep(opened any) {
+	if c, ok := opened.(io.Closer); ok {
+		e.closers = append(e.closers, c)
+	}
+}
+
+// close closes what the command opened. What mattered was flushed before.
+func (e *env) close() {
+	for _, c := range slices.Backward(e.closers) {
+		_ = c.Close() // temporary files may stay behind
+	}
+	e.closers = nil
 }
 
 // note prints a line for people to stderr. What it is made of may come from clusters.

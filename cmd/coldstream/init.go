@@ -56,6 +56,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if err != nil {
 		return fmt.Errorf("init %s: %w", at, err)
 	}
+	e.keep(store)
 	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now})
 	if errors.Is(err, fs.ErrExist) {
 		return errVaultExists(at)

@@ -61,6 +61,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.cluster.addFlags(cmd, e)
 	o.vault.addFlags(cmd, e)
 	o.memory.addFlag(cmd)
+	o.vault.addSpoolFlag(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.topics, "topic", "t", nil, "topics to restore: name, glob or /regex/, repeatable, with commas between several")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out, written likewise")

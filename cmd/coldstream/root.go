@@ -52,6 +52,7 @@ func run(ctx context.Context, args []string, e *env) int {
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	err := root.ExecuteContext(ctx)
+	e.close()
 	var inc *incomplete
 	var unread *resultError
 	switch {
@@ -127,6 +128,8 @@ incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
 		newSnapshotsCommand(global, e),
 		newLsCommand(global, e),
 		newVerifyCommand(global, e),
+		newCopyCommand(global, e),
+		newImportCommand(global, e),
 		newDemoCommand(global, e),
 		newVersionCommand(global, e),
 	)

@@ -17,16 +17,27 @@ import (
 // vaultOptions say where the vault is.
 type vaultOptions struct {
 	url       string
+	spool     string
 	isVerbose func() bool
 }
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
-		"the vault: a folder, or s3://BUCKET/PREFIX (environment: COLDSTREAM_VAULT)")
+		"the vault: a folder, s3://BUCKET/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
+	o.noteVerbose(cmd)
+}
+
+// noteVerbose looks up --verbose once the command line has been read.
+func (o *vaultOptions) noteVerbose(cmd *cobra.Command) {
 	o.isVerbose = func() bool {
 		verbose, err := cmd.Flags().GetBool("verbose")
 		return err == nil && verbose
 	}
+}
+
+// addSpoolFlag is for commands that read packs.
+func (o *vaultOptions) addSpoolFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.spool, "spool", "", "for vaults in Elastio: keep what is read from them in this folder while the command runs (default: among the temporary files)")
 }
 
 // location reads where the vault is; nothing is opened.
@@ -34,7 +45,14 @@ func (o *vaultOptions) location(e *env) (*stores.Location, error) {
 	if o.url == "" {
 		return nil, usagef("name the vault with --vault or COLDSTREAM_VAULT", errors.New("no vault given"))
 	}
-	return stores.Parse(o.url, e.getenv)
+	at, err := stores.Parse(o.url, e.getenv)
+	if err != nil {
+		return nil, err
+	}
+	if o.spool != "" && !at.SpoolIn(o.spool) {
+		return nil, usagef("leave it out", fmt.Errorf("--spool is for vaults in Elastio; %s needs none", at))
+	}
+	return at, nil
 }
 
 // open opens a vault that must be there.
@@ -50,6 +68,7 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open vault %s: %w", at, err)
 	}
+	e.keep(store)
 	v, err := vault.Open(ctx, store)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, o.noVault(at)

@@ -38,6 +38,7 @@ Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), o, e) },
 	}
 	o.vault.addFlags(cmd, e)
+	o.vault.addSpoolFlag(cmd)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
 	cmd.Flags().StringVar(&o.expect, "expect", "", "`HASH`: a vault hash that a backup printed; its state must still be there")
 	return cmd
@@ -84,6 +85,9 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		err = writeDocument(e.stdout, o.global.output, newVerifyDocument(report))
 	} else {
 		err = printLines(e.stdout, o.lines(report))
+	}
+	for _, id := range v.Strays() {
+		e.note("recovery point %s is of a run that was cut off; it does not count, and may be deleted", id)
 	}
 	if err == nil && len(report.Problems) > 0 {
 		if slices.ContainsFunc(report.Problems, func(p *vault.DamageError) bool { return strings.HasPrefix(p.Object, "packs/") }) {

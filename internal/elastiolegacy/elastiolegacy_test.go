@@ -67,9 +67,13 @@ func run(t *testing.T, v *vault.Vault, points ...string) *outcome {
 	}
 	out := &outcome{Records: im.Records}
 	for _, s := range plan.Sources {
+		foreseen := s.Missing()
 		r, err := backup.Run(t.Context(), s, v, backup.Options{Now: time.Now})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if d := cmp.Diff(foreseen, r.Gaps); d != "" {
+			t.Errorf("gaps foreseen and reported: %s", d)
 		}
 		if len(r.Failed)+len(r.Denied)+len(r.Forks) > 0 {
 			t.Fatalf("failed %v, denied %v, forks %v", r.Failed, r.Denied, r.Forks)

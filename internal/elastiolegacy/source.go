@@ -42,6 +42,15 @@ type Source struct{ topics []*lifetime }
 
 var _ coldstream.Source = (*Source)(nil)
 
+// Patterns choose all of its topics, internal ones too.
+func (s *Source) Patterns() (*coldstream.Patterns, error) {
+	var names []string
+	for _, l := range s.topics {
+		names = append(names, l.topic)
+	}
+	return coldstream.ParsePatterns(names, nil)
+}
+
 // Metadata is [coldstream.ClusterReader.Metadata].
 func (s *Source) Metadata(_ context.Context, names []string) (*coldstream.Cluster, error) {
 	out := &coldstream.Cluster{ID: ClusterID, ControllerID: -1}
@@ -107,8 +116,34 @@ func (l *lifetime) log(tp coldstream.TopicPartition) coldstream.LogOffsets {
 	return log
 }
 
+// Missing lists the offsets that no point covers, as a fetch will report them.
+func (s *Source) Missing() []coldstream.Gap {
+	var out []coldstream.Gap
+	for _, l := range s.topics {
+		for p := range l.partitionCount() {
+			tp := coldstream.TopicPartition{Topic: l.topic, Partition: p}
+			known, isKnown := l.known[p]
+			next := known.NextOffset
+			for i, covered := range spans(l.points, tp) {
+				if covered.firstOffset > next && (isKnown || i > 0) {
+					out = append(out, coldstream.Gap{
+						TopicPartition: tp, FirstOffset: next, NextOffset: covered.firstOffset, Cause: coldstream.GapLogStartAdvanced,
+					})
+				}
+				next = max(next, covered.lastOffset+1)
+			}
+		}
+	}
+	return out
+}
+
 // Groups is [coldstream.ClusterReader.Groups]: recovery points have none.
 func (s *Source) Groups(context.Context) ([]coldstream.Group, error) { return nil, nil }
+
+// TopicDefaults is [coldstream.ClusterReader.TopicDefaults]: recovery points tell none.
+func (s *Source) TopicDefaults(context.Context, []string) (*coldstream.TopicDefaults, error) {
+	return &coldstream.TopicDefaults{}, nil
+}
 
 // Close is [coldstream.ClusterReader.Close].
 func (s *Source) Close() {}

@@ -70,7 +70,8 @@ type kind struct {
 
 func kinds() map[string]kind {
 	return map[string]kind{
-		"s3": {"s3://BUCKET/PREFIX?region=REGION", s3Options(), newS3},
+		"s3":      {"s3://BUCKET/PREFIX?region=REGION", s3Options(), newS3},
+		"elastio": elastioKind(),
 	}
 }
 
@@ -97,6 +98,9 @@ func Parse(raw string, getenv func(string) string) (*Location, error) {
 		slices.Sort(names)
 		return nil, &UsageError{fmt.Errorf("vault: storage %q: %w", m[1], coldstream.ErrUnsupported),
 			"name a folder, or a URL that begins with: " + strings.Join(names, ", ")}
+	}
+	if k.driver == nil {
+		return parseElastio(raw, getenv)
 	}
 	u, err := k.parse(m[1], raw)
 	if err != nil {
