@@ -43,7 +43,9 @@ func TestWhatTopicsHaveFromTheirBrokersIsSaved(t *testing.T) {
 	if refused.Defaults != nil || !strings.Contains(refused.Missing[vault.SectionDefaults], "CLUSTER_AUTHORIZATION_FAILED") {
 		t.Errorf("what was refused is saved as %v, missing %v", refused.Defaults, refused.Missing)
 	}
-	if !slices.ContainsFunc(*watch, func(s string) bool { return strings.Contains(s, "the configs that topics have from their brokers are not saved") }) {
+	if !slices.ContainsFunc(*watch, func(s string) bool {
+		return strings.Contains(s, "the configs that topics have from their brokers are not saved")
+	}) {
 		t.Errorf("warned of %q", *watch)
 	}
 }

@@ -200,7 +200,16 @@ func (l *Location) Open(ctx context.Context, obs coldstream.Observer) (blob.Stor
 	if err != nil || l.folder != "" {
 		return store, err
 	}
-	return retry.New(store, retry.Options{Observer: obs}), nil
+	return patient(store, obs), nil
+}
+
+// patient tries again what fails for the time being. A driver that gathers objects does so
+// itself: it knows what may be done twice.
+func patient(store blob.Store, obs coldstream.Observer) blob.Store {
+	if _, gathers := store.(blob.Flusher); gathers {
+		return store
+	}
+	return retry.New(store, retry.Options{Observer: obs})
 }
 
 // Create opens the storage of a vault that is to be made: a folder is made if it is
@@ -222,7 +231,7 @@ func (l *Location) Create(ctx context.Context, obs coldstream.Observer) (blob.St
 			return nil, &OccupiedError{name}
 		}
 	}
-	return retry.New(store, retry.Options{Observer: obs}), nil
+	return patient(store, obs), nil
 }
 
 // OccupiedError says that a vault would be made among other things.
