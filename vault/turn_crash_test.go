@@ -23,7 +23,12 @@ import (
 
 // over is the same vault through another store.
 func (k *kit) over(store blob.Store) *kit {
-	return &kit{T: k.T, store: store, ticks: k.ticks, vault: &Vault{store: store, info: k.vault.info}}
+	return &kit{T: k.T, store: store, ticks: k.ticks, vault: k.vault.over(store)}
+}
+
+// over is the vault, with what it keeps in memory, over another store.
+func (v *Vault) over(store blob.Store) *Vault {
+	return &Vault{store: store, info: v.info, sealer: v.sealer}
 }
 
 // garbageLeft lists what nothing needs, by a rule of its own.

@@ -212,7 +212,7 @@ func TestTurnIsRefusedOnDamage(t *testing.T) {
 		} {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				k := &kit{T: t, store: copyStore(t, whole.store), ticks: whole.ticks}
-				k.vault = &Vault{store: k.store, info: whole.vault.info}
+				k.vault = whole.vault.over(k.store)
 				spoil(k)
 				before := keys(t, k.store, "")
 				err := k.vault.Turn(t.Context(), TurnOptions{})

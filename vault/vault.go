@@ -24,8 +24,9 @@ const maxCatalogObject = 1 << 30
 // Vault is an opened vault. It is safe for use by several goroutines and keeps nothing
 // but its identity: what it holds is read from the store each time.
 type Vault struct {
-	store blob.Store
-	info  format.VaultInfo
+	store  blob.Store
+	info   format.VaultInfo
+	sealer *format.Sealer
 }
 
 // InitOptions say what is not read from the surroundings.
@@ -36,7 +37,7 @@ type InitOptions struct {
 // Init makes an empty vault. A store that has one already fails with an error wrapping
 // [fs.ErrExist], and nothing is changed.
 func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, error) {
-	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli()}}
+	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli()}, sealer: &format.Sealer{}}
 	if _, err := rand.Read(v.info.ID[:]); err != nil {
 		return nil, fmt.Errorf("make vault ID: %w", err)
 	}
@@ -69,7 +70,7 @@ func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 	if info.IsEncrypted() {
 		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
 	}
-	return &Vault{store: store, info: *info}, nil
+	return &Vault{store: store, info: *info, sealer: &format.Sealer{}}, nil
 }
 
 // findRemains is an error if there are objects of a vault.
@@ -206,7 +207,7 @@ func (v *Vault) isSameContent(key string, there, body []byte) bool {
 }
 
 func (v *Vault) seal(kind format.Kind, key string, payload []byte) ([]byte, error) {
-	body, err := format.Seal(format.Envelope{Kind: kind, VaultID: v.info.ID, Key: key}, payload)
+	body, err := v.sealer.Seal(format.Envelope{Kind: kind, VaultID: v.info.ID, Key: key}, payload)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", key, err)
 	}

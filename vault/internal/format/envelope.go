@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -53,21 +54,29 @@ type Envelope struct {
 // Expect is what a reader knows of an object before it opens it.
 type Expect = Envelope
 
+// Sealer makes catalog objects. The zero value is ready, and safe for use by several
+// goroutines. It keeps an encoder for the next object: its tables take more than a
+// mebibyte, where most objects are of a few hundred bytes. It is not one for the whole
+// process: an encoder that was made in one synctest bubble cannot be used in another.
+type Sealer struct {
+	mu   sync.Mutex
+	idle *zstd.Encoder
+}
+
 // Seal makes an object of a payload: compressed where that is smaller, decoded again and
 // compared, closed by the SHA-256 of all before.
-func Seal(e Envelope, payload []byte) ([]byte, error) {
+func (s *Sealer) Seal(e Envelope, payload []byte) ([]byte, error) {
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("%d bytes are more than a catalog object may hold (%d)", len(payload), maxPayload)
 	}
 	stored, compression := payload, byte(compressionNone)
-	enc, err := newZstdEncoder(zstd.SpeedDefault)
+	small, err := s.compress(payload)
 	if err != nil {
-		return nil, fmt.Errorf("make zstd encoder: %w", err)
+		return nil, err
 	}
-	if small := enc.EncodeAll(payload, nil); len(small) < len(payload) {
+	if len(small) < len(payload) {
 		stored, compression = small, compressionZstd
 	}
-	_ = enc.Close() // without a stream there is nothing to flush
 	dst := append([]byte(envelopeMagic), Version, byte(e.Kind), sealingNone, compression)
 	dst = append(dst, make([]byte, keyIDSize)...)
 	dst = append(dst, e.VaultID[:]...)
@@ -86,6 +95,26 @@ func Seal(e Envelope, payload []byte) ([]byte, error) {
 		return nil, errors.New("an object that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
 	}
 	return dst, nil
+}
+
+func (s *Sealer) compress(payload []byte) ([]byte, error) {
+	s.mu.Lock()
+	enc := s.idle
+	s.idle = nil
+	s.mu.Unlock()
+	if enc == nil {
+		var err error
+		if enc, err = newZstdEncoder(zstd.SpeedDefault); err != nil {
+			return nil, fmt.Errorf("make zstd encoder: %w", err)
+		}
+	}
+	small := enc.EncodeAll(payload, nil)
+	if len(payload) <= maxBlock { // a larger one leaves the encoder with a history as large
+		s.mu.Lock()
+		s.idle = enc
+		s.mu.Unlock()
+	}
+	return small, nil
 }
 
 // Digest is the hash that closes an object, by which others name its exact content. It

@@ -32,7 +32,7 @@ var atLengths = atKey + len(testEnvelope.Key)
 
 func seal(t testing.TB, payload []byte) []byte {
 	t.Helper()
-	b, err := Seal(testEnvelope, payload)
+	b, err := new(Sealer).Seal(testEnvelope, payload)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func envelopeVectors() []vector {
 		if err != nil {
 			return nil, err
 		}
-		return Seal(testEnvelope, payload)
+		return new(Sealer).Seal(testEnvelope, payload)
 	}
 	return []vector{
 		{file: "envelope-stored.bin", again: again, encode: func(t *testing.T) []byte {
@@ -72,7 +72,7 @@ func markVector(file string, m Mark) vector {
 	return vector{
 		file: file,
 		encode: func(t *testing.T) []byte {
-			b, err := Seal(e, nil)
+			b, err := new(Sealer).Seal(e, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +83,7 @@ func markVector(file string, m Mark) vector {
 			if err != nil {
 				return nil, err
 			}
-			return Seal(e, payload)
+			return new(Sealer).Seal(e, payload)
 		},
 	}
 }
@@ -227,12 +227,12 @@ func TestZstdFrames(t *testing.T) {
 }
 
 func TestSealRefusesWhatNobodyCouldRead(t *testing.T) {
-	if _, err := Seal(testEnvelope, make([]byte, maxPayload+1)); err == nil {
+	if _, err := new(Sealer).Seal(testEnvelope, make([]byte, maxPayload+1)); err == nil {
 		t.Error("a payload above the limit was sealed")
 	}
 	long := testEnvelope
 	long.Key = strings.Repeat("k", 1<<16)
-	if _, err := Seal(long, nil); err == nil {
+	if _, err := new(Sealer).Seal(long, nil); err == nil {
 		t.Error("a key that does not fit was sealed")
 	}
 }

@@ -102,7 +102,7 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		object, err := Seal(testEnvelope, payload)
+		object, err := new(Sealer).Seal(testEnvelope, payload)
 		if err != nil {
 			t.Fatalf("accepted, but cannot be sealed again: %v", err)
 		}
