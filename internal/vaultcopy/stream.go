@@ -3,38 +3,10 @@ package vaultcopy
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"coldstream"
 	"coldstream/vault"
 )
-
-// copyStream copies a view that the source reads.
-func (c *copier) copyStream(ctx context.Context, t *task, from *vault.StreamHistory) error {
-	view := from.View
-	if t.begins {
-		c.pending.scans = append(c.pending.scans, vault.ScanStart{
-			Stream: view.Stream, Scan: view.Scan, FirstOffset: view.LogStartOffset, Started: c.asOf,
-		})
-	}
-	if t.gone != nil {
-		c.addGap(*t.gone)
-	}
-	s := &streamCopy{copier: c, view: view, at: view.LogStartOffset, gaps: slices.Clone(from.Gaps)}
-	for batch, err := range from.Batches(ctx, view.LogStartOffset) {
-		if err == nil {
-			err = s.add(ctx, batch, batch.BaseOffset(), batch.NextOffset())
-		}
-		if err != nil {
-			return err
-		}
-		c.result.Batches++
-		if !batch.IsControl() {
-			c.result.Records += int64(batch.RecordCount())
-		}
-	}
-	return s.finish(ctx)
-}
 
 // streamCopy makes pieces of the batches of one view.
 type streamCopy struct {

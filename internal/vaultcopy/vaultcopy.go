@@ -135,10 +135,41 @@ func (c *copier) begins(view vault.View) {
 	}
 }
 
+// due is a snapshot that the target lacks, as far as it is asked for.
+type due struct {
+	snapshot vault.Snapshot
+	views    []vault.View
+	topics   map[string]bool
+}
+
 func (c *copier) copyAll(ctx context.Context) error {
 	if err := c.checkPatterns(); err != nil {
 		return err
 	}
+	all := c.listDue()
+	if len(all) == 0 {
+		return nil
+	}
+	// What a snapshot shows must not be younger than the snapshot.
+	c.asOf = all[0].snapshot.Time
+	streams, err := c.gather(all)
+	if err != nil {
+		return err
+	}
+	if err := c.copyStreams(ctx, streams); err != nil {
+		return err
+	}
+	for i := range all {
+		if err := c.copySnapshot(ctx, &all[i]); err != nil {
+			return fmt.Errorf("copy snapshot %s: %w", all[i].snapshot.ID, err)
+		}
+	}
+	return nil
+}
+
+// listDue lists what is to be copied, oldest first.
+func (c *copier) listDue() []due {
+	var out []due
 	for _, s := range c.source.Snapshots() {
 		if c.opts.Snapshots != nil && !c.opts.Snapshots(s.ID) {
 			continue
@@ -148,18 +179,13 @@ func (c *copier) copyAll(ctx context.Context) error {
 		switch {
 		case there && count < len(views):
 			c.result.Partial = append(c.result.Partial, s.ID)
-			continue
 		case there:
 			c.result.Present++
-			continue
-		case len(views) == 0 && c.opts.Topics != nil:
-			continue // nothing of what was asked for
-		}
-		if err := c.copySnapshot(ctx, &s, views, topics); err != nil {
-			return fmt.Errorf("copy snapshot %s: %w", s.ID, err)
+		case len(views) > 0 || c.opts.Topics == nil: // else nothing of what was asked for
+			out = append(out, due{s, views, topics})
 		}
 	}
-	return nil
+	return out
 }
 
 // topicsOf lists the incarnations of topics that views are of, for patterns to choose from.
@@ -214,9 +240,13 @@ func (c *copier) choose(s *vault.Snapshot) ([]vault.View, map[string]bool) {
 	return views, names
 }
 
-// copySnapshot copies what a snapshot shows and the target lacks, topic by topic, and then
-// the snapshot itself.
-func (c *copier) copySnapshot(ctx context.Context, s *vault.Snapshot, views []vault.View, topics map[string]bool) error {
+// copySnapshot stores a snapshot whose data is there.
+func (c *copier) copySnapshot(ctx context.Context, d *due) error {
+	s := &d.snapshot
+	if c.opts.DryRun {
+		c.result.Copied = append(c.result.Copied, s.ID)
+		return nil
+	}
 	metadata, err := c.from.Metadata(ctx, s)
 	if err != nil {
 		return err
@@ -224,136 +254,11 @@ func (c *copier) copySnapshot(ctx context.Context, s *vault.Snapshot, views []va
 	for name, damage := range metadata.Damaged {
 		return fmt.Errorf("its section %s: %w", name, damage)
 	}
-	metadata.Topics = slices.DeleteFunc(metadata.Topics, func(t coldstream.Topic) bool { return !topics[t.Name] })
+	metadata.Topics = slices.DeleteFunc(metadata.Topics, func(t coldstream.Topic) bool { return !d.topics[t.Name] })
 	c.asOf = s.Time
-	for rest := views; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].Stream.Topic == rest[0].Stream.Topic {
-			n++
-		}
-		if err := c.copyTopic(ctx, s, rest[:n]); err != nil {
-			return err
-		}
-		rest = rest[n:]
-	}
-	if c.opts.DryRun {
+	err = c.commit(ctx, &vault.NewSnapshot{ID: s.ID, Time: s.Time, ClusterID: s.ClusterID, Views: d.views, Metadata: *metadata})
+	if err == nil {
 		c.result.Copied = append(c.result.Copied, s.ID)
-		return nil
 	}
-	err = c.commit(ctx, &vault.NewSnapshot{ID: s.ID, Time: s.Time, ClusterID: s.ClusterID, Views: views, Metadata: *metadata})
-	if err != nil {
-		return err
-	}
-	c.result.Copied = append(c.result.Copied, s.ID)
-	return nil
-}
-
-// task is a view of which the target lacks something.
-type task struct {
-	wanted vault.View // from where the target ends
-	begins bool
-	// gone is what lies between the target's end and all that the source still has.
-	gone *vault.StreamGap
-}
-
-func (c *copier) copyTopic(ctx context.Context, s *vault.Snapshot, views []vault.View) error {
-	var tasks []task
-	for _, view := range views {
-		t, lacks, err := c.lack(ctx, view)
-		if err != nil {
-			return fmt.Errorf("%s: %w", view.Stream.TopicPartition(), err)
-		}
-		c.begins(view)
-		if lacks {
-			tasks = append(tasks, t)
-		}
-	}
-	if len(tasks) == 0 {
-		return nil
-	}
-	wanted := make([]vault.View, len(tasks))
-	for i := range tasks {
-		wanted[i] = tasks[i].wanted
-		c.result.Offsets += wanted[i].NextOffset - wanted[i].LogStartOffset
-	}
-	if c.opts.DryRun {
-		return nil
-	}
-	h, err := c.from.OpenHistory(ctx, wanted, vault.HistoryOptions{SnapshotTime: s.Time})
-	if err != nil {
-		return err
-	}
-	for i, stream := range h.Streams() {
-		if err := c.copyStream(ctx, &tasks[i], stream); err != nil {
-			return fmt.Errorf("%s: %w", tasks[i].wanted.Stream.TopicPartition(), err)
-		}
-	}
-	return nil
-}
-
-// lack says what the target lacks of a view.
-func (c *copier) lack(ctx context.Context, view vault.View) (task, bool, error) {
-	t := task{wanted: view}
-	head, known := c.writer.Head(view.Stream)
-	if !known || head.Scan < view.Scan {
-		t.begins = true
-		return t, true, nil
-	}
-	if start, shown := c.starts[scan{view.Stream, view.Scan}]; shown && view.LogStartOffset < start {
-		return t, false, ErrBelow
-	}
-	if head.Scan > view.Scan {
-		return t, false, nil // the commit says if it is not there
-	}
-	at := head.NextOffset
-	if fork, is, err := c.forkedAt(ctx, view, head); err != nil {
-		return t, false, err
-	} else if is {
-		at = fork
-	}
-	if at >= view.NextOffset {
-		return t, false, nil
-	}
-	if t.wanted.LogStartOffset = at; at < view.LogStartOffset {
-		if floor := c.floor(view); at < floor {
-			t.gone = &vault.StreamGap{
-				Stream: view.Stream, Scan: view.Scan, FirstOffset: at, NextOffset: floor, Cause: coldstream.GapLogStartAdvanced,
-			}
-			t.wanted.LogStartOffset = floor
-		}
-	}
-	return t, true, nil
-}
-
-// floor is the lowest offset that the source may still have of a view's stream.
-func (c *copier) floor(view vault.View) int64 {
-	if head, ok := c.source.Head(view.Stream); ok && head.Scan == view.Scan {
-		return min(head.Floor, view.LogStartOffset)
-	}
-	return 0
-}
-
-// forkedAt says where a log lost its end that the target holds: there a leader epoch
-// begins that the target has not heard of. That it lost its end more than once since shows
-// only in what the view itself reads.
-func (c *copier) forkedAt(ctx context.Context, view vault.View, target vault.Head) (int64, bool, error) {
-	last := int32(-1)
-	if n := len(target.Epochs); n > 0 {
-		last = target.Epochs[n-1].Epoch
-	}
-	if view.LastEpoch <= last {
-		return 0, false, nil
-	}
-	h, err := c.from.OpenHistory(ctx, []vault.View{view}, vault.HistoryOptions{})
-	if err != nil {
-		return 0, false, err
-	}
-	for _, run := range h.Streams()[0].Runs {
-		for _, e := range run.Epochs() {
-			if e.Epoch > last {
-				return e.FirstOffset, e.FirstOffset < target.NextOffset, nil
-			}
-		}
-	}
-	return 0, false, nil
+	return err
 }
