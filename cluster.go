@@ -2,6 +2,7 @@ package coldstream
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -127,6 +128,36 @@ type Group struct {
 	Err error
 }
 
+// Groups are all consumer groups of a cluster, as far as it told of them.
+type Groups struct {
+	List []Group // sorted by name
+	// Missing says which groups the list may lack. A group that is in the list, and whose
+	// offsets are not known, is not among them: its Err says so.
+	Missing []MissingGroups
+}
+
+// MissingGroups says which groups are not known: one by its name, or all whose offsets are in
+// one partition of __consumer_offsets. Where it has neither, any group may be missing.
+type MissingGroups struct {
+	Group                *string
+	CoordinatorPartition *int32
+	// Err says why. It wraps [ErrDenied] where a right is missing.
+	Err error
+}
+
+func (m *MissingGroups) String() string {
+	switch {
+	case m.Group != nil:
+		return fmt.Sprintf("consumer group %q: %v", *m.Group, m.Err)
+	case m.CoordinatorPartition != nil:
+		return fmt.Sprintf("all consumer groups of partition %d of %s: %v", *m.CoordinatorPartition, OffsetsTopic, m.Err)
+	}
+	return fmt.Sprintf("consumer groups: %v", m.Err)
+}
+
+// OffsetsTopic is where brokers keep the offsets of consumer groups.
+const OffsetsTopic = "__consumer_offsets"
+
 // GroupOffset is the position a group committed in one partition: the offset of the
 // next record to read.
 type GroupOffset struct {
@@ -154,8 +185,9 @@ type ClusterReader interface {
 	Metadata(ctx context.Context, names []string) (*Cluster, error)
 	// LogOffsets returns an entry for each partition asked for.
 	LogOffsets(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]LogOffsets, error)
-	// Groups lists all consumer groups with all their committed offsets, sorted by name.
-	Groups(ctx context.Context) ([]Group, error)
+	// Groups lists all consumer groups with all their committed offsets, and says what the
+	// list may lack.
+	Groups(ctx context.Context) (*Groups, error)
 	// TopicDefaults asks every broker what topics have that carry no configs of their own.
 	// The topics, any that are there, are those to ask about. It is an error if no broker
 	// tells.

@@ -80,7 +80,8 @@ type RecordWriter interface {
 // GroupAdmin sets committed offsets.
 type GroupAdmin interface {
 	// CommitGroup commits offsets into a group without members; a group that is not
-	// there is made. With members it fails wrapping [ErrGroupActive]. Leader epochs
+	// there is made. With members it fails wrapping [ErrGroupActive], and wrapping
+	// [ErrUnsupported] where a group of the name takes no committed offsets. Leader epochs
 	// are sent as -1. Either all offsets are committed, or the error names the first
 	// that was not.
 	CommitGroup(ctx context.Context, group string, offsets []GroupOffset) error

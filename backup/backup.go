@@ -68,6 +68,8 @@ type Result struct {
 	Forks  []Fork
 	Failed []PartitionError
 	Denied []PartitionError
+	// GroupsMissing are the consumer groups that the snapshot lacks.
+	GroupsMissing []coldstream.MissingGroups
 	// Healed is what was fetched again because its copies in the vault were damaged. Of
 	// the counts above only the last two contain it.
 	Healed []Healed
@@ -81,7 +83,7 @@ func (r *Result) HasSnapshot() bool { return r.Snapshot != vault.SnapshotID{} }
 
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {
-	return len(r.Gaps)+len(r.Forks)+len(r.Failed)+len(r.Denied) > 0
+	return len(r.Gaps)+len(r.Forks)+len(r.Failed)+len(r.Denied)+len(r.GroupsMissing) > 0
 }
 
 // Run backs up everything up to the end offsets that it sees at its start, and makes a

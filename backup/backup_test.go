@@ -278,7 +278,7 @@ func TestRefusals(t *testing.T) {
 		},
 		{
 			name: "one group", fault: kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Group: "readers", Err: kerr.GroupAuthorizationFailed},
-			failed: []string{`--1: read offsets of consumer group "readers": `}, holds: all,
+			denied: []string{`--1: consumer group "readers": read its offsets: `}, holds: all,
 		},
 	}
 	for _, tt := range tests {
@@ -325,6 +325,9 @@ func (w *world) showsGroups(t *testing.T, id vault.SnapshotID, refused string) {
 		t.Fatal(err)
 	}
 	_, missing := m.Missing[vault.SectionGroups]
+	if got, want := w.snapshot(t, id).GroupsWhole(), refused != "the groups" && refused != "one group"; got != want {
+		t.Errorf("all groups are in the snapshot: %v, want %v", got, want)
+	}
 	switch {
 	case missing != (refused == "the groups"):
 		t.Errorf("the section of the groups is missing: %v", missing)

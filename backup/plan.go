@@ -20,6 +20,8 @@ type plan struct {
 	isChosen   func(topic string) bool
 	denied     []PartitionError
 	failed     []PartitionError
+	// groupsMissing are consumer groups whose offsets are not known.
+	groupsMissing []coldstream.MissingGroups
 }
 
 // partition is one stream of a run. Its position is that of the data handed over by the
@@ -159,32 +161,6 @@ func (p *plan) resume(s coldstream.Stream, compacted bool) *partition {
 	return part
 }
 
-// readGroups keeps a refusal as a missing section: it must not look like "no groups".
-func (p *plan) readGroups(ctx context.Context, source coldstream.Source) error {
-	groups, err := source.Groups(ctx)
-	switch {
-	case errors.Is(err, coldstream.ErrDenied):
-		p.metadata.Missing[vault.SectionGroups] = err.Error()
-		p.denied = append(p.denied, PartitionError{
-			TopicPartition: coldstream.TopicPartition{Partition: -1},
-			Err:            fmt.Errorf("read consumer groups: %w", err),
-		})
-	case err != nil:
-		return fmt.Errorf("read consumer groups: %w", err)
-	}
-	for _, g := range groups {
-		// Groups of other types, such as share groups, have no offsets that could be saved.
-		if g.Err != nil && !errors.Is(g.Err, coldstream.ErrUnsupported) {
-			p.failed = append(p.failed, PartitionError{
-				TopicPartition: coldstream.TopicPartition{Partition: -1},
-				Err:            fmt.Errorf("read offsets of consumer group %q: %w", g.Name, g.Err),
-			})
-		}
-	}
-	p.metadata.Groups = groups
-	return nil
-}
-
 // readEnds asks where each log starts and ends. A partition that has no answer is
 // failed, and out of the run.
 func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
@@ -293,4 +269,5 @@ func (p *plan) describe(result *Result) {
 	result.TopicCount, result.PartitionCount = len(p.metadata.Topics), len(p.partitions)
 	result.Denied = append(result.Denied, p.denied...)
 	result.Failed = append(result.Failed, p.failed...)
+	result.GroupsMissing = p.groupsMissing
 }

@@ -1,16 +1,14 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
 )
@@ -32,47 +30,32 @@ func kerrError(err error) error {
 // errNoOffsets marks groups whose offsets no protocol of consumer groups can tell.
 var errNoOffsets = fmt.Errorf("groups of this type have no committed offsets that can be read: %w", coldstream.ErrUnsupported)
 
-// Groups is [coldstream.ClusterReader.Groups]. Every broker must answer: a part of the
-// groups must not look like all of them.
-func (c *Client) Groups(ctx context.Context) ([]coldstream.Group, error) {
-	var groups []coldstream.Group
-	err := c.await(ctx, "the list of consumer groups", func(ctx context.Context) error {
-		var err error
-		groups, err = c.listGroups(ctx)
-		return err
+// Groups is [coldstream.ClusterReader.Groups]. What cannot be listed within the patience is
+// named: a part of the groups must not look like all of them.
+func (c *Client) Groups(ctx context.Context) (*coldstream.Groups, error) {
+	var survey *groupSurvey
+	since := time.Now()
+	err := c.await(ctx, "all consumer groups", func(ctx context.Context) error {
+		next, err := c.surveyGroups(ctx, since)
+		if err != nil {
+			return err
+		}
+		survey = next
+		return survey.err()
 	})
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if survey == nil {
 		return nil, fmt.Errorf("list consumer groups: %w", err)
 	}
-	if err := c.fetchGroupOffsets(ctx, groups); err != nil {
+	groups := survey.list()
+	if err := c.fetchGroupOffsets(ctx, groups.List); err != nil {
 		return nil, err
 	}
 	// A group that is gone since it was listed is none.
-	return slices.DeleteFunc(groups, func(g coldstream.Group) bool { return errors.Is(g.Err, kerr.GroupIDNotFound) }), nil
-}
-
-func (c *Client) listGroups(ctx context.Context) ([]coldstream.Group, error) {
-	byName := map[string]coldstream.Group{}
-	for _, shard := range c.kgo.RequestSharded(ctx, kmsg.NewPtrListGroupsRequest()) {
-		if shard.Err != nil {
-			return nil, fmt.Errorf("broker %d: %w", shard.Meta.NodeID, requestError(shard.Err))
-		}
-		resp := shard.Resp.(*kmsg.ListGroupsResponse)
-		if err := brokerError(resp.ErrorCode, nil); err != nil {
-			return nil, fmt.Errorf("broker %d: %w", shard.Meta.NodeID, err)
-		}
-		for _, g := range resp.Groups {
-			byName[g.Group] = coldstream.Group{
-				Name: g.Group, Type: strings.ToLower(g.GroupType), State: g.GroupState, ProtocolType: g.ProtocolType,
-			}
-		}
-	}
-	out := make([]coldstream.Group, 0, len(byName))
-	for _, g := range byName {
-		out = append(out, g)
-	}
-	slices.SortFunc(out, func(a, b coldstream.Group) int { return cmp.Compare(a.Name, b.Name) })
-	return out, nil
+	groups.List = slices.DeleteFunc(groups.List, func(g coldstream.Group) bool { return errors.Is(g.Err, kerr.GroupIDNotFound) })
+	return groups, nil
 }
 
 // shareGroup is the type of groups that OffsetFetch does not answer for. Brokers that

@@ -42,10 +42,11 @@ func (c *cluster) commitRaw(t *testing.T, group string, tp coldstream.TopicParti
 // groupNamed finds a group among all; ok is false if it is not listed.
 func (c *cluster) groupNamed(t *testing.T, name string) (g coldstream.Group, ok bool) {
 	t.Helper()
-	groups, err := c.Groups(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	all, err := c.Groups(t.Context())
+	if err != nil || len(all.Missing) > 0 {
+		t.Fatal(err, all.Missing)
 	}
+	groups := all.List
 	if !slices.IsSortedFunc(groups, func(a, b coldstream.Group) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("groups are not sorted")
 	}

@@ -239,6 +239,8 @@ func commitError(code int16) error {
 		errors.Is(err, kerr.StaleMemberEpoch),
 		errors.Is(err, kerr.RebalanceInProgress):
 		return fmt.Errorf("%w: %w", coldstream.ErrGroupActive, kerr.ErrorForCode(code))
+	case errors.Is(err, kerr.GroupIDNotFound): // a commit would have made a group that is not there
+		return fmt.Errorf("a group of this name is there that takes no committed offsets, such as a share group: %w: %w", coldstream.ErrUnsupported, err)
 	}
 	return err
 }

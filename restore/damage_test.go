@@ -265,7 +265,7 @@ func TestResultDocument(t *testing.T) {
 	}
 	want := `{"restore":"` + p.ID.String() + `","snapshot":"` + id.String() + `",` +
 		`"partitions":[{"topic":"orders","partition":0,"target_topic":"orders","target_partition":0,"offsets":"exact","records":2,"dropped_aborted":0,"dropped_undecided":0}],` +
-		`"groups":[{"group":"g","status":"committed","offsets":[{"topic":"orders","partition":0,"source_offset":4,"target_offset":4,"metadata":"m4"}]}],` +
+		`"groups":[{"group":"g","status":"committed","offsets":[{"topic":"orders","partition":0,"source_offset":4,"target_offset":4,"metadata":"m4"}]}],"groups_missing":[],` +
 		`"retention_held":[{"topic":"orders","config":"retention.ms","value":"1","command":"kafka-configs.sh --alter --topic orders --add-config retention.ms=1"}],` +
 		`"configs_left_out":[{"topic":"orders","config":"unknown.config"}]}`
 	got, err := json.Marshal(r)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"coldstream"
 	"coldstream/vault"
@@ -27,6 +29,7 @@ type groupPlan struct {
 	err      error
 	before   []coldstream.GroupOffset // what the target's group had
 	active   bool                     // it had members when the plan was made
+	leftOut  []LeftOutOffset
 }
 
 type groupOffset struct {
@@ -41,13 +44,16 @@ func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 		return nil
 	}
 	if _, damaged := metadata.Damaged[vault.SectionGroups]; damaged {
-		p.warn("no consumer group is restored: what was recorded of them is damaged")
+		p.warn("no consumer group is restored: what was recorded of them is damaged%s", p.wholeGroups("; "))
 		return nil
 	}
 	if why, missing := metadata.Missing[vault.SectionGroups]; missing {
-		return &RefusedError{Reasons: []string{"the snapshot has no consumer groups: " + why}, Next: "restore without --groups"}
+		return &RefusedError{
+			Reasons: []string{fmt.Sprintf("snapshot %s has no consumer groups: %s", p.Snapshot.ID, why)},
+			Next:    "restore without --groups" + p.wholeGroups("; "),
+		}
 	}
-	if err := p.checkGroupNames(metadata.Groups); err != nil {
+	if err := p.checkGroupNames(metadata); err != nil {
 		return err
 	}
 	bySource := map[coldstream.TopicPartition]*partitionPlan{}
@@ -57,36 +63,65 @@ func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 		}
 	}
 	for _, g := range metadata.Groups {
-		if !p.req.Groups && !slices.Contains(p.req.GroupNames, g.Name) {
-			continue
-		}
-		plan := &groupPlan{recorded: g, status: groupPlanned}
-		for _, o := range g.Offsets {
-			if part := bySource[o.TopicPartition]; part != nil && o.Offset >= 0 {
-				plan.offsets = append(plan.offsets, groupOffset{recorded: o, part: part})
-			}
-		}
-		if g.Err != nil {
-			// It may have had offsets here: it must not look like one that had none.
-			plan.status, plan.err = groupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
-			if isUnsupported(g) {
-				plan.status = groupUnsupported
-			}
-		}
-		if len(plan.offsets) > 0 || plan.err != nil {
-			p.groups = append(p.groups, plan)
+		if p.req.Groups || slices.Contains(p.req.GroupNames, g.Name) {
+			p.planGroup(g, bySource)
 		}
 	}
-	return p.readOldOffsets(ctx)
+	p.noteGroupsMissing(metadata.GroupsMissing)
+	return p.meetGroups(ctx)
 }
 
-func isUnsupported(g coldstream.Group) bool {
-	return slices.Contains([]string{"share", "Share"}, g.Type)
+// planGroup takes a group in, if it has offsets in partitions to restore.
+func (p *Plan) planGroup(g coldstream.Group, bySource map[coldstream.TopicPartition]*partitionPlan) {
+	plan := &groupPlan{recorded: g, status: groupPlanned}
+	for _, o := range g.Offsets {
+		if o.Offset < 0 {
+			continue // no offset
+		}
+		if part := bySource[o.TopicPartition]; part != nil {
+			plan.offsets = append(plan.offsets, groupOffset{recorded: o, part: part})
+			continue
+		}
+		plan.leftOut = append(plan.leftOut, LeftOutOffset{
+			Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, Reason: p.whyLeftOut(o),
+		})
+	}
+	if g.Err != nil {
+		// It may have had offsets here: it must not look like one that had none.
+		plan.status, plan.err = groupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
+		if !hasOffsets(g.Type) {
+			plan.status = groupUnsupported
+		}
+	}
+	switch {
+	case len(plan.offsets) > 0 || plan.err != nil:
+		p.groups = append(p.groups, plan)
+	case slices.Contains(p.req.GroupNames, g.Name):
+		p.warn("consumer group %q has no offsets in the partitions to restore, and is left out", g.Name)
+	}
 }
 
-func (p *Plan) checkGroupNames(groups []coldstream.Group) error {
+// whyLeftOut says why an offset of a group is not restored with it.
+func (p *Plan) whyLeftOut(o coldstream.GroupOffset) string {
+	t := slices.IndexFunc(p.topics, func(t *topicPlan) bool { return t.source.Name == o.Topic })
+	switch {
+	case t < 0:
+		return "the topic is not restored"
+	case slices.Contains(p.topics[t].missing, o.Partition):
+		return "the snapshot does not hold the partition"
+	}
+	return "the partition is not restored"
+}
+
+// hasOffsets says that groups of a type have committed offsets. Brokers before Kafka 3.8 give no
+// type, and have no groups without.
+func hasOffsets(groupType string) bool {
+	return slices.Contains([]string{"", "classic", "consumer", "streams"}, strings.ToLower(groupType))
+}
+
+func (p *Plan) checkGroupNames(metadata *vault.Metadata) error {
 	var names []string
-	for _, g := range groups {
+	for _, g := range metadata.Groups {
 		names = append(names, g.Name)
 	}
 	for _, want := range p.req.GroupNames {
@@ -97,14 +132,65 @@ func (p *Plan) checkGroupNames(groups []coldstream.Group) error {
 		if near := coldstream.Nearest(want, names); len(near) > 0 {
 			usage.Next = "did you mean: " + near[0]
 		}
+		if len(metadata.GroupsMissing) > 0 {
+			usage.Text += "; but its backup could not read all groups: " + missingText(metadata.GroupsMissing)
+			usage.Next = strings.TrimPrefix(p.wholeGroups("; "), "; ")
+		}
 		return usage
 	}
 	return nil
 }
 
-// readOldOffsets keeps what groups of the same names have in the target, for the
-// restore's record.
-func (p *Plan) readOldOffsets(ctx context.Context) error {
+// noteGroupsMissing says which groups the snapshot lacks, if all were asked for. Those that
+// older snapshots have are not mixed in: together they would be of no time.
+func (p *Plan) noteGroupsMissing(missing []coldstream.MissingGroups) {
+	if !p.req.Groups || len(missing) == 0 {
+		return
+	}
+	for _, m := range missing {
+		if m.Group == nil { // a group that has a name is among the groups of the result
+			p.groupsMissing = append(p.groupsMissing, m)
+		}
+	}
+	p.warn("snapshot %s does not have all consumer groups: %s%s", p.Snapshot.ID, missingText(missing), p.wholeGroups(". "))
+}
+
+func missingText(missing []coldstream.MissingGroups) string {
+	const named = 5
+	var texts []string
+	for i := range missing {
+		if i == named {
+			texts = append(texts, fmt.Sprintf("and %d more", len(missing)-i))
+			break
+		}
+		texts = append(texts, missing[i].String())
+	}
+	return strings.Join(texts, "; ")
+}
+
+// wholeGroups names the newest snapshot of the cluster that has all groups, if another one has.
+func (p *Plan) wholeGroups(separator string) string {
+	if p.newestWhole == nil || p.newestWhole.ID == p.Snapshot.ID {
+		return separator + "no snapshot of the cluster has all"
+	}
+	return fmt.Sprintf("%sthe newest snapshot that has all is %s of %s", separator,
+		p.newestWhole.ID, p.newestWhole.Time.UTC().Format(time.RFC3339))
+}
+
+// newestWhole finds the newest snapshot of a cluster that has all of its groups; the oldest
+// snapshots are first.
+func newestWhole(snapshots []vault.Snapshot, clusterID string) *vault.Snapshot {
+	for i := range slices.Backward(snapshots) {
+		if s := &snapshots[i]; s.ClusterID == clusterID && s.GroupsWhole() {
+			return s
+		}
+	}
+	return nil
+}
+
+// meetGroups looks at groups of the same names in the target: at what they have, for the
+// restore's record, and whether they will take other offsets.
+func (p *Plan) meetGroups(ctx context.Context) error {
 	if len(p.groups) == 0 {
 		return nil
 	}
@@ -112,22 +198,28 @@ func (p *Plan) readOldOffsets(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the target's consumer groups: %w", err)
 	}
+	for i := range there.Missing {
+		p.warn("not checked whether the target's groups take offsets: %s", &there.Missing[i])
+	}
 	for _, g := range p.groups {
-		for _, old := range there {
-			if old.Name != g.recorded.Name {
-				continue
-			}
-			g.before, g.active = old.Offsets, hasMembers(old)
-			if old.Err != nil && g.status == groupPlanned {
-				p.warn("the offsets that consumer group %s has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
-			}
+		i := slices.IndexFunc(there.List, func(old coldstream.Group) bool { return old.Name == g.recorded.Name })
+		if i < 0 || g.status != groupPlanned {
+			continue
+		}
+		old := &there.List[i]
+		g.before, g.active = old.Offsets, hasMembers(old)
+		switch {
+		case !hasOffsets(old.Type):
+			g.status, g.err = groupUnsupported, fmt.Errorf("the target has a %s group of this name, which takes no committed offsets", old.Type)
+		case old.Err != nil:
+			p.warn("the offsets that consumer group %q has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
 		}
 	}
 	return nil
 }
 
 // hasMembers says that a group would be refused now.
-func hasMembers(g coldstream.Group) bool {
+func hasMembers(g *coldstream.Group) bool {
 	return !slices.Contains([]string{"", "Empty", "Dead", "Unknown"}, g.State)
 }
 
@@ -158,6 +250,8 @@ func (x *execution) commitGroup(ctx context.Context, g *groupPlan) (string, erro
 	switch {
 	case errors.Is(err, coldstream.ErrGroupActive):
 		return groupRefused, err
+	case errors.Is(err, coldstream.ErrUnsupported):
+		return groupUnsupported, err
 	case err != nil:
 		return groupFailed, err
 	}

@@ -35,6 +35,9 @@ type Plan struct {
 	target coldstream.Target
 	topics []*topicPlan
 	groups []*groupPlan
+	// groupsMissing are groups that the snapshot lacks, if all were asked for.
+	groupsMissing []coldstream.MissingGroups
+	newestWhole   *vault.Snapshot // that has all consumer groups
 }
 
 // topicPlan is one topic of the snapshot and where it goes.
@@ -89,7 +92,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if err != nil {
 		return nil, err
 	}
-	p.Snapshot = snapshot
+	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
 	if req.Snapshot == "" {
 		p.warnOfOthers(catalog.Snapshots(), chosen)
 	}

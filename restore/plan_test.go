@@ -413,7 +413,7 @@ func TestSnapshotWithoutGroups(t *testing.T) {
 	if _, err := writer.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	w.refused(t, Request{Groups: true}, "the snapshot has no consumer groups: denied")
+	w.refused(t, Request{Groups: true}, "has no consumer groups: denied")
 	w.restore(t, Request{})
 }
 

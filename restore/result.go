@@ -17,6 +17,7 @@ type Result struct {
 	Snapshot       string            `json:"snapshot"`
 	Partitions     []PartitionResult `json:"partitions"`
 	Groups         []GroupResult     `json:"groups"`
+	GroupsMissing  []MissingGroups   `json:"groups_missing"`
 	RetentionHeld  []HeldConfig      `json:"retention_held"`
 	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
 	// Damage is what of the vault's catalog could not be read: it may have held more. It also
@@ -47,6 +48,33 @@ type GroupResult struct {
 	Status  string              `json:"status"`
 	Error   string              `json:"error,omitempty"`
 	Offsets []GroupOffsetResult `json:"offsets"`
+	// LeftOut are offsets that the group had and that are not restored.
+	LeftOut []LeftOutOffset `json:"left_out,omitempty"`
+}
+
+// LeftOutOffset is an offset of a group that is not restored; topic and partition are the
+// source's.
+type LeftOutOffset struct {
+	Topic        string `json:"topic"`
+	Partition    int32  `json:"partition"`
+	SourceOffset int64  `json:"source_offset"`
+	Reason       string `json:"reason"`
+}
+
+// MissingGroups is [coldstream.MissingGroups] in JSON.
+type MissingGroups struct {
+	Group                *string `json:"group,omitempty"`
+	CoordinatorPartition *int32  `json:"coordinator_partition,omitempty"`
+	Error                string  `json:"error"`
+}
+
+// MissingGroupsOf writes groups that are missing for JSON, as a list that is never null.
+func MissingGroupsOf(missing []coldstream.MissingGroups) []MissingGroups {
+	out := []MissingGroups{}
+	for _, m := range missing {
+		out = append(out, MissingGroups{m.Group, m.CoordinatorPartition, m.Err.Error()})
+	}
+	return out
 }
 
 // GroupOffsetResult is one offset of a group; topic and partition are the target's.
@@ -87,7 +115,8 @@ func (r *Result) Healable() bool { return r.hasCorrupt() || len(r.Damage) > r.fe
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {
 	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.err != nil }) ||
-		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != groupCommitted })
+		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != groupCommitted }) ||
+		len(r.GroupsMissing) > 0
 }
 
 // DryRun is the result that Execute would have if all goes well: of transactions it does
@@ -126,7 +155,7 @@ func (p *Plan) DryRun() *Result {
 func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
-		Partitions: []PartitionResult{}, Groups: []GroupResult{}, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
+		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: MissingGroupsOf(x.plan.groupsMissing), RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 	}
 	for _, d := range x.plan.Damage {
 		if d.Kind == vault.KindMarked {
@@ -178,7 +207,7 @@ func (x *execution) partitionResult(t *topicPlan, part *partitionPlan) Partition
 }
 
 func (g *groupPlan) result() GroupResult {
-	out := GroupResult{Group: g.recorded.Name, Status: g.status, Offsets: []GroupOffsetResult{}}
+	out := GroupResult{Group: g.recorded.Name, Status: g.status, Offsets: []GroupOffsetResult{}, LeftOut: g.leftOut}
 	if g.err != nil {
 		out.Error = g.err.Error()
 	}

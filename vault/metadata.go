@@ -16,6 +16,9 @@ const (
 	SectionDefaults = "defaults"
 	SectionGroups   = "groups"
 	SectionTopics   = "topics"
+	// SectionGroupsMissing is there only where groups are missing, so that this is known
+	// without reading any section.
+	SectionGroupsMissing = "groups_missing"
 )
 
 type encodedSection struct {
@@ -27,10 +30,11 @@ type encodedSection struct {
 // encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
 // that it is stored once.
 func encodeMetadata(m *Metadata) ([]encodedSection, error) {
-	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionTopics}}
-	if m.Defaults == nil && m.Missing[SectionDefaults] == "" {
-		out = slices.Delete(out, 1, 2) // nobody asked
-	}
+	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionTopics}}
+	out = slices.DeleteFunc(out, func(s encodedSection) bool {
+		return s.name == SectionDefaults && m.Defaults == nil && m.Missing[SectionDefaults] == "" || // nobody asked
+			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0
+	})
 	for i := range out {
 		s := &out[i]
 		if s.missing = m.Missing[s.name]; s.missing != "" {
@@ -44,6 +48,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 			s.payload, err = format.EncodeDefaults(m.Defaults)
 		case SectionGroups:
 			s.payload, err = format.EncodeGroups(m.Groups)
+		case SectionGroupsMissing:
+			s.payload, err = format.EncodeGroupsMissing(m.GroupsMissing)
 		case SectionTopics:
 			s.payload, err = format.EncodeTopics(m.Topics)
 		}
@@ -89,6 +95,32 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 	return m, nil
 }
 
+// GroupsMissing reads which consumer groups a snapshot lacks. Where that is damaged, any may be
+// missing.
+func (v *Vault) GroupsMissing(ctx context.Context, s *Snapshot) ([]coldstream.MissingGroups, error) {
+	var out []coldstream.MissingGroups
+	for _, ref := range s.sections {
+		switch {
+		case ref.Name == SectionGroups && ref.Missing != "":
+			out = append(out, coldstream.MissingGroups{Err: errors.New(ref.Missing)})
+		case ref.Name == SectionGroupsMissing:
+			m := &Metadata{}
+			payload, err := v.loadSection(ctx, ref)
+			if err == nil {
+				err = m.decode(ref.Name, payload)
+			}
+			if errors.Is(err, coldstream.ErrCorrupt) {
+				m.GroupsMissing, err = []coldstream.MissingGroups{{Err: fmt.Errorf("which ones is damaged: %w", err)}}, nil
+			}
+			if err != nil {
+				return nil, fmt.Errorf("metadata section %s of snapshot %s: %w", ref.Name, s.ID, err)
+			}
+			out = append(out, m.GroupsMissing...)
+		}
+	}
+	return out, nil
+}
+
 // checkRemembered tells a section that is missing from one that went with its snapshot.
 func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
 	c, err := v.OpenCatalog(ctx)
@@ -110,6 +142,8 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 		m.Defaults, err = format.DecodeDefaults(payload)
 	case SectionGroups:
 		m.Groups, err = format.DecodeGroups(payload)
+	case SectionGroupsMissing:
+		m.GroupsMissing, err = format.DecodeGroupsMissing(payload)
 	case SectionTopics:
 		m.Topics, err = format.DecodeTopics(payload)
 	default:

@@ -38,6 +38,21 @@ type Snapshot struct {
 	sections []section
 }
 
+// GroupsWhole says that the snapshot has the offsets of all consumer groups that the cluster
+// had, as far as its backup could tell: those of versions before 0.2 could not.
+func (s *Snapshot) GroupsWhole() bool {
+	whole := false
+	for _, ref := range s.sections {
+		switch ref.Name {
+		case SectionGroupsMissing:
+			return false
+		case SectionGroups:
+			whole = ref.Missing == ""
+		}
+	}
+	return whole
+}
+
 // View is the part of a stream's log that a snapshot shows: [LogStartOffset, NextOffset).
 type View struct {
 	Stream         coldstream.Stream
@@ -57,6 +72,9 @@ type Metadata struct {
 	// versions that did not ask for them.
 	Defaults *coldstream.TopicDefaults
 	Missing  map[string]string
+	// GroupsMissing says which consumer groups Groups may lack, and of which it lacks the
+	// offsets.
+	GroupsMissing []coldstream.MissingGroups
 	// Damaged names the sections that were saved and cannot be read any more.
 	Damaged map[string]*DamageError
 }

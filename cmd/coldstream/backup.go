@@ -10,6 +10,7 @@ import (
 
 	"coldstream"
 	"coldstream/backup"
+	"coldstream/restore"
 )
 
 type backupOptions struct {
@@ -139,23 +140,24 @@ func (o *backupOptions) failed(e *env, done *backupOutcome, err error) error {
 
 type backupDocument struct {
 	header
-	Snapshot       string              `json:"snapshot"`
-	VaultHash      string              `json:"vault_hash"`
-	TopicCount     int                 `json:"topic_count"`
-	PartitionCount int                 `json:"partition_count"`
-	Batches        int64               `json:"batches"`
-	Records        int64               `json:"records"`
-	BytesRead      int64               `json:"bytes_read"`
-	BytesStored    int64               `json:"bytes_stored"`
-	ObjectsStored  int64               `json:"objects_stored"`
-	OffsetsToRead  *int64              `json:"offsets_to_read,omitempty"`
-	Gaps           []gapDocument       `json:"gaps"`
-	Forks          []forkDocument      `json:"forks"`
-	Rescanned      []partitionDocument `json:"rescanned"`
-	Failed         []partitionDocument `json:"failed"`
-	Denied         []partitionDocument `json:"denied"`
-	Healed         []healedDocument    `json:"healed"`
-	Damage         []string            `json:"damage,omitempty"`
+	Snapshot       string                  `json:"snapshot"`
+	VaultHash      string                  `json:"vault_hash"`
+	TopicCount     int                     `json:"topic_count"`
+	PartitionCount int                     `json:"partition_count"`
+	Batches        int64                   `json:"batches"`
+	Records        int64                   `json:"records"`
+	BytesRead      int64                   `json:"bytes_read"`
+	BytesStored    int64                   `json:"bytes_stored"`
+	ObjectsStored  int64                   `json:"objects_stored"`
+	OffsetsToRead  *int64                  `json:"offsets_to_read,omitempty"`
+	Gaps           []gapDocument           `json:"gaps"`
+	GroupsMissing  []restore.MissingGroups `json:"groups_missing"`
+	Forks          []forkDocument          `json:"forks"`
+	Rescanned      []partitionDocument     `json:"rescanned"`
+	Failed         []partitionDocument     `json:"failed"`
+	Denied         []partitionDocument     `json:"denied"`
+	Healed         []healedDocument        `json:"healed"`
+	Damage         []string                `json:"damage,omitempty"`
 }
 
 type gapDocument struct {
@@ -193,7 +195,7 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 		VaultHash: r.VaultHash, OffsetsToRead: r.offsetsToRead,
 		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
 		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
-		Gaps: []gapDocument{}, Forks: []forkDocument{}, Rescanned: []partitionDocument{},
+		Gaps: []gapDocument{}, GroupsMissing: restore.MissingGroupsOf(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []partitionDocument{},
 		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied), Healed: []healedDocument{},
 	}
 	if r.HasSnapshot() {
@@ -292,6 +294,7 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 			e.note("not saved: %s: %v", f.TopicPartition, f.Err)
 		}
 	}
+	warnOfGroups(e, r.GroupsMissing)
 	listDamage(e, r.Damage)
 	if len(r.Damage) > 0 {
 		e.hint("what only damaged objects held was fetched again where the cluster still had it; see: coldstream verify --deep")

@@ -27,6 +27,14 @@ type backupReport struct {
 	Rescanned      []json.RawMessage `json:"rescanned"`
 	Failed         []failedReport    `json:"failed"`
 	Denied         []failedReport    `json:"denied"`
+	GroupsMissing  []missingReport   `json:"groups_missing"`
+}
+
+// missingReport is a group that a snapshot lacks, or a partition whose groups it lacks.
+type missingReport struct {
+	Group                *string `json:"group"`
+	CoordinatorPartition *int32  `json:"coordinator_partition"`
+	Error                string  `json:"error"`
 }
 
 type gapReport struct {
@@ -50,6 +58,7 @@ type restoreReport struct {
 	DryRun         bool              `json:"dry_run"`
 	Partitions     []partitionReport `json:"partitions"`
 	Groups         []groupReport     `json:"groups"`
+	GroupsMissing  []missingReport   `json:"groups_missing"`
 	RetentionHeld  []heldReport      `json:"retention_held"`
 	ConfigsLeftOut []leftOutReport   `json:"configs_left_out"`
 }
@@ -68,7 +77,16 @@ type partitionReport struct {
 type groupReport struct {
 	Group   string              `json:"group"`
 	Status  string              `json:"status"`
+	Error   string              `json:"error"`
 	Offsets []groupOffsetReport `json:"offsets"`
+	LeftOut []leftOutOffset     `json:"left_out"`
+}
+
+type leftOutOffset struct {
+	Topic        string `json:"topic"`
+	Partition    int32  `json:"partition"`
+	SourceOffset int64  `json:"source_offset"`
+	Reason       string `json:"reason"`
 }
 
 type groupOffsetReport struct {
@@ -84,12 +102,13 @@ type heldReport struct{ Topic, Config, Value string }
 type leftOutReport struct{ Topic, Config string }
 
 type snapshotReport struct {
-	ID             string `json:"id"`
-	Time           string `json:"time"`
-	ClusterID      string `json:"cluster_id"`
-	TopicCount     int    `json:"topic_count"`
-	PartitionCount int    `json:"partition_count"`
-	Bytes          int64  `json:"bytes"`
+	ID             string          `json:"id"`
+	Time           string          `json:"time"`
+	ClusterID      string          `json:"cluster_id"`
+	TopicCount     int             `json:"topic_count"`
+	PartitionCount int             `json:"partition_count"`
+	Bytes          int64           `json:"bytes"`
+	GroupsMissing  []missingReport `json:"groups_missing"`
 }
 
 // run runs a command on the world's vault.
@@ -167,6 +186,7 @@ var promised = map[string][]string{
 		"schema_version", "snapshot", "vault_hash", "topic_count", "partition_count", "batches", "records", "bytes_read",
 		"bytes_stored", "objects_stored", "gaps[].topic", "gaps[].partition", "gaps[].first_offset", "gaps[].next_offset",
 		"gaps[].cause", "forks[]", "rescanned[]", "failed[]", "denied[]", "healed[]",
+		"groups_missing[]",
 	},
 	"restore": {
 		"schema_version", "restore", "snapshot", "partitions[].topic", "partitions[].partition", "partitions[].target_topic",
@@ -174,18 +194,20 @@ var promised = map[string][]string{
 		"partitions[].dropped_undecided", "groups[].group", "groups[].status", "groups[].offsets[].topic",
 		"groups[].offsets[].partition", "groups[].offsets[].source_offset", "groups[].offsets[].target_offset",
 		"groups[].offsets[].metadata", "retention_held[].topic", "retention_held[].config", "retention_held[].value",
-		"retention_held[].command", "configs_left_out[]",
+		"retention_held[].command", "configs_left_out[]", "groups_missing[]",
 		"partitions[].why", // why offsets are translated
 	},
 	"snapshots": {
 		"schema_version", "snapshots[].id", "snapshots[].time", "snapshots[].cluster_id", "snapshots[].topic_count",
-		"snapshots[].partition_count", "snapshots[].bytes",
+		"snapshots[].partition_count", "snapshots[].bytes", "snapshots[].groups_missing[]",
 	},
 	"verify": {"schema_version", "problems[]", "bytes_checked"},
 	"ls": {
 		"schema_version", "snapshot", "topics[].topic", "topics[].topic_id", "topics[].partition_count",
 		"topics[].partitions[].partition", "topics[].partitions[].log_start_offset", "topics[].partitions[].next_offset",
-		"topics[].partitions[].leader_epoch",
+		"topics[].partitions[].leader_epoch", "groups_missing[]",
+		"cluster_id", "time", "topics[].bytes", "topics[].configs[].name", "topics[].configs[].value", "topics[].groups[]", "topics[].newest_record",
+		"topics[].partitions[].bytes", "topics[].partitions[].gaps[]", "topics[].partitions[].newest_record", "topics[].partitions[].records", "topics[].records",
 	},
 }
 

@@ -46,6 +46,8 @@ type lsDocument struct {
 	Time      string          `json:"time"`
 	ClusterID string          `json:"cluster_id"`
 	Topics    []topicDocument `json:"topics"`
+	// GroupsMissing are the consumer groups that the snapshot lacks.
+	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 }
 
 type topicDocument struct {
@@ -122,6 +124,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
+	lacking(e, snapshot, l.groupsMissing)
 	return noteDamage(e, l.damage)
 }
 
@@ -131,6 +134,8 @@ type listing struct {
 	topics   []coldstream.Topic
 	document lsDocument
 	damage   []*vault.DamageError
+	// groupsMissing are the consumer groups that the snapshot lacks.
+	groupsMissing []coldstream.MissingGroups
 
 	// For people: with details, and a row for each partition rather than for each topic.
 	long, partitions bool
@@ -138,7 +143,14 @@ type listing struct {
 
 func (l *listing) read(ctx context.Context, v *vault.Vault) error {
 	s := l.snapshot
-	l.document = lsDocument{header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), s.ClusterID, []topicDocument{}}
+	missing, err := v.GroupsMissing(ctx, s)
+	if err != nil {
+		return err
+	}
+	l.groupsMissing = missing
+	l.document = lsDocument{
+		header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), s.ClusterID, []topicDocument{}, restore.MissingGroupsOf(missing),
+	}
 	asked := map[incarnation]bool{}
 	for _, t := range l.topics {
 		asked[incarnation{t.Name, t.ID}] = true

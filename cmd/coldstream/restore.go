@@ -276,13 +276,7 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 	case r.Damaged():
 		e.hint("nothing brings that back; newer snapshots are whole: see coldstream snapshots")
 	}
-	if !o.dryRun {
-		for _, g := range r.Groups {
-			if g.Error != "" {
-				e.note("consumer group %s: %s: %s", g.Group, g.Status, g.Error)
-			}
-		}
-	}
+	warnOfRefusedGroups(e, r)
 	for _, h := range r.RetentionHeld {
 		e.note("topic %s: %s=%s is not put back, for it would delete restored records", h.Topic, h.Config, h.Value)
 		e.hint("put it back later with: " + h.Command)
@@ -322,10 +316,26 @@ func restoreLines(r *restore.Result, verb string) []row {
 		lines = append(lines, row{first.Topic, first.TargetTopic, fmt.Sprint(n), formatCount(records), offsets})
 		total += records
 	}
-	for _, g := range r.Groups {
-		lines = append(lines, row{fmt.Sprintf("group %s: %s in %s", g.Group, g.Status, plural(int64(len(g.Offsets)), "partition"))})
-	}
+	lines = append(lines, groupLines(r)...)
+	lines = append(lines, droppedLines(r)...)
 	return append(lines, row{fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore)})
+}
+
+// droppedLines say which records are left out, and why.
+func droppedLines(r *restore.Result) []row {
+	var aborted, undecided int64
+	for _, p := range r.Partitions {
+		aborted += p.DroppedAborted
+		undecided += p.DroppedUndecided
+	}
+	var lines []row
+	if aborted > 0 {
+		lines = append(lines, row{fmt.Sprintf("left out %s of aborted transactions", plural(aborted, "record"))})
+	}
+	if undecided > 0 {
+		lines = append(lines, row{fmt.Sprintf("left out %s of transactions that were still open when the snapshot was taken", plural(undecided, "record"))})
+	}
+	return lines
 }
 
 func firstWhy(r *restore.Result, topic string) string {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coldstream"
+	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -50,6 +52,8 @@ type snapshotDocument struct {
 	TopicCount     int    `json:"topic_count"`
 	PartitionCount int    `json:"partition_count"`
 	Bytes          int64  `json:"bytes"`
+	// GroupsMissing are the consumer groups that the snapshot lacks.
+	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 	*snapshotDetails
 }
 
@@ -72,9 +76,15 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	damage := catalog.Damage()
 	d := snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}
 	for _, s := range catalog.Snapshots() {
+		missing, err := v.GroupsMissing(ctx, &s)
+		if err != nil {
+			return err
+		}
+		lacking(e, &s, missing)
 		sd := snapshotDocument{
 			ID: s.ID.String(), Time: timestamp(s.Time), ClusterID: s.ClusterID,
 			TopicCount: topicCount(&s), PartitionCount: len(s.Views), Bytes: s.SizeBytes,
+			GroupsMissing: restore.MissingGroupsOf(missing),
 		}
 		if o.long {
 			metadata, err := v.Metadata(ctx, &s)
@@ -133,6 +143,13 @@ func (d *snapshotsDocument) rows() []row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// lacking says which consumer groups a snapshot lacks.
+func lacking(e *env, s *vault.Snapshot, missing []coldstream.MissingGroups) {
+	for i := range missing {
+		e.note("snapshot %s lacks %s", s.ID, &missing[i])
+	}
 }
 
 // noteDamage prints what of a catalog could not be read; a list without it is not whole.

@@ -57,7 +57,7 @@ var backupFaults = []fault{
 		"backup", "TestTruncatedLog",
 	},
 	{
-		"denied-groups-are-none", "groups that may not be read look like no groups", "backup/plan.go",
+		"denied-groups-are-none", "groups that may not be read look like no groups", "backup/groups.go",
 		[]edit{{"p.metadata.Missing[vault.SectionGroups] = err.Error()", "_ = err.Error()"}},
 		"backup", "TestRefusals",
 	},

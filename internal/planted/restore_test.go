@@ -115,9 +115,24 @@ var kafkaFaults = []fault{
 		"kafka", "TestFetchGoesBackToCommonHistory",
 	},
 	{
-		"missing-broker-has-no-groups", "the groups of a broker that does not answer are left out", "kafka/groups.go",
-		[]edit{{"return nil, fmt.Errorf(\"broker %d: %w\", shard.Meta.NodeID, err)", "continue"}},
+		"missing-broker-has-no-groups", "the groups of a broker that does not answer are left out", "kafka/coordinators.go",
+		[]edit{{"return fmt.Errorf(\"broker %d: %w\", b.ID, err)", "continue"}},
 		"kafka", "TestGroupsNeedsEveryBroker",
+	},
+	{
+		"moved-coordinator-missed", "a list of groups counts although a coordinator moved meanwhile", "kafka/coordinators.go",
+		[]edit{{"(!ok || now != leader)", "!ok && now != leader"}},
+		"kafka", "TestGroupsWaitForTheirCoordinators",
+	},
+	{
+		"loading-coordinator-believed", "a broker that does not know yet that it coordinates groups is believed to have none", "kafka/coordinators.go",
+		[]edit{{"case !asked || !kerr.IsRetriable(err):", "case !asked || err != nil:"}},
+		"kafka", "TestGroupsWaitForTheirCoordinators",
+	},
+	{
+		"groups-without-leader", "groups of a partition that nobody leads are left out without a word", "kafka/coordinators.go",
+		[]edit{{"s.unproven[id] = errNoLeader\n", "\n"}},
+		"kafka", "TestGroupsOfPartitionsWithoutALeader",
 	},
 	{
 		"active-group-overwritten", "the offsets of a group with members are overwritten", "kafka/target_groups.go",

@@ -56,18 +56,19 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-func FuzzDecodeVaultInfo(f *testing.F)  { fuzzDecoder(f, "vault", againInfo) }
-func FuzzDecodeCommit(f *testing.F)     { fuzzDecoder(f, "commit", againCommit) }
-func FuzzDecodeTable(f *testing.F)      { fuzzDecoder(f, "table", againTable) }
-func FuzzDecodeBase(f *testing.F)       { fuzzDecoder(f, "base", againBase) }
-func FuzzDecodeChapter(f *testing.F)    { fuzzDecoder(f, "chapter", againChapter) }
-func FuzzDecodeViews(f *testing.F)      { fuzzDecoder(f, "views", againViews) }
-func FuzzDecodePackHeader(f *testing.F) { fuzzDecoder(f, "packheader", againHeader) }
-func FuzzDecodeDescriptor(f *testing.F) { fuzzDecoder(f, "description", againDescriptor) }
-func FuzzDecodeCluster(f *testing.F)    { fuzzDecoder(f, "cluster", againCluster) }
-func FuzzDecodeTopics(f *testing.F)     { fuzzDecoder(f, "topics", againTopics) }
-func FuzzDecodeGroups(f *testing.F)     { fuzzDecoder(f, "groups", againGroups) }
-func FuzzDecodeDefaults(f *testing.F)   { fuzzDecoder(f, "defaults", againDefaults) }
+func FuzzDecodeVaultInfo(f *testing.F)     { fuzzDecoder(f, "vault", againInfo) }
+func FuzzDecodeCommit(f *testing.F)        { fuzzDecoder(f, "commit", againCommit) }
+func FuzzDecodeTable(f *testing.F)         { fuzzDecoder(f, "table", againTable) }
+func FuzzDecodeBase(f *testing.F)          { fuzzDecoder(f, "base", againBase) }
+func FuzzDecodeChapter(f *testing.F)       { fuzzDecoder(f, "chapter", againChapter) }
+func FuzzDecodeViews(f *testing.F)         { fuzzDecoder(f, "views", againViews) }
+func FuzzDecodePackHeader(f *testing.F)    { fuzzDecoder(f, "packheader", againHeader) }
+func FuzzDecodeDescriptor(f *testing.F)    { fuzzDecoder(f, "description", againDescriptor) }
+func FuzzDecodeCluster(f *testing.F)       { fuzzDecoder(f, "cluster", againCluster) }
+func FuzzDecodeTopics(f *testing.F)        { fuzzDecoder(f, "topics", againTopics) }
+func FuzzDecodeGroups(f *testing.F)        { fuzzDecoder(f, "groups", againGroups) }
+func FuzzDecodeDefaults(f *testing.F)      { fuzzDecoder(f, "defaults", againDefaults) }
+func FuzzDecodeGroupsMissing(f *testing.F) { fuzzDecoder(f, "groupsmissing", againGroupsMissing) }
 
 // FuzzDecodePackIndex puts the right hash and lengths around what it tries, and tries it
 // without them as well.

@@ -101,6 +101,24 @@ func againGroups(b []byte) ([]byte, error) {
 	return reencoded(EncodeGroups(v))
 }
 
+func againGroupsMissing(b []byte) ([]byte, error) {
+	v, err := DecodeGroupsMissing(b)
+	if err != nil {
+		return nil, err
+	}
+	return reencoded(EncodeGroupsMissing(v))
+}
+
+func testGroupsMissing() []coldstream.MissingGroups {
+	nameless, billing, partition := "", "bill\xffing", int32(0)
+	return []coldstream.MissingGroups{
+		{Group: &nameless, Err: errors.New("read its offsets: no answer")},
+		{Group: &billing, Err: errors.New("denied")},
+		{CoordinatorPartition: &partition, Err: errors.New("the partition has no leader")},
+		{Err: errors.New("describe the cluster: denied")},
+	}
+}
+
 func sectionVectors() []vector {
 	must := func(encode func() ([]byte, error)) func(*testing.T) []byte {
 		return func(t *testing.T) []byte {
@@ -120,6 +138,7 @@ func sectionVectors() []vector {
 		{file: "topics-full.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(testTopics()) })},
 		{file: "topics-empty.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(nil) })},
 		{file: "groups-full.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(testGroups()) })},
+		{file: "groupsmissing-full.json", again: againGroupsMissing, encode: must(func() ([]byte, error) { return EncodeGroupsMissing(testGroupsMissing()) })},
 		{file: "groups-empty.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(nil) })},
 	}
 }
@@ -145,6 +164,23 @@ func TestSectionsRoundTrip(t *testing.T) {
 	check(testTopics(), topics, err)
 	groups, err := DecodeGroups(readVector(t, "groups-full.json"))
 	check(testGroups(), groups, err)
+	missing, err := DecodeGroupsMissing(readVector(t, "groupsmissing-full.json"))
+	check(testGroupsMissing(), missing, err)
+}
+
+func TestGroupsMissingRejections(t *testing.T) {
+	for what, document := range map[string]string{
+		"none":               `{"groups_missing":[]}`,
+		"null":               `{"groups_missing":null}`,
+		"no reason":          `{"groups_missing":[{"group":"g","error":""}]}`,
+		"both":               `{"groups_missing":[{"group":"g","coordinator_partition":1,"error":"e"}]}`,
+		"negative partition": `{"groups_missing":[{"coordinator_partition":-1,"error":"e"}]}`,
+		"null group":         `{"groups_missing":[{"group":null,"error":"e"}]}`,
+	} {
+		if _, err := DecodeGroupsMissing([]byte(document)); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 // TestEscapesAreOurs holds the bytes of strings against a change of encoding/json's mind.
