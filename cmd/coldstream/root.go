@@ -34,7 +34,7 @@ func (o *globalOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *globalOptions) validate() error {
-	if formats := []string{"table", "json", "yaml"}; !slices.Contains(formats, o.output) {
+	if formats := outputFormats(); !slices.Contains(formats, o.output) {
 		return usagef("use one of: "+strings.Join(formats, ", "), fmt.Errorf("unknown output format %q", o.output))
 	}
 	if o.quiet && o.verbose {
@@ -42,6 +42,8 @@ func (o *globalOptions) validate() error {
 	}
 	return nil
 }
+
+func outputFormats() []string { return []string{"table", "json", "yaml"} }
 
 // run is the whole program but for the process around it. It returns the exit code.
 func run(ctx context.Context, args []string, e *env) int {
@@ -131,8 +133,10 @@ incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
 		newCopyCommand(global, e),
 		newImportCommand(global, e),
 		newDemoCommand(global, e),
+		newCompletionCommand(e),
 		newVersionCommand(global, e),
 	)
+	addCompletions(root, e)
 	return root
 }
 
