@@ -6,6 +6,7 @@ import "context"
 type Target interface {
 	ClusterReader
 	TopicAdmin
+	TopicConfigurer
 	RecordWriter
 	GroupAdmin
 }
@@ -18,20 +19,30 @@ type NewTopic struct {
 	Configs           map[string]string
 }
 
-// TopicAdmin creates and changes topics.
+// TopicAdmin creates topics, and deletes records of them.
 type TopicAdmin interface {
 	// CreateTopic returns once every partition has a leader that answers. A topic that
 	// is there already is an error wrapping fs.ErrExist.
 	CreateTopic(ctx context.Context, topic NewTopic) error
 	// CheckTopic asks the cluster whether it would create the topic, and creates nothing.
 	CheckTopic(ctx context.Context, topic NewTopic) error
+	// DeleteRecords moves the log start offset of each partition up to the given offset.
+	DeleteRecords(ctx context.Context, logStartOffsets map[TopicPartition]int64) error
+}
+
+// TopicConfigurer changes configs of topics, and says beforehand what it would take.
+type TopicConfigurer interface {
 	// AlterTopicConfigs sets and removes configs of a topic, all of them or none.
 	AlterTopicConfigs(ctx context.Context, topic string, change ConfigChange) error
+	// CheckTopicConfigs asks the cluster whether it would make the change, and changes
+	// nothing. Where the right is missing the error wraps [ErrDenied], also if the topic is
+	// not there, and else [ErrUnknownTopic] if it is not.
+	CheckTopicConfigs(ctx context.Context, topic string, change ConfigChange) error
 	// TopicConfigNames returns the names of all topic configs that the cluster knows,
 	// with the value that a topic without own configs has.
 	TopicConfigNames(ctx context.Context, topic string) (map[string]string, error)
-	// DeleteRecords moves the log start offset of each partition up to the given offset.
-	DeleteRecords(ctx context.Context, logStartOffsets map[TopicPartition]int64) error
+	// RequestLimit is the size of the largest request that every broker takes.
+	RequestLimit(ctx context.Context) (int64, error)
 }
 
 // ConfigChange says which configs to set and which to remove, so that the default holds.

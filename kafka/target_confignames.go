@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TopicConfigNames implements [coldstream.TopicAdmin]; topic may be empty, and need not
+// TopicConfigNames implements [coldstream.TopicConfigurer]; topic may be empty, and need not
 // be there. Where the cluster does not tell the default of a config that the topic has
 // set, its value is empty.
 //

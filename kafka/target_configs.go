@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"coldstream"
@@ -17,27 +19,71 @@ import (
 // a broker may write a value in other words than it was given.
 const configsPatience = 5 * time.Second
 
-// AlterTopicConfigs implements [coldstream.TopicAdmin]. It waits a few seconds for every
+// AlterTopicConfigs implements [coldstream.TopicConfigurer]. It waits a few seconds for every
 // broker to show the change, so that what is produced next meets the new configs.
 func (c *Client) AlterTopicConfigs(ctx context.Context, topic string, change coldstream.ConfigChange) error {
 	if len(change.Set) == 0 && len(change.Remove) == 0 {
 		return nil
 	}
 	req := newAlterRequest(topic, change)
-	err := c.await(ctx, "new configs of topic "+topic, func(ctx context.Context) error {
-		resp, err := req.RequestWith(ctx, c.kgo)
-		if err != nil {
-			return requestError(err)
-		}
-		if len(resp.Resources) != 1 {
-			return fmt.Errorf("the answer is about %d topics", len(resp.Resources))
-		}
-		return brokerError(resp.Resources[0].ErrorCode, resp.Resources[0].ErrorMessage)
-	})
-	if err != nil {
+	if err := c.await(ctx, "new configs of topic "+topic, func(ctx context.Context) error { return c.alterOnce(ctx, req) }); err != nil {
 		return fmt.Errorf("alter configs of topic %s: %w", topic, err)
 	}
 	return c.awaitConfigs(ctx, topic, change)
+}
+
+// CheckTopicConfigs implements [coldstream.TopicConfigurer]. That a topic is not there is an
+// answer, and no reason to ask again.
+func (c *Client) CheckTopicConfigs(ctx context.Context, topic string, change coldstream.ConfigChange) error {
+	if len(change.Set) == 0 && len(change.Remove) == 0 {
+		return nil
+	}
+	req := newAlterRequest(topic, change)
+	req.ValidateOnly = true
+	if err := c.patiently(ctx, func(ctx context.Context) error { return c.alterOnce(ctx, req) }); err != nil {
+		return fmt.Errorf("check whether configs of topic %s can be changed: %w", topic, err)
+	}
+	return nil
+}
+
+func (c *Client) alterOnce(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) error {
+	resp, err := req.RequestWith(ctx, c.kgo)
+	if err != nil {
+		return requestError(err)
+	}
+	if len(resp.Resources) != 1 {
+		return fmt.Errorf("the answer is about %d topics", len(resp.Resources))
+	}
+	return brokerError(resp.Resources[0].ErrorCode, resp.Resources[0].ErrorMessage)
+}
+
+// requestLimit is the brokers' setting for the size of requests.
+const requestLimit = "socket.request.max.bytes"
+
+// RequestLimit implements [coldstream.TopicConfigurer].
+func (c *Client) RequestLimit(ctx context.Context) (int64, error) {
+	cluster, err := c.brokers(ctx)
+	if err != nil {
+		return 0, err
+	}
+	least := int64(math.MaxInt64)
+	for _, broker := range cluster.Brokers {
+		req := newDescribeBrokerRequest(broker.NodeID)
+		req.Resources[0].ConfigNames = []string{requestLimit}
+		// A broker that is away for long must not hold up a plan.
+		patient, cancel := context.WithTimeout(ctx, min(defaultsPatience, c.patience()))
+		settings, err := c.describeAt(patient, broker.NodeID, req)
+		cancel()
+		if err != nil {
+			return 0, untemporary(err)
+		}
+		for _, s := range settings {
+			if n, err := strconv.ParseInt(text(s.Value), 10, 64); err == nil && s.Name == requestLimit {
+				least = min(least, n)
+			}
+		}
+	}
+	return least, nil
 }
 
 func newAlterRequest(topic string, change coldstream.ConfigChange) *kmsg.IncrementalAlterConfigsRequest {

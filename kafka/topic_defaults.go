@@ -186,7 +186,7 @@ func defaultConfig(entry kmsg.DescribeConfigsResponseResourceConfig) (coldstream
 // inMilliseconds converts settings of hours and minutes: topics have milliseconds only.
 // What is below zero is without limit.
 func inMilliseconds(setting, value string) string {
-	unit := int64(1)
+	var unit int64
 	switch {
 	case strings.HasSuffix(setting, ".hours"):
 		unit = time.Hour.Milliseconds()

@@ -1,11 +1,11 @@
 package restore
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"coldstream"
@@ -27,17 +27,17 @@ const (
 func duringRestore(maxBatchBytes int64) map[string]string {
 	forever := strconv.FormatInt(math.MaxInt64, 10)
 	return map[string]string{
-		cfgCleanup:                            "delete",
-		cfgRetentionMs:                        "-1",
-		cfgRetentionBytes:                     "-1",
-		"compression.type":                    "producer",
-		"message.timestamp.type":              "CreateTime",
-		"message.timestamp.before.max.ms":     forever,
-		"message.timestamp.after.max.ms":      forever,
-		"message.timestamp.difference.max.ms": forever,
-		cfgMaxMessage:                         strconv.FormatInt(maxBatchBytes, 10),
+		cfgCleanup:        "delete",
+		cfgRetentionMs:    "-1",
+		cfgRetentionBytes: "-1",
+		cfgCompression:    "producer",
+		cfgTimestampType:  "CreateTime",
+		cfgBefore:         forever,
+		cfgAfter:          forever,
+		cfgDifference:     forever,
+		cfgMaxMessage:     strconv.FormatInt(maxBatchBytes, 10),
 		// No batch may be larger than a segment.
-		"segment.bytes": strconv.Itoa(1 << 30),
+		cfgSegmentBytes: strconv.Itoa(1 << 30),
 	}
 }
 
@@ -46,7 +46,7 @@ func duringRestore(maxBatchBytes int64) map[string]string {
 // them back at the end, and what the topic had is lost.
 func isBeingRestored(own []coldstream.Config) bool {
 	during := duringRestore(0)
-	marks := []string{cfgCleanup, cfgRetentionMs, cfgRetentionBytes, "compression.type", "message.timestamp.type"}
+	marks := []string{cfgCleanup, cfgRetentionMs, cfgRetentionBytes, cfgCompression, cfgTimestampType}
 	for _, c := range own {
 		if c.Value == during[c.Name] {
 			marks = slices.DeleteFunc(marks, func(name string) bool { return name == c.Name })
@@ -63,39 +63,88 @@ func laterOnly() []string {
 
 // configPlan is what happens to the configs of one target topic.
 type configPlan struct {
-	// original are the topic's own configs when the restore is done.
-	original map[string]string
-	during   map[string]string
-	leftOut  []string
-	held     []heldConfig
+	// final are the topic's own configs when the restore is done.
+	final map[string]string
+	// during are those that the restore changes for its time.
+	during map[string]string
+	// asked are those of the command line, replaced the values that a topic had of them.
+	asked, replaced map[string]string
+	// direct says that a topic is made with its final configs, and nothing is changed at the
+	// end: the right for that is missing.
+	direct bool
+	// there says that the topic is there already: what it does not have changed stays.
+	there   bool
+	needs   int64 // bytes of the largest batch that is written, at most
+	leftOut []leftOutConfig
+	differ  []differingConfig
+	held    []heldConfig
 }
+
+type leftOutConfig struct{ name, value, why string }
 
 type heldConfig struct {
 	name, value string // the value that was not put back
+	own         bool   // the topic's, not its brokers'
 }
 
-// planConfigs keeps of the original configs what the target knows.
+const whyUnknown = "the cluster does not know it"
+
+// planConfigs keeps of a topic's own configs what the target knows.
 func planConfigs(own []coldstream.Config, known map[string]string, maxBatchBytes int64) *configPlan {
-	p := &configPlan{original: map[string]string{}}
+	p := &configPlan{final: map[string]string{}, asked: map[string]string{}}
 	for _, c := range own {
-		if _, ok := known[c.Name]; !ok || c.Sensitive {
-			p.leftOut = append(p.leftOut, c.Name)
-			continue
+		_, isKnown := known[c.Name]
+		switch {
+		case !isKnown:
+			p.leaveOut(c.Name, c.Value, whyUnknown)
+		case c.Sensitive:
+			p.leaveOut(c.Name, "", "brokers do not tell its value")
+		default:
+			p.final[c.Name] = c.Value
 		}
-		p.original[c.Name] = c.Value
 	}
-	need := maxBatchBytes + maxBatchBytes/8 + 64<<10 // re-encoded batches may grow a little
-	for _, value := range []string{known[cfgMaxMessage], p.original[cfgMaxMessage]} {
+	p.needs = maxBatchBytes + maxBatchBytes/8 + 64<<10 // re-encoded batches may grow a little
+	room := p.needs
+	for _, value := range []string{known[cfgMaxMessage], p.final[cfgMaxMessage]} {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			need = max(need, n)
+			room = max(room, n)
 		}
 	}
-	p.during = duringRestore(min(need, math.MaxInt32))
+	p.during = duringRestore(min(room, math.MaxInt32))
 	maps.DeleteFunc(p.during, func(name, _ string) bool {
 		_, ok := known[name]
 		return !ok
 	})
 	return p
+}
+
+func (p *configPlan) leaveOut(name, value, why string) {
+	delete(p.final, name)
+	p.leftOut = append(p.leftOut, leftOutConfig{name, value, why})
+}
+
+// travels takes out what means nothing in another cluster.
+func (p *configPlan) travels() {
+	for _, name := range slices.Sorted(maps.Keys(p.final)) {
+		if why := staysBehind(name); why != "" {
+			p.leaveOut(name, p.final[name], why)
+		}
+	}
+}
+
+// ask takes the configs of the command line, which win.
+func (p *configPlan) ask(configs map[string]string) {
+	p.asked, p.replaced = configs, map[string]string{}
+	for name := range configs {
+		if value, ok := p.final[name]; ok {
+			p.replaced[name] = value
+		}
+	}
+	maps.Copy(p.final, configs)
+	p.leftOut = slices.DeleteFunc(p.leftOut, func(l leftOutConfig) bool {
+		_, asked := configs[l.name]
+		return asked
+	})
 }
 
 // smallPartition is one whose offset index stays far below smallIndex: an entry takes 8
@@ -114,29 +163,60 @@ func (p *configPlan) takeSmallIndexes(known map[string]string) {
 }
 
 // create are the configs to make a topic with.
-func (p *configPlan) create() map[string]string {
-	out := maps.Clone(p.original)
+func (p *configPlan) create() map[string]string { return p.createWith(p.during) }
+
+func (p *configPlan) createWith(during map[string]string) map[string]string {
+	out := maps.Clone(p.final)
+	if p.direct {
+		return out
+	}
 	for _, name := range laterOnly() {
 		delete(out, name)
 	}
-	maps.Copy(out, p.during)
+	maps.Copy(out, during)
 	return out
 }
 
 // putBack is the change that ends a restore.
 func (p *configPlan) putBack() coldstream.ConfigChange {
-	change := coldstream.ConfigChange{Set: map[string]string{}}
-	held := map[string]bool{}
+	held := map[string]string{}
 	for _, h := range p.held {
-		held[h.name] = true
+		held[h.name] = h.value
 	}
-	for name, value := range p.original {
-		if _, changed := p.during[name]; !held[name] && (changed || slices.Contains(laterOnly(), name)) {
+	return p.putBackBut(held)
+}
+
+// undo is the change that leaves a topic as if there had been no restore.
+func (p *configPlan) undo() coldstream.ConfigChange {
+	as := *p
+	if p.there {
+		as.final, as.asked = maps.Clone(p.final), nil
+		for name := range p.asked {
+			delete(as.final, name)
+		}
+		for name, value := range p.replaced {
+			as.final[name] = value
+		}
+	}
+	return as.putBackBut(nil)
+}
+
+func (p *configPlan) putBackBut(held map[string]string) coldstream.ConfigChange {
+	change := coldstream.ConfigChange{Set: map[string]string{}}
+	if p.direct {
+		return change
+	}
+	for name, value := range p.final {
+		_, changed := p.during[name]
+		_, asked := p.asked[name]
+		later := !p.there && slices.Contains(laterOnly(), name)
+		if _, isHeld := held[name]; !isHeld && (changed || later || asked && p.there) {
 			change.Set[name] = value
 		}
 	}
 	for name := range p.during {
-		if _, own := p.original[name]; !own && !held[name] {
+		_, own := p.final[name]
+		if _, isHeld := held[name]; !own && !isHeld {
 			change.Remove = append(change.Remove, name)
 		}
 	}
@@ -150,32 +230,84 @@ type retained struct {
 	sizeBytes int64 // of the largest partition
 }
 
+// values are those that a config has in the target when the restore is done: several where
+// the topic does not set it and brokers differ.
+func (p *Plan) values(t *topicPlan, name string) []string {
+	if v, ok := t.configs.final[name]; ok {
+		return []string{v}
+	}
+	var out []string
+	for _, d := range p.targetDefaults(t.known, name) {
+		out = append(out, d.Value)
+	}
+	return out
+}
+
 // hold keeps retention off where it would delete what was restored.
-func (p *configPlan) hold(r retained, known map[string]string, now time.Time) {
-	p.held = nil
-	effective := func(name string) string {
-		if v, ok := p.original[name]; ok {
-			return v
+func (p *Plan) hold(t *topicPlan, r retained, now time.Time) {
+	c := t.configs
+	c.held = nil
+	for _, name := range []string{cfgRetentionMs, cfgRetentionBytes} {
+		if _, changed := c.during[name]; !changed {
+			continue // it holds already
 		}
-		return known[name]
+		if value, would := p.wouldDelete(t, name, r, now); would {
+			_, own := c.final[name]
+			c.held = append(c.held, heldConfig{name, value, own})
+		}
 	}
-	policy := effective(cfgCleanup)
-	if policy != "" && !coldstream.HasPolicy(policy, "delete") {
-		return
+}
+
+// wouldDelete says whether a retention would delete what was restored, and its value. A
+// policy that is known and empty keeps records for ever.
+func (p *Plan) wouldDelete(t *topicPlan, name string, r retained, now time.Time) (string, bool) {
+	policies := p.values(t, cfgCleanup)
+	deletes := func(policy string) bool { return coldstream.HasPolicy(policy, "delete") }
+	if len(policies) > 0 && !slices.ContainsFunc(policies, deletes) {
+		return "", false
 	}
-	if ms, err := strconv.ParseInt(effective(cfgRetentionMs), 10, 64); err == nil && ms >= 0 && r.oldestMs >= 0 && r.oldestMs < now.UnixMilli()-ms {
-		p.held = append(p.held, heldConfig{cfgRetentionMs, effective(cfgRetentionMs)})
+	for _, value := range p.values(t, name) {
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil || n < 0:
+		case name == cfgRetentionMs && r.oldestMs >= 0 && r.oldestMs < now.UnixMilli()-n,
+			name == cfgRetentionBytes && r.sizeBytes > n:
+			return value, true
+		}
 	}
-	if limit, err := strconv.ParseInt(effective(cfgRetentionBytes), 10, 64); err == nil && limit >= 0 && r.sizeBytes > limit {
-		p.held = append(p.held, heldConfig{cfgRetentionBytes, effective(cfgRetentionBytes)})
-	}
+	return "", false
 }
 
 // command is what puts a held config back by hand.
 func (h *heldConfig) command(bootstrap, topic string) string {
-	where := ""
-	if bootstrap != "" {
-		where = " --bootstrap-server " + terminal.Quote(bootstrap)
+	change := coldstream.ConfigChange{Remove: []string{h.name}}
+	if h.own {
+		change = coldstream.ConfigChange{Set: map[string]string{h.name: h.value}}
 	}
-	return fmt.Sprintf("kafka-configs.sh%s --alter --topic %s --add-config %s", where, terminal.Quote(topic), terminal.Quote(h.name+"="+h.value))
+	return alterCommands(bootstrap, topic, change)[0]
+}
+
+// alterCommands are what a person types to make a change of configs.
+func alterCommands(bootstrap, topic string, change coldstream.ConfigChange) []string {
+	line := "kafka-configs.sh"
+	if bootstrap != "" {
+		line += " --bootstrap-server " + terminal.Quote(bootstrap)
+	}
+	line += " --alter --topic " + terminal.Quote(topic)
+	var out []string
+	if len(change.Set) > 0 {
+		var pairs []string
+		for _, name := range slices.Sorted(maps.Keys(change.Set)) {
+			value := change.Set[name]
+			if value == "" || strings.Contains(value, ",") {
+				value = "[" + value + "]"
+			}
+			pairs = append(pairs, name+"="+value)
+		}
+		out = append(out, line+" --add-config "+terminal.Quote(strings.Join(pairs, ",")))
+	}
+	if len(change.Remove) > 0 {
+		out = append(out, line+" --delete-config "+strings.Join(change.Remove, ","))
+	}
+	return out
 }

@@ -56,14 +56,14 @@ func TestConfigsDuringAndAfterARestore(t *testing.T) {
 	if diff := cmp.Diff(back, p.putBack()); diff != "" {
 		t.Errorf("put back: -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"unknown.to.target"}, p.leftOut); diff != "" {
+	if diff := cmp.Diff([]leftOutConfig{{"unknown.to.target", "1", whyUnknown}}, p.leftOut, cmp.AllowUnexported(leftOutConfig{})); diff != "" {
 		t.Errorf("left out: -want +got:\n%s", diff)
 	}
 }
 
 func TestSensitiveConfigsAreLeftOut(t *testing.T) {
 	p := planConfigs([]coldstream.Config{{Name: "compression.type", Sensitive: true}}, known(), 1)
-	if diff := cmp.Diff([]string{"compression.type"}, p.leftOut); diff != "" {
+	if diff := cmp.Diff([]leftOutConfig{{"compression.type", "", "brokers do not tell its value"}}, p.leftOut, cmp.AllowUnexported(leftOutConfig{})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -105,23 +105,25 @@ func TestRetentionIsHeldWhereItWouldDelete(t *testing.T) {
 		want  []heldConfig
 	}{
 		{"recent records", nil, nil, retained{oldestMs: at(6), sizeBytes: 1}, nil},
-		{"records older than the default", nil, nil, retained{oldestMs: at(8)}, []heldConfig{{cfgRetentionMs, "604800000"}}},
-		{"records older than the topic's own", []string{"retention.ms=86400000"}, nil, retained{oldestMs: at(2)}, []heldConfig{{cfgRetentionMs, "86400000"}}},
+		{"records older than the default", nil, nil, retained{oldestMs: at(8)}, []heldConfig{{cfgRetentionMs, "604800000", false}}},
+		{"records older than the topic's own", []string{"retention.ms=86400000"}, nil, retained{oldestMs: at(2)}, []heldConfig{{cfgRetentionMs, "86400000", true}}},
 		{"the topic keeps them longer", []string{"retention.ms=2592000000"}, nil, retained{oldestMs: at(10)}, nil},
 		{"for ever", []string{"retention.ms=-1"}, nil, retained{oldestMs: at(10000)}, nil},
 		{"no timestamps", nil, nil, retained{oldestMs: -1}, nil},
 		{"compacted", []string{"cleanup.policy=compact"}, nil, retained{oldestMs: at(100), sizeBytes: 1 << 40}, nil},
 		{"compacted by default", nil, []string{"cleanup.policy=compact"}, retained{oldestMs: at(100)}, nil},
-		{"compacted and deleted", []string{"cleanup.policy=compact,delete"}, nil, retained{oldestMs: at(100)}, []heldConfig{{cfgRetentionMs, "604800000"}}},
-		{"too large", []string{"retention.bytes=1000"}, nil, retained{oldestMs: at(0), sizeBytes: 1001}, []heldConfig{{cfgRetentionBytes, "1000"}}},
+		{"compacted and deleted", []string{"cleanup.policy=compact,delete"}, nil, retained{oldestMs: at(100)}, []heldConfig{{cfgRetentionMs, "604800000", false}}},
+		{"too large", []string{"retention.bytes=1000"}, nil, retained{oldestMs: at(0), sizeBytes: 1001}, []heldConfig{{cfgRetentionBytes, "1000", true}}},
 		{"just not too large", []string{"retention.bytes=1000"}, nil, retained{oldestMs: at(0), sizeBytes: 1000}, nil},
-		{"both", []string{"retention.bytes=1000"}, nil, retained{oldestMs: at(100), sizeBytes: 1001}, []heldConfig{{cfgRetentionMs, "604800000"}, {cfgRetentionBytes, "1000"}}},
+		{"an empty policy", []string{"cleanup.policy="}, nil, retained{oldestMs: at(100), sizeBytes: 1 << 40}, nil},
+		{"an empty policy by default", nil, []string{"cleanup.policy="}, retained{oldestMs: at(100), sizeBytes: 1 << 40}, nil},
+		{"both", []string{"retention.bytes=1000"}, nil, retained{oldestMs: at(100), sizeBytes: 1001}, []heldConfig{{cfgRetentionMs, "604800000", false}, {cfgRetentionBytes, "1000", true}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k := known(tt.known...)
 			p := planConfigs(own(tt.own...), k, 1)
-			p.hold(tt.r, k, testNow)
+			new(Plan).hold(&topicPlan{configs: p, known: k}, tt.r, testNow)
 			if diff := cmp.Diff(tt.want, p.held, cmp.AllowUnexported(heldConfig{})); diff != "" {
 				t.Fatalf("-want +got:\n%s", diff)
 			}

@@ -208,7 +208,7 @@ func (x *execution) putBackConfigs(ctx context.Context) {
 			continue
 		}
 		if !x.plan.req.PutBackRetention {
-			t.configs.hold(x.retained(t), t.known, x.plan.req.Now())
+			x.plan.hold(t, x.retained(t), x.plan.req.Now())
 		}
 		change := t.configs.putBack()
 		if len(change.Set)+len(change.Remove) == 0 {

@@ -61,13 +61,15 @@ type world struct {
 	vault  *vault.Vault
 	fake   *kfake.Cluster
 	target *kafka.Client
+	// defaults are what the source's brokers told.
+	defaults *coldstream.TopicDefaults
 	// backups is their number: each is a minute after the one before.
 	backups int
 }
 
 func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 	t.Helper()
-	w := &world{store: &breakingStore{Store: mem.New()}, fake: kafkatest.StartFake(t, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)}
+	w := &world{store: &breakingStore{Store: mem.New()}, defaults: &coldstream.TopicDefaults{}, fake: kafkatest.StartFake(t, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)}
 	var err error
 	if w.vault, err = vault.Init(t.Context(), w.store, vault.InitOptions{Now: func() time.Time { return testNow }}); err != nil {
 		t.Fatal(err)
@@ -259,7 +261,7 @@ func (w *world) backUp(t *testing.T, topics []sourceTopic, groups ...coldstream.
 	w.backups++
 	at := testNow.Add(time.Duration(w.backups) * time.Minute)
 	changes := vault.Changes{Snapshot: &vault.NewSnapshot{Time: at, ClusterID: "source", Metadata: vault.Metadata{
-		Cluster: coldstream.Cluster{ID: "source"}, Groups: groups, Missing: map[string]string{},
+		Cluster: coldstream.Cluster{ID: "source"}, Groups: groups, Missing: map[string]string{}, Defaults: w.defaults,
 	}}}
 	for _, topic := range topics {
 		changes.Snapshot.Metadata.Topics = append(changes.Snapshot.Metadata.Topics, topic.Topic)

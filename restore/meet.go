@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"coldstream"
 )
@@ -28,6 +30,9 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 	if err != nil {
 		return err
 	}
+	if err := p.askDefaults(ctx, there); err != nil {
+		return err
+	}
 	var known map[string]string
 	for _, t := range p.topics {
 		found, ok := there[t.target]
@@ -44,11 +49,8 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 			t.existing = found
 		}
 		if known == nil || !t.create {
-			probe := ""
-			if !t.create {
-				probe = t.target
-			}
-			if known, err = p.target.TopicConfigNames(ctx, probe); err != nil {
+			// Rights may go by the beginning of names, so it is asked about the name itself.
+			if known, err = p.target.TopicConfigNames(ctx, t.target); err != nil {
 				return fmt.Errorf("read the target's topic configs: %w", err)
 			}
 		}
@@ -93,21 +95,26 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 		}
 		maxPartition = max(maxPartition, size)
 	}
-	own := t.source.Configs
-	if !t.create {
-		own = t.existing.Configs
+	if err := p.planTopicConfigs(t, maxBatch); err != nil {
+		return err
 	}
-	t.configs = planConfigs(own, t.known, maxBatch)
 	if t.create {
 		if maxPartition < smallPartition {
 			t.configs.takeSmallIndexes(t.known)
 		}
 		t.newTopic = p.newTopic(t, len(cluster.Brokers))
-		if err := p.target.CheckTopic(ctx, t.newTopic); err != nil {
-			refuse("topic %s cannot be made: %v", t.target, err)
-		}
 	} else if err := p.meetExisting(t, offsets, refused); err != nil {
 		return err
+	}
+	if t.create || t.existing.ConfigsErr == nil {
+		if err := p.settle(ctx, t); err != nil {
+			refuse("%v", err)
+			var config *refusedConfigError
+			if errors.As(err, &config) {
+				refused.Next = config.next()
+			}
+		}
+		t.newTopic.Configs = t.configs.create()
 	}
 	for _, part := range t.partitions {
 		p.decideOffsets(part)
@@ -120,7 +127,53 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 		}
 	}
 	if !p.req.PutBackRetention {
-		t.configs.hold(t.retained(), t.known, p.req.Now())
+		p.hold(t, t.retained(), p.req.Now())
+	}
+	return nil
+}
+
+// planTopicConfigs decides which configs the topic has during the restore and after it.
+func (p *Plan) planTopicConfigs(t *topicPlan, maxBatch int64) error {
+	own := t.source.Configs
+	switch {
+	case !t.create:
+		own = t.existing.Configs
+	case p.req.Configs == ConfigsNone:
+		own = nil
+	}
+	for name := range p.req.SetConfigs {
+		if _, ok := t.known[name]; !ok {
+			usage := &UsageError{Text: fmt.Sprintf("--config %s: the cluster knows no such config of topics", name)}
+			if near := coldstream.Nearest(name, slices.Sorted(maps.Keys(t.known))); len(near) > 0 {
+				usage.Next = "did you mean: " + near[0]
+			}
+			return usage
+		}
+	}
+	t.configs = planConfigs(own, t.known, maxBatch)
+	t.configs.there = !t.create
+	if t.create {
+		t.configs.travels()
+	}
+	p.compareConfigs(t)
+	t.configs.ask(p.req.SetConfigs)
+	return nil
+}
+
+// askDefaults asks the target's brokers what topics have from them. Where they do not tell,
+// what the controller says of a new topic must do.
+func (p *Plan) askDefaults(ctx context.Context, there map[string]coldstream.Topic) error {
+	var err error
+	p.defaults, err = p.target.TopicDefaults(ctx, slices.Sorted(maps.Keys(there)))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		p.notCheck("whether the target's brokers differ in what topics have from them: needs the right DescribeConfigs on the cluster (%v)", err)
+		return nil
+	}
+	for _, u := range p.defaults.Unanswered {
+		p.notCheck("what topics have from broker %d of the target: needs its answer (%v)", u.ID, u.Err)
 	}
 	return nil
 }
@@ -128,7 +181,7 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 // newTopic has the snapshot's partitions, all of them, and its replication factor as far
 // as there are brokers.
 func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
-	n := coldstream.NewTopic{Name: t.target, Partitions: int32(len(t.source.Partitions)), ReplicationFactor: 1, Configs: t.configs.create()}
+	n := coldstream.NewTopic{Name: t.target, Partitions: int32(len(t.source.Partitions)), ReplicationFactor: 1}
 	for _, view := range p.Snapshot.Views {
 		if view.Stream.Topic == t.source.Name && view.Stream.TopicID == t.source.ID {
 			n.Partitions = max(n.Partitions, view.Stream.Partition+1)

@@ -27,6 +27,8 @@ type Plan struct {
 	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
 	// where topics show less than when the snapshot was taken.
 	Damage []*vault.DamageError
+	// NotChecked says what could not be found out beforehand, and what that needs.
+	NotChecked []string
 	// TargetClusterID is the cluster that is restored into, as it says itself.
 	TargetClusterID string
 
@@ -38,6 +40,9 @@ type Plan struct {
 	// groupsMissing are groups that the snapshot lacks, if all were asked for.
 	groupsMissing []coldstream.MissingGroups
 	newestWhole   *vault.Snapshot // that has all consumer groups
+	// sourceDefaults are what topics had from the source's brokers, defaults what they have
+	// from the target's; nil where nobody knows.
+	sourceDefaults, defaults *coldstream.TopicDefaults
 }
 
 // topicPlan is one topic of the snapshot and where it goes.
@@ -75,6 +80,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	}
 	if req.Offsets == "" {
 		req.Offsets = OffsetsAuto
+	}
+	if req.Configs == "" {
+		req.Configs = ConfigsEffective
 	}
 	if req.MemoryBytes <= 0 {
 		req.MemoryBytes = DefaultMemory
@@ -142,6 +150,15 @@ func (p *Plan) readMetadata(ctx context.Context) (*vault.Metadata, error) {
 	}
 	if damage, ok := metadata.Damaged[vault.SectionTopics]; ok {
 		return nil, fmt.Errorf("the topics' configs of snapshot %s, nothing was restored: %w", p.Snapshot.ID, damage)
+	}
+	if p.sourceDefaults = metadata.Defaults; p.sourceDefaults == nil && p.req.Configs == ConfigsEffective {
+		why := "an earlier version of coldstream made it"
+		if _, damaged := metadata.Damaged[vault.SectionDefaults]; damaged {
+			why = "that part of it is damaged"
+		} else if missing := metadata.Missing[vault.SectionDefaults]; missing != "" {
+			why = missing
+		}
+		p.warn("snapshot %s does not tell which configs topics had from their brokers (%s): only topics' own configs are restored", p.Snapshot.ID, why)
 	}
 	for _, name := range slices.Sorted(maps.Keys(metadata.Damaged)) {
 		p.Damage = append(p.Damage, metadata.Damaged[name])

@@ -107,6 +107,7 @@ func TestPlanThatCannotBeMeant(t *testing.T) {
 		{"two topics into one", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=payments")}, "topics orders and payments would both be restored into payments | another name with --map"},
 		{"two topics into one by one map", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "/.*/=all")}, "would both be restored into all"},
 		{"two topics into names that collide", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=new.t", "payments=new_t")}, "topics orders and payments would be restored into new.t and new_t, which collide"},
+		{"a config that nobody knows", Request{Topics: patterns(t, "orders"), SetConfigs: map[string]string{"retention.m": "1"}}, "--config retention.m: the cluster knows no such config of topics | did you mean: retention.ms"},
 		{"nothing left", Request{Topics: excluding(t, "orders", "orders")}, "no topic is left"},
 	}
 	for _, tt := range tests {

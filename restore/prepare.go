@@ -165,5 +165,5 @@ func (x *execution) undo(ctx context.Context, t *topicPlan) error {
 			return nil
 		}
 	}
-	return x.plan.target.AlterTopicConfigs(ctx, t.target, t.configs.putBack())
+	return x.plan.target.AlterTopicConfigs(ctx, t.target, t.configs.undo())
 }

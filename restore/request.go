@@ -45,6 +45,10 @@ type Request struct {
 	// PutBackRetention puts topic configs back also where retention then deletes
 	// restored records.
 	PutBackRetention bool
+	// Configs says which configs topics that are made end with; ConfigsEffective by default.
+	Configs ConfigsMode
+	// SetConfigs are configs that every restored topic ends with, whatever else is said.
+	SetConfigs map[string]string
 	// MemoryBytes bounds the batches in memory that are read and not yet sent; 96 MiB by
 	// default. One batch for each of the target's lanes may be larger.
 	MemoryBytes int64
@@ -151,6 +155,22 @@ func (m *Map) apply(topic string) (string, bool) {
 		return "", false
 	}
 	return string(m.from.ExpandString(nil, m.to, topic, match)), true
+}
+
+// ParseConfigs reads a list of NAME=VALUE. A value may be empty.
+func ParseConfigs(texts []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, "=")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, &UsageError{Text: fmt.Sprintf("--config %q: not NAME=VALUE", text), Next: "write --config retention.ms=604800000"}
+		}
+		if before, twice := out[name]; twice && before != value {
+			return nil, &UsageError{Text: fmt.Sprintf("--config %s is given twice, with %q and %q", name, before, value)}
+		}
+		out[name] = value
+	}
+	return out, nil
 }
 
 // ParsePartitions reads lists like 0-3,7, and gives them in order, each once.

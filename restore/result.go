@@ -20,6 +20,9 @@ type Result struct {
 	GroupsMissing  []MissingGroups   `json:"groups_missing"`
 	RetentionHeld  []HeldConfig      `json:"retention_held"`
 	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
+	ConfigsDiffer  []DifferingConfig `json:"configs_differ"`
+	// NotChecked says what could not be found out beforehand, and what that needs.
+	NotChecked []string `json:"not_checked"`
 	// Damage is what of the vault's catalog could not be read: it may have held more. It also
 	// names where topics show less than when the snapshot was taken ([vault.StreamHistory].Fewer).
 	Damage []string `json:"damage,omitempty"`
@@ -95,10 +98,24 @@ type HeldConfig struct {
 	Command string `json:"command"` // puts it back
 }
 
-// LeftOutConfig is a config that the target does not know.
+// LeftOutConfig is a config of the source that the topic does not get.
 type LeftOutConfig struct {
 	Topic  string `json:"topic"`
 	Config string `json:"config"`
+	Value  string `json:"value"`
+	Reason string `json:"reason"`
+}
+
+// DifferingConfig is a config that decides over data, and that the target has otherwise than
+// the source had. Sources are Kafka's words.
+type DifferingConfig struct {
+	Topic        string `json:"topic"`
+	Config       string `json:"config"`
+	SourceValue  string `json:"source_value"`
+	SourceSource string `json:"source_source"`
+	TargetValue  string `json:"target_value"` // without what the restore sets
+	TargetSource string `json:"target_source"`
+	Set          bool   `json:"set"` // on the topic, to the source's value
 }
 
 // Damaged says that stored data was missing or altered.
@@ -156,6 +173,7 @@ func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: MissingGroupsOf(x.plan.groupsMissing), RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
+		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
 	}
 	for _, d := range x.plan.Damage {
 		if d.Kind == vault.KindMarked {
@@ -176,8 +194,11 @@ func (x *execution) result() *Result {
 		for _, h := range t.configs.held {
 			r.RetentionHeld = append(r.RetentionHeld, HeldConfig{t.target, h.name, h.value, h.command(x.plan.req.Bootstrap, t.target)})
 		}
-		for _, name := range t.configs.leftOut {
-			r.ConfigsLeftOut = append(r.ConfigsLeftOut, LeftOutConfig{t.target, name})
+		for _, l := range t.configs.leftOut {
+			r.ConfigsLeftOut = append(r.ConfigsLeftOut, LeftOutConfig{t.target, l.name, l.value, l.why})
+		}
+		for _, d := range t.configs.differ {
+			r.ConfigsDiffer = append(r.ConfigsDiffer, DifferingConfig{t.target, d.name, d.source.value, d.source.source, d.target, d.targetSource, d.set})
 		}
 	}
 	for _, g := range x.plan.groups {

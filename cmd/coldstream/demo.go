@@ -216,7 +216,7 @@ func (d *demo) bringBack(ctx context.Context) error {
 	d.title("The restore")
 	o := &restoreOptions{
 		global: d.opts.global, cluster: d.clusterOptions(), vault: d.vault(), memory: newMemoryOptions(restore.DefaultMemory),
-		allTopics: true, offsets: "auto", groups: true, yes: true,
+		allTopics: true, offsets: "auto", configs: "effective", groups: true, yes: true,
 	}
 	d.command("restore --all-topics --groups --yes")
 	result, err := o.perform(ctx, d.muted())

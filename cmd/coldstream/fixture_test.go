@@ -32,7 +32,19 @@ var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersio
 	"log.message.timestamp.before.max.ms": "9223372036854775807",
 }})
 
-func TestMain(m *testing.M) { os.Exit(shared.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(shared.Main(withExotic{m})) }
+
+// withExotic ends the other cluster too.
+type withExotic struct{ tests *testing.M }
+
+func (w withExotic) Run() int {
+	defer func() {
+		if exotic.cluster != nil {
+			exotic.cluster.Close()
+		}
+	}()
+	return w.tests.Run()
+}
 
 // outcome is what a command left behind.
 type outcome struct {

@@ -30,8 +30,12 @@ type restoreOptions struct {
 	groupNames       []string
 	appendRecords    bool
 	putBackRetention bool
+	configs          string
+	setConfigs       []string
 	dryRun           bool
 	yes              bool
+	// told says that the plan was shown, and what there is to say of configs with it.
+	told bool
 }
 
 func newRestoreCommand(global *globalOptions, e *env) *cobra.Command {
@@ -75,6 +79,8 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of this consumer group, repeatable")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
 	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it deletes restored records")
+	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
+	f.StringArrayVar(&o.setConfigs, "config", nil, "set this config on the restored topics, whatever they had: NAME=VALUE, repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask (needed where there is no terminal)")
 }
@@ -84,12 +90,15 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	req := restore.Request{
 		Snapshot: o.snapshot, ClusterID: o.clusterID, Offsets: restore.OffsetsMode(o.offsets),
 		Groups: o.groups, GroupNames: o.groupNames, Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now,
+		Configs: restore.ConfigsMode(o.configs),
 	}
 	switch {
 	case len(o.topics) == 0 && !o.allTopics:
 		return req, usagef("name them with -t, or say --all-topics", errors.New("no topics to restore"))
 	case len(o.topics) > 0 && o.allTopics:
 		return req, usagef("", errors.New("-t and --all-topics exclude each other"))
+	case o.configs != "effective" && o.configs != "own" && o.configs != "none":
+		return req, usagef("use effective, own or none", fmt.Errorf("unknown --configs %q", o.configs))
 	case o.offsets != "auto" && o.offsets != "exact" && o.offsets != "translate":
 		return req, usagef("use auto, exact or translate", fmt.Errorf("unknown --offsets %q", o.offsets))
 	}
@@ -106,6 +115,9 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 			return req, err
 		}
 		req.Maps = append(req.Maps, m)
+	}
+	if req.SetConfigs, err = restore.ParseConfigs(o.setConfigs); err != nil {
+		return req, err
 	}
 	if o.partitions != "" {
 		req.Partitions, err = restore.ParsePartitions(o.partitions)
@@ -205,6 +217,8 @@ func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 	if err := table(e.stderr, restoreLines(r, "would restore")); err != nil {
 		return err
 	}
+	sayConfigs(e, r)
+	o.told = true
 	topics := map[string]bool{}
 	var records int64
 	for _, p := range r.Partitions {
@@ -281,8 +295,8 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 		e.note("topic %s: %s=%s is not put back, for it would delete restored records", h.Topic, h.Config, h.Value)
 		e.hint("put it back later with: " + h.Command)
 	}
-	for _, c := range r.ConfigsLeftOut {
-		e.note("topic %s: the cluster does not know config %s; it was left out", c.Topic, c.Config)
+	if !o.told {
+		sayConfigs(e, r)
 	}
 }
 
