@@ -435,7 +435,7 @@ func TestDamageBytes(t *testing.T) {
 func TestDamageBits(t *testing.T) {
 	flips := 10_000
 	if testing.Short() {
-		flips = 500
+		flips = 500 / sweepStep(4)
 	}
 	for how, s := range sounds(t) {
 		s.flipBits(t, how, flips)

@@ -116,6 +116,15 @@ func (k *kit) mustBeSound() {
 	}
 }
 
+// sweepStep is 1 where a sweep tries every step, and n under the race detector: it watches
+// what goes on at once within an operation, which is much the same in each of them.
+func sweepStep(n int) int {
+	if raceDetector {
+		return n
+	}
+	return 1
+}
+
 // keys lists the store.
 func keys(t testing.TB, store blob.Store, prefix string) []string {
 	t.Helper()

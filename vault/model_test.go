@@ -263,7 +263,7 @@ func describe(batches []byte) string {
 func histories(t *testing.T, f func(t *testing.T, seed uint64)) {
 	n := uint64(150)
 	if testing.Short() {
-		n = 30
+		n = uint64(30 / sweepStep(3))
 	}
 	for i := range n {
 		t.Run(fmt.Sprintf("seed=%d", *seed+i), func(t *testing.T) { f(t, *seed+i) })

@@ -99,7 +99,7 @@ func TestTurnCrashes(t *testing.T) {
 	counted := faultblob.New(copyStore(t, whole.store))
 	whole.over(counted).turn()
 	ops := counted.Ops()
-	for n := 1; n <= len(ops); n++ {
+	for n := 1; n <= len(ops); n += sweepStep(3) {
 		for name, action := range map[string]faultblob.Action{
 			"fails": faultblob.Fail, "loses its answer": faultblob.LoseAnswer, "dies before": faultblob.DieBefore, "dies after": faultblob.DieAfter,
 		} {
@@ -210,7 +210,7 @@ func TestWritersAndTurns(t *testing.T) {
 	for turns := 1; turns <= 3; turns++ {
 		commitOps := 1
 		for i := 1; i <= commitOps; i++ {
-			for j := 1; ; j += turns { // every one for one turn, fewer for more
+			for j := 1; ; j += turns * sweepStep(5) { // every one for one turn, fewer for more
 				base := copyStore(t, whole.store)
 				k := whole.over(base)
 				slow := &pausing{Store: base}
@@ -279,7 +279,7 @@ func TestSleepingKeeper(t *testing.T) {
 	whole := readyToTurn(t)
 	counted := faultblob.New(copyStore(t, whole.store))
 	whole.over(counted).turn()
-	for n := 1; n <= len(counted.Ops()); n++ {
+	for n := 1; n <= len(counted.Ops()); n += sweepStep(3) {
 		for _, turns := range []int{1, 2, 4} {
 			store := copyStore(t, whole.store)
 			k := whole.over(store)
