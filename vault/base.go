@@ -25,6 +25,7 @@ type madeBase struct {
 	base     *format.Base
 	tables   []format.TableRef
 	chapters []format.ChapterRef
+	freed    Freed
 }
 
 // baseMaker makes base n of base n-1 and its commits.

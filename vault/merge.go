@@ -224,7 +224,14 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 	for _, of := range chapters {
 		if m.order.removal.releases() {
 			packs := len(of.packs)
-			maps.DeleteFunc(of.packs, func(id format.PackID, _ int64) bool { return !m.needed[id] })
+			maps.DeleteFunc(of.packs, func(id format.PackID, size int64) bool {
+				if m.needed[id] {
+					return false
+				}
+				m.out.freed.Packs++
+				m.out.freed.Bytes += size
+				return true
+			})
 			of.changed = of.changed || len(of.packs) < packs
 		}
 		if err := of.encodeChanged(); err != nil {

@@ -34,6 +34,28 @@ func (v *Vault) PutRestoreRecord(ctx context.Context, id RestoreID, n uint32, do
 	return nil
 }
 
+// EndRestore ends what a restore holds, although it has no result: whoever ran it is gone.
+// One that was never begun wraps fs.ErrNotExist.
+func (v *Vault) EndRestore(ctx context.Context, id RestoreID) error {
+	if _, err := v.RestoreRecord(ctx, id, recordHold); err != nil {
+		return fmt.Errorf("restore %s: %w", id, err)
+	}
+	err := v.PutRestoreRecord(ctx, id, recordResult, []byte(`{"error":"ended by forget"}`))
+	if errors.Is(err, fs.ErrExist) {
+		return nil // it has a result
+	}
+	return err
+}
+
+// ParseRestoreID reads what [RestoreID.String] writes.
+func ParseRestoreID(text string) (id RestoreID, err error) {
+	b, err := hex.DecodeString(text)
+	if copy(id[:], b); err != nil || len(b) != len(id) || id.String() != text {
+		return RestoreID{}, fmt.Errorf("%q is no ID of a restore: 16 hex digits", text)
+	}
+	return id, nil
+}
+
 // RestoreRecord reads the n-th record of a restore; one that is not there wraps
 // fs.ErrNotExist.
 func (v *Vault) RestoreRecord(ctx context.Context, id RestoreID, n uint32) ([]byte, error) {

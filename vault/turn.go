@@ -64,6 +64,47 @@ func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
 	}
 }
 
+// Freed are packs that nothing needs any more. They are deleted two turns later: a restore
+// or a writer that was slow may still know them.
+type Freed struct {
+	Packs int
+	Bytes int64
+}
+
+// Usage is all that a vault takes in its storage.
+type Usage struct{ Objects, Bytes int64 }
+
+// Usage counts the vault's objects.
+func (v *Vault) Usage(ctx context.Context) (Usage, error) {
+	var out Usage
+	for entry, err := range v.store.List(ctx, "", "") {
+		if err != nil {
+			return out, fmt.Errorf("list the vault: %w", err)
+		}
+		out.Objects++
+		out.Bytes += entry.SizeBytes
+	}
+	return out, nil
+}
+
+// Foresee says what a turn would free, and changes nothing.
+func (v *Vault) Foresee(ctx context.Context, opts TurnOptions) (Freed, error) {
+	for {
+		c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+		if err != nil {
+			return Freed{}, err
+		}
+		made, err := v.makeBase(ctx, baseOrder{epoch: c.epoch + 1, removal: opts.removal(), rehearsal: true})
+		switch {
+		case errors.Is(err, errTurned):
+			continue
+		case err != nil:
+			return Freed{}, fmt.Errorf("foresee a turn to epoch %d: %w", c.epoch+1, err)
+		}
+		return made.freed, nil
+	}
+}
+
 // turnFrom makes the base of the epoch after. Everything is made once without storing it:
 // an epoch that has begun and can have no base would be the vault's last.
 func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*madeBase, error) {
