@@ -4,11 +4,15 @@
 package awscreds
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 )
 
@@ -16,6 +20,17 @@ import (
 type Options struct {
 	Profile string // of the shared files; AWS_PROFILE, else "default", if empty
 	Region  string // where roles are assumed; what environment or profile say if empty
+
+	Static Value // these credentials instead of those that are found, unless it is empty
+	Role   Role  // assumed with the credentials, unless it has no ARN
+}
+
+// Role is one to assume.
+type Role struct {
+	ARN         string
+	SessionName string // names the session in logs of AWS; "coldstream" if empty
+	ExternalID  string
+	Region      string // of the token service; as for everything else if empty
 }
 
 // Source gives credentials, and new ones before they expire.
@@ -39,11 +54,33 @@ func Find(ctx context.Context, opts Options) (*Source, error) {
 	if opts.Region != "" {
 		load = append(load, config.WithRegion(opts.Region))
 	}
+	if opts.Static != (Value{}) {
+		load = append(load, config.WithCredentialsProvider(
+			credentials.NewStaticCredentialsProvider(opts.Static.AccessKeyID, opts.Static.SecretAccessKey, opts.Static.SessionToken)))
+	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fmt.Errorf("read AWS configuration: %w", err)
 	}
+	if opts.Role.ARN != "" {
+		cfg.Credentials = assume(cfg, opts.Role)
+	}
 	return &Source{config: cfg}, nil
+}
+
+// assume returns credentials of a role, which it gets with those of cfg.
+func assume(cfg aws.Config, role Role) aws.CredentialsProvider {
+	client := sts.NewFromConfig(cfg, func(o *sts.Options) {
+		if role.Region != "" {
+			o.Region = role.Region
+		}
+	})
+	return aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(client, role.ARN, func(o *stscreds.AssumeRoleOptions) {
+		o.RoleSessionName = cmp.Or(role.SessionName, "coldstream")
+		if role.ExternalID != "" {
+			o.ExternalID = &role.ExternalID
+		}
+	}))
 }
 
 // Region is the region that options, environment or profile name; it may be empty.

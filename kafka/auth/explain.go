@@ -4,9 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -20,10 +20,14 @@ type LoginError struct {
 	what, hint string
 	definite   bool
 	cause      error
+	said       string // of the cause, where that is not its own text
 }
 
 func (e *LoginError) Error() string {
-	if e.cause == nil {
+	switch {
+	case e.said != "":
+		return e.what + ": " + e.said
+	case e.cause == nil:
 		return e.what
 	}
 	return e.what + ": " + e.cause.Error()
@@ -58,6 +62,9 @@ func (c *Config) Explain(err error) error {
 	return err
 }
 
+// saidNothing is all that brokers do about what they do not understand.
+const saidNothing = "it closed the connection without an answer"
+
 // explainPrepare is about logins that did not reach the broker.
 func (c *Config) explainPrepare(err error) *LoginError {
 	var prepare *prepareError
@@ -68,6 +75,8 @@ func (c *Config) explainPrepare(err error) *LoginError {
 	var hinted interface{ Hint() string }
 	if errors.As(prepare.err, &hinted) {
 		e.hint = hinted.Hint()
+	} else if c.login.mechanism == "GSSAPI" {
+		e.hint = "check sasl.kerberos.service.name, and that the key distribution center knows the brokers by the names that clients connect to"
 	}
 	var retry interface{ Retriable() bool }
 	if errors.As(prepare.err, &retry) {
@@ -124,7 +133,7 @@ func (c *Config) explainTLS(err error) *LoginError {
 	var handshake *tlsError
 	var header tls.RecordHeaderError
 	if errors.As(err, &header) || errors.As(err, &handshake) && isEOF(err) || c.login == nil && isFirstReadOf(err, "after a dial") {
-		return &LoginError{what: "the listener does not speak TLS, and security.protocol=" + c.protocol + " is set", cause: err, definite: errors.As(err, &header),
+		return &LoginError{what: "the listener does not speak TLS, and security.protocol=" + c.protocol + " is set", cause: err, said: saidNothing, definite: true,
 			hint: "write security.protocol=" + withoutTLS(c.protocol) + ", or take the port of a listener with TLS"}
 	}
 	if isFirstReadOf(err, "after a request") && c.login == nil {
@@ -158,6 +167,7 @@ func (c *Config) explainCertificate(err error) *LoginError {
 	const truststore = "name the authority of the brokers' certificates with ssl.truststore.location"
 	switch {
 	case errors.As(err, &authority):
+		e.said = authority.Error()
 		e.what, e.hint = "the broker's certificate is of an authority that is not trusted", truststore
 		if where := c.tls.trust.where; where != "" {
 			e.hint = "put the authority of the brokers' certificates into what ssl.truststore names (" + where + ")"
@@ -166,20 +176,36 @@ func (c *Config) explainCertificate(err error) *LoginError {
 			e.hint += "; it is " + authority.Cert.Issuer.String()
 		}
 	case errors.As(err, &name):
-		e.what = "the broker's certificate is for another name"
+		e.said, e.what = name.Error(), "the broker's certificate is for another name"
+		if names := namesOf(name.Certificate); names != "" {
+			e.what += " (" + names + ")"
+		}
 		e.hint = "connect by a name that the certificate has, or make one for this name; ssl.endpoint.identification.algorithm= (empty) turns the check off"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		e.what = "the broker's certificate has expired, or is not valid yet"
+		e.said, e.what = invalid.Error(), "the broker's certificate has expired, or is not valid yet"
 		e.hint = "renew the broker's certificate, and check the clocks of both machines"
-		if invalid.Cert != nil {
-			e.what += fmt.Sprintf(" (valid from %s to %s)", invalid.Cert.NotBefore.UTC().Format("2006-01-02 15:04"), invalid.Cert.NotAfter.UTC().Format("2006-01-02 15:04 UTC"))
-		}
 	case errors.As(err, &invalid):
+		e.said = invalid.Error()
 		e.what, e.hint = "the broker's certificate is not valid", "look at it with: openssl s_client -showcerts -connect HOST:PORT"
 	default:
 		return nil
 	}
 	return e
+}
+
+// namesOf are the names that a certificate is for.
+func namesOf(c *x509.Certificate) string {
+	if c == nil {
+		return ""
+	}
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 && c.Subject.CommonName != "" {
+		names = append(names, c.Subject.CommonName)
+	}
+	return strings.Join(names, ", ")
 }
 
 // explainAlert is about what the broker says of this client in the handshake, or, in TLS
@@ -192,6 +218,9 @@ func (c *Config) explainAlert(err error) *LoginError {
 		return nil
 	}
 	e := &LoginError{definite: true, cause: err}
+	if remote != nil {
+		e.said = remote.Error()
+	}
 	switch own := c.tls.key.where; {
 	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate") && own == "":
 		e.what = "the broker wants a certificate of the client"
@@ -214,11 +243,15 @@ func (c *Config) explainPlain(err error) *LoginError {
 	case c.tls != nil:
 		return nil
 	case strings.Contains(err.Error(), "tls alert record"), isFirstReadOf(err, "api versions"):
+		said := saidNothing
+		if strings.Contains(err.Error(), "tls alert record") {
+			said = "it answered with an alert of TLS"
+		}
 		protocol := overTLS
 		if c.login != nil {
 			protocol = saslTLS
 		}
-		return &LoginError{what: "the listener wants TLS, and security.protocol=" + c.protocol + " is set", cause: err, definite: strings.Contains(err.Error(), "tls alert record"),
+		return &LoginError{what: "the listener wants TLS, and security.protocol=" + c.protocol + " is set", cause: err, said: said, definite: true,
 			hint: "write security.protocol=" + protocol + " in the file of --command-config, or take the port of a listener without TLS"}
 	case isFirstReadOf(err, "after a request") && c.login == nil:
 		return c.wantsLogin(err)
@@ -231,6 +264,6 @@ func (c *Config) wantsLogin(err error) *LoginError {
 	if c.tls != nil {
 		protocol = saslTLS
 	}
-	return &LoginError{what: "the listener wants a login, and security.protocol=" + c.protocol + " is set", cause: err,
+	return &LoginError{what: "the listener wants a login, and security.protocol=" + c.protocol + " is set", cause: err, said: saidNothing, definite: true,
 		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the file of --command-config"}
 }

@@ -58,6 +58,13 @@ func (c *Config) understandLogin(s *settings) error {
 		}
 	}
 	c.login = &login{mechanism: strings.ToUpper(strings.TrimSpace(s.value("sasl.mechanism"))), where: s.byName["sasl.jaas.config"].where}
+	if c.login.mechanism == "" {
+		if entry.module != moduleKerberos && !s.has("sasl.kerberos.service.name") {
+			return &Error{Where: s.byName["security.protocol"].where, what: "sasl.mechanism is missing, and nothing here is for Kafka's default, GSSAPI",
+				hint: "write sasl.mechanism=SCRAM-SHA-512, or whatever the brokers offer"}
+		}
+		c.login.mechanism = "GSSAPI"
+	}
 	m := mechanismMaker{settings: s, jaas: entry, config: c, login: c.login}
 	var err error
 	switch c.login.mechanism {
@@ -65,11 +72,18 @@ func (c *Config) understandLogin(s *settings) error {
 		c.mechanism, err = m.plain()
 	case "SCRAM-SHA-256", "SCRAM-SHA-512":
 		c.mechanism, err = m.scram()
-	case "":
-		return &Error{Where: s.byName["security.protocol"].where, what: "sasl.mechanism is missing, and GSSAPI, which it is then, has no sasl.kerberos.service.name",
-			hint: "write sasl.mechanism=SCRAM-SHA-512, or whatever the brokers offer"}
+	case "OAUTHBEARER":
+		c.mechanism, err = m.oauthBearer()
+	case "AWS_MSK_IAM":
+		if err = m.wants(moduleIAM); err == nil {
+			var signer *awsSigner
+			signer, err = m.awsSigner()
+			c.mechanism = mskIAM{signer}
+		}
+	case "GSSAPI":
+		c.mechanism, err = m.kerberos()
 	default:
-		return s.fault("sasl.mechanism", "is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", "")
+		return s.fault("sasl.mechanism", "is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM, GSSAPI", "")
 	}
 	if err != nil {
 		return err

@@ -90,11 +90,23 @@ const hintStore = "it must be PEM, PKCS12 or JKS; check the password; keytool -l
 
 // roots are the authorities that are trusted; nil are the system's.
 func (k *keyFiles) roots() (*x509.CertPool, error) {
+	certificates, err := k.certificates()
+	if err != nil || len(certificates) == 0 {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, certificate := range certificates {
+		pool.AddCert(certificate)
+	}
+	return pool, nil
+}
+
+// certificates are those of authorities; none if none are named.
+func (k *keyFiles) certificates() (certificates []*x509.Certificate, err error) {
 	text, err := k.contents()
 	if err != nil || text == nil {
 		return nil, err
 	}
-	var certificates []*x509.Certificate
 	switch {
 	case isPEM(text):
 		certificates, err = pemCertificates(text)
@@ -109,11 +121,7 @@ func (k *keyFiles) roots() (*x509.CertPool, error) {
 	if err != nil {
 		return nil, k.fault("read authorities", err, hintStore)
 	}
-	pool := x509.NewCertPool()
-	for _, certificate := range certificates {
-		pool.AddCert(certificate)
-	}
-	return pool, nil
+	return certificates, nil
 }
 
 // keyPairs are the client's certificates with their keys; none if none are given.

@@ -275,3 +275,13 @@ func (t *tlsSource) dialer(timeout time.Duration) func(ctx context.Context, netw
 		return conn, nil
 	}
 }
+
+// cloneWithRoots is a configuration that trusts these authorities.
+func cloneWithRoots(config *tls.Config, roots *x509.CertPool) *tls.Config {
+	if config == nil {
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	config = config.Clone()
+	config.RootCAs = roots
+	return config
+}
