@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -223,16 +224,16 @@ func (c *Client) look(ctx context.Context, address string, want expectedBroker) 
 func (c *Client) explain(ctx context.Context, address string, want expectedBroker, err error) *contactError {
 	var dial *net.OpError
 	found := &contactError{text: fmt.Sprintf("%s: %v", address, err), hint: hintSilent, cause: err}
+	login := c.explainLogin(address, err)
 	switch {
 	case err == nil:
 		found.text = address + " answers something else than it was asked"
 		return found
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case login == nil && errors.As(err, &dial) && dial.Op == "dial":
 		errors.As(dialError(address, err), &found)
 		return found
 	}
-	login := c.explainLogin(address, err)
-	if login == nil || !c.cfg.Auth.Encrypts() && !c.cfg.Auth.LogsIn() {
+	if login == nil || !c.cfg.Auth.Encrypts() && !c.cfg.Auth.LogsIn() || errors.Is(err, kerr.UnsupportedSaslMechanism) {
 		if seen := c.look(ctx, address, want); seen != nil {
 			return seen
 		}

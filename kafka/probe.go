@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -62,9 +63,6 @@ func probe(ctx context.Context, login *auth.Config, address string, want expecte
 		if err := p.askWho(ctx, want); err != nil {
 			return err
 		}
-	}
-	if login.LogsIn() {
-		return nil
 	}
 	return p.askLogin(ctx)
 }
@@ -222,12 +220,22 @@ func (p *prober) askLogin(ctx context.Context) error {
 	if err := p.ask(ctx, req, &resp); err != nil || resp.ErrorCode != kerr.UnsupportedSaslMechanism.Code {
 		return nil //nolint:nilerr // it asks for no login
 	}
+	offered := strings.Join(resp.SupportedMechanisms, ", ")
+	if p.login.LogsIn() {
+		if slices.Contains(resp.SupportedMechanisms, p.login.Mechanism()) {
+			return nil
+		}
+		return &contactError{
+			text: fmt.Sprintf("%s does not offer sasl.mechanism=%s, and offers %s", p.address, p.login.Mechanism(), offered),
+			hint: "write one of these, with the login module that belongs to it, or name another listener", final: true,
+		}
+	}
 	protocol := "SASL_PLAINTEXT"
 	if p.login.Encrypts() {
 		protocol = "SASL_SSL"
 	}
 	return &contactError{
-		text: fmt.Sprintf("%s asks for a login (SASL: %s), and none was given", p.address, strings.Join(resp.SupportedMechanisms, ", ")),
+		text: fmt.Sprintf("%s asks for a login (SASL: %s), and none was given", p.address, offered),
 		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the file of --command-config," +
 			" or name a listener without a login",
 		final: true,

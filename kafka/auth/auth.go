@@ -194,6 +194,14 @@ func (c *Config) Encrypts() bool { return c != nil && c.tls != nil }
 // LogsIn says that brokers are given a login.
 func (c *Config) LogsIn() bool { return c != nil && c.login != nil }
 
+// Mechanism is that of the login; empty without one.
+func (c *Config) Mechanism() string {
+	if !c.LogsIn() {
+		return ""
+	}
+	return c.login.mechanism
+}
+
 // Dial makes a connection as the options of [Config.Options] do, for who wants to look at a
 // broker closely. Nothing is sent on it yet, not even a login.
 func (c *Config) Dial(ctx context.Context, address string, timeout time.Duration) (net.Conn, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -75,7 +76,7 @@ func (t *ticketSource) defaultCache(s *settings, given string) string {
 	if cache := s.getenv("KRB5CCNAME"); cache != "" {
 		return cache
 	}
-	return fmt.Sprintf("/tmp/krb5cc_%d", os.Getuid())
+	return filepath.Join("/", "tmp", fmt.Sprintf("krb5cc_%d", os.Getuid())) // wherever TMPDIR is
 }
 
 // auth returns the client, which is made again when the file has changed.
