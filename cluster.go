@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Cluster is what the brokers say of themselves and of their topics at one moment.
@@ -36,6 +37,9 @@ type Topic struct {
 	// CleanupPolicy is the effective cleanup.policy, wherever it is set; empty where
 	// ConfigsErr is set.
 	CleanupPolicy string
+	// DeleteRetention is the effective delete.retention.ms: how long a cleaner keeps
+	// tombstones. It is 0 where the broker does not say.
+	DeleteRetention time.Duration
 	// Err is set when the broker refused to describe the topic: [ErrDenied],
 	// [ErrUnknownTopic] or what else it said. ConfigsErr likewise for its configs.
 	Err        error

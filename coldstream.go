@@ -112,6 +112,7 @@ const (
 	GapLogStartAdvanced GapCause = "log_start_advanced" // retention or DeleteRecords overtook the backup
 	GapTruncated        GapCause = "truncated"          // the log lost its end and was written anew
 	GapTopicDeleted     GapCause = "topic_deleted"      // the topic was deleted before its end was reached
+	GapCorrupt          GapCause = "corrupt"            // all replicas hold batches there that fit no checksum
 )
 
 // Gap is a range of offsets that was due and could not be saved.

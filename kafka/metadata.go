@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -164,9 +166,13 @@ func (c *Client) describeSome(ctx context.Context, topics []*coldstream.Topic) e
 
 func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
 	t.Configs, t.CleanupPolicy, t.ConfigsErr = nil, "", brokerError(r.ErrorCode, r.ErrorMessage)
+	t.DeleteRetention = 0
 	for _, cfg := range r.Configs {
 		if cfg.Name == "cleanup.policy" && cfg.Value != nil {
 			t.CleanupPolicy = *cfg.Value
+		}
+		if cfg.Name == "delete.retention.ms" && cfg.Value != nil {
+			t.DeleteRetention = retentionOf(*cfg.Value)
 		}
 		if cfg.Source != kmsg.ConfigSourceDynamicTopicConfig {
 			continue
@@ -178,6 +184,15 @@ func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
 		t.Configs = append(t.Configs, config)
 	}
 	slices.SortFunc(t.Configs, func(a, b coldstream.Config) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// retentionOf reads a config of milliseconds; what is too long to count is the longest.
+func retentionOf(value string) time.Duration {
+	ms, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || ms < 0 {
+		return 0
+	}
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
 // listOffsetsChunk bounds the partitions of one ListOffsets request to a broker.

@@ -158,6 +158,9 @@ func (m *baseMaker) buildHeads() {
 	base.Incarnations, base.Streams = listStreams(streams)
 	for i, s := range streams { // sorted now
 		base.Heads = append(base.Heads, heads[s].stored(i))
+		if heads[s].hasPassToKeep() {
+			base.Passes = append(base.Passes, heads[s].storedPass(i))
+		}
 	}
 }
 

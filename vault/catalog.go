@@ -100,7 +100,10 @@ func (c *Catalog) head(s coldstream.Stream) (Head, bool) {
 	if !ok {
 		return Head{}, false
 	}
-	head := Head{Scan: h.scan, NextOffset: h.nextOffset, Floor: max(h.floor, 0)}
+	head := Head{
+		Scan: h.scan, NextOffset: h.nextOffset, Floor: max(h.floor, 0),
+		Started: timeOrZero(h.startedMs), Pass: h.pass.public(), HolesAt: timeOrZero(h.holes.newestMs),
+	}
 	for _, e := range h.epochs.lineage() {
 		head.Epochs = append(head.Epochs, coldstream.EpochStart(e))
 	}

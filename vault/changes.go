@@ -63,8 +63,10 @@ type NewSnapshot struct {
 	ClusterID string
 	// Views are sorted by stream; each lies within what the vault holds, this commit
 	// included.
-	Views    []View
-	Metadata Metadata
+	Views []View
+	// Compacted says which of the views are of streams that a cleaner compacts. It is sorted likewise.
+	Compacted []CompactedView
+	Metadata  Metadata
 }
 
 // Receipt says what a commit stored. It is given only for a commit that is durable.

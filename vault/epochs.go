@@ -258,6 +258,12 @@ func (c *Catalog) takeBase(base *format.Base) {
 		h := &base.Heads[i]
 		c.heads[streams.StreamAt(h.Stream)] = headOf(h)
 	}
+	for i := range base.Passes {
+		p := &base.Passes[i]
+		if h := c.heads[streams.StreamAt(p.Stream)]; h != nil {
+			h.pass = passOf(p)
+		}
+	}
 	for _, id := range base.Sections {
 		c.sections[id.Hash] = id
 	}

@@ -203,6 +203,9 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 	for stream, h := range heads {
 		c.setHead(&commit.Facts, stream, h)
 	}
+	if commit.Snapshot != nil {
+		c.takePasses(&commit.Facts, commit.Snapshot)
+	}
 	c.state(commit.ID).joined = true
 	return true, c.take(commit)
 }
@@ -283,9 +286,14 @@ func (h *headState) reaches(view format.View) bool {
 // not there any more. Two writers that meet a new stream at once may both begin it.
 func beginScan(h *headState, scan format.Scan) *headState {
 	if h == nil || scan.Number > h.scan {
-		return &headState{scan: scan.Number, nextOffset: scan.FirstOffset, reach: scan.FirstOffset, floor: -1}
+		begun := &headState{scan: scan.Number, nextOffset: scan.FirstOffset, reach: scan.FirstOffset, floor: -1, startedMs: scan.StartedMs}
+		if h != nil {
+			begun.pass = h.pass
+		}
+		return begun
 	}
 	if scan.Number == h.scan {
+		h.startedMs = min(h.startedMs, scan.StartedMs)
 		h.nextOffset = max(h.nextOffset, scan.FirstOffset)
 		h.reach = max(h.reach, scan.FirstOffset)
 	}
@@ -304,7 +312,7 @@ func extentsOf(facts *format.Facts) []streamExtent {
 	out := make([]streamExtent, 0, len(facts.Rows)+len(facts.Gaps))
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
-		out = append(out, streamExtent{r.Stream, r.Scan, extent{r.FirstOffset, r.NextOffset, r.Epochs, r.Length}})
+		out = append(out, streamExtent{r.Stream, r.Scan, extent{r.FirstOffset, r.NextOffset, r.Epochs, r.Length, isHoley(r), r.CommitMs}})
 	}
 	for _, g := range facts.Gaps {
 		out = append(out, streamExtent{g.Stream, g.Scan, extent{firstOffset: g.FirstOffset, nextOffset: g.NextOffset}})
@@ -313,6 +321,11 @@ func extentsOf(facts *format.Facts) []streamExtent {
 		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.scan, b.scan), cmp.Compare(a.firstOffset, b.firstOffset))
 	})
 	return out
+}
+
+// isHoley says that a row lacks some of its offsets. Each marker is a record of a control batch.
+func isHoley(r *format.Row) bool {
+	return r.BaseOffset != r.FirstOffset || r.Records+int64(len(r.Markers)) != r.NextOffset-r.FirstOffset
 }
 
 func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {

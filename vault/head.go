@@ -20,6 +20,10 @@ type headState struct {
 	floor  int64 // end of what was released; -1 if nothing was
 	epochs epochStarts
 	bytes  int64 // decoded bytes of all rows of the scan
+
+	startedMs int64 // when the scan began; 0 where only a base knows of it
+	holes     holes // behind the pass
+	pass      passState
 }
 
 func (h *headState) clone() *headState {
@@ -65,6 +69,8 @@ type extent struct {
 	firstOffset, nextOffset int64
 	epochs                  []format.EpochStart
 	bytes                   int64
+	holey                   bool // it lacks offsets
+	commitMs                int64
 }
 
 // extend takes an extent in. It is false, and the head is unchanged, if there is a hole
@@ -112,6 +118,10 @@ func (h *headState) add(e extent) {
 	}
 	h.reach = max(h.reach, e.nextOffset)
 	h.bytes += e.bytes
+	if e.holey {
+		h.holes.add(e)
+		h.forgetHoles()
+	}
 }
 
 const noEpoch = -1

@@ -60,7 +60,7 @@ func TestHeadExtends(t *testing.T) {
 					continue
 				}
 				joins += "n"
-				if diff := cmp.Diff(before, h, cmp.AllowUnexported(headState{}, epochStart{})); diff != "" {
+				if diff := cmp.Diff(before, h, wholeHeads); diff != "" {
 					t.Errorf("what does not join changed the head: %s", diff)
 				}
 			}
@@ -100,7 +100,7 @@ func TestHeadInEveryOrder(t *testing.T) {
 				if want == nil {
 					want = h
 				}
-				if diff := cmp.Diff(want, h, cmp.AllowUnexported(headState{}, epochStart{})); diff != "" {
+				if diff := cmp.Diff(want, h, wholeHeads); diff != "" {
 					t.Fatalf("order %v: %s", order, diff)
 				}
 			})

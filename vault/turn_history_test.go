@@ -44,7 +44,7 @@ func (m *model) turnExactly() {
 	before := m.catalog()
 	m.turn()
 	after := m.catalog()
-	if diff := cmp.Diff(before.heads, after.heads, cmp.AllowUnexported(headState{}, epochStart{})); diff != "" {
+	if diff := cmp.Diff(before.heads, after.heads, headsOfBases); diff != "" {
 		m.Errorf("heads (-before +after the turn)\n%s", diff)
 	}
 	if diff := cmp.Diff(before.snapshots, after.snapshots, cmp.AllowUnexported(Snapshot{})); diff != "" {

@@ -87,6 +87,13 @@ type Head struct {
 	Floor int64
 	// Epochs says where the leader epochs of the stream begin, ascending.
 	Epochs []coldstream.EpochStart
+	// Started is when the scan began; zero where that was in an earlier epoch.
+	Started time.Time
+	// Pass is the newest view that went to the stream's end; nil if none is known.
+	Pass *Pass
+	// HolesAt is when a row behind the pass was committed that lacks offsets, the last such;
+	// zero if there is none.
+	HolesAt time.Time
 }
 
 // Marker is a transaction's end as it stands in a stream.

@@ -225,7 +225,12 @@ func (r *Receipt) stored(body []byte) {
 
 func (c *commitInMaking) addSnapshot(s *NewSnapshot) {
 	out := &format.Snapshot{ID: format.SnapshotID(c.receipt.Snapshot), TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID}
-	for _, view := range s.Views {
+	passes := s.Compacted
+	for i, view := range s.Views {
+		if len(passes) > 0 && passes[0].Stream == view.Stream {
+			out.Passes = append(out.Passes, passes[0].stored(i))
+			passes = passes[1:]
+		}
 		out.Views = append(out.Views, format.View{
 			Stream: c.facts.index(view.Stream), Scan: view.Scan,
 			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,

@@ -30,6 +30,16 @@ type HeadEpoch struct {
 	After int32 // the epoch that stood directly before it in one reading; -1 if none was seen
 }
 
+// StreamPass is the newest pass over a stream, and up to where it went.
+type StreamPass struct {
+	Stream      int
+	Scan        uint32
+	NextOffset  int64
+	LastEpoch   int32
+	AsOfMs      int64
+	RetentionMs int64
+}
+
 // TableRef names a row table of a topic.
 type TableRef struct {
 	Topic     string
@@ -57,6 +67,8 @@ type Base struct {
 	Incarnations []coldstream.Incarnation
 	Streams      []StreamRef
 	Heads        []Head // sorted by stream, no two equal
+	// Passes are of streams that a cleaner compacts; sorted by stream, no two equal.
+	Passes []StreamPass
 	// Sections are those of the newest snapshots, which new ones may share; sorted, no two
 	// equal.
 	Sections []TableID
@@ -72,7 +84,7 @@ type Base struct {
 // refused here.
 func (b *Base) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
-	dst = append(append(dst, baseMagic...), Version)
+	dst = append(append(dst, baseMagic...), b.version())
 	dst = binary.AppendUvarint(dst, uint64(b.Epoch))
 	dst = appendVarint(dst, b.TimeMs)
 	dst = appendVarint(dst, b.CreatedMs)
@@ -81,6 +93,9 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, uint64(len(b.Heads)))
 	for i := range b.Heads {
 		dst = b.Heads[i].append(dst)
+	}
+	if b.version() >= passesVersion {
+		dst = appendStreamPasses(dst, b.Passes)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(b.Sections)))
 	for _, id := range b.Sections {
@@ -104,14 +119,52 @@ func (b *Base) Append(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
+func (b *Base) version() byte {
+	if len(b.Passes) > 0 {
+		return passesVersion
+	}
+	return Version
+}
+
+func appendStreamPasses(dst []byte, passes []StreamPass) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(passes)))
+	for _, p := range passes {
+		dst = binary.AppendUvarint(dst, uint64(p.Stream))
+		dst = binary.AppendUvarint(dst, uint64(p.Scan))
+		dst = binary.AppendUvarint(dst, uint64(p.NextOffset))
+		dst = appendVarint(dst, int64(p.LastEpoch))
+		dst = appendVarint(dst, p.AsOfMs)
+		dst = binary.AppendUvarint(dst, uint64(p.RetentionMs))
+	}
+	return dst
+}
+
+// readPasses takes the passes, of which there is one at least.
+func (b *Base) readPasses(r *reader) {
+	b.Passes = readList(r, 6, func(r *reader) StreamPass {
+		p := StreamPass{r.index(len(b.Streams)), r.uint32(), r.offset(), r.int32(), r.varint(), r.offset()}
+		if p.LastEpoch < -1 {
+			r.fail("pass of epoch %d", p.LastEpoch)
+		}
+		return p
+	})
+	if len(b.Passes) == 0 {
+		r.fail("base of epoch %d without a pass", b.Epoch)
+	}
+	ordered(r, "passes", b.Passes, func(a, b StreamPass) int { return cmp.Compare(a.Stream, b.Stream) })
+}
+
 // DecodeBase reads the payload of a base object.
 func DecodeBase(payload []byte) (*Base, error) {
 	r := &reader{b: payload}
-	r.magic(baseMagic)
+	version := r.magicUpTo(baseMagic, passesVersion)
 	b := &Base{Epoch: r.uint32(), TimeMs: r.varint(), CreatedMs: r.varint()}
 	r.into(b.PreviousHash[:])
 	b.Incarnations, b.Streams = readStreams(r)
 	b.Heads = readList(r, 7, func(r *reader) Head { return readHead(r, len(b.Streams)) })
+	if version >= passesVersion {
+		b.readPasses(r)
+	}
 	b.Sections = readList(r, 33, readTableID)
 	b.Chapters = readList(r, 37, readChapterRef)
 	b.Tables = readList(r, 35, func(r *reader) TableRef {

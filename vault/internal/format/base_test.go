@@ -31,6 +31,15 @@ func testBase() *Base {
 	}
 }
 
+// passesBase is a base of version 2.
+func passesBase() *Base {
+	b := testBase()
+	b.Passes = []StreamPass{
+		{Stream: 0, Scan: 1, NextOffset: 200, LastEpoch: 3, AsOfMs: testTime, RetentionMs: 86_400_000}, {Stream: 2, LastEpoch: -1},
+	}
+	return b
+}
+
 func againBase(b []byte) ([]byte, error) {
 	base, err := DecodeBase(b)
 	if err != nil {
@@ -50,13 +59,14 @@ func baseVectors() []vector {
 		}
 	}
 	return []vector{
-		{file: "base-full.bin", versionAt: 4, encode: encode(testBase()), again: againBase},
+		{file: "base-full.bin", versionAt: 4, newest: passesVersion, encode: encode(testBase()), again: againBase},
+		{file: "base-passes.bin", versionAt: 4, newest: passesVersion, encode: encode(passesBase()), again: againBase},
 		{file: "base-of-epoch-0.bin", encode: encode(&Base{TimeMs: testTime, CreatedMs: testTime}), again: againBase},
 	}
 }
 
 func TestBaseRoundTrip(t *testing.T) {
-	for _, want := range []*Base{testBase(), {TimeMs: testTime, CreatedMs: testTime}} {
+	for _, want := range []*Base{testBase(), passesBase(), {TimeMs: testTime, CreatedMs: testTime}} {
 		b, err := want.Append(nil)
 		if err != nil {
 			t.Fatal(err)

@@ -45,8 +45,11 @@ type Snapshot struct {
 	// SizeBytes is the decoded size of all rows of the views' streams and scans, as the
 	// writer knew them.
 	SizeBytes int64
-	Views     []View       // sorted by stream, no two equal
-	Sections  []SectionRef // sorted by name, no two equal
+	Views     []View // sorted by stream, no two equal
+	// Passes are of those views whose streams a cleaner compacts; sorted by view, no two
+	// equal. Commits hold them, chapters do not.
+	Passes   []Pass
+	Sections []SectionRef // sorted by name, no two equal
 }
 
 // View is what a snapshot shows of a stream.
@@ -55,6 +58,14 @@ type View struct {
 	LogStartOffset, NextOffset int64
 	Scan                       uint32
 	LastEpoch                  int32 // -1 if there is none
+}
+
+// Pass says how a compacted stream of a view was read to the view's end: that everything
+// behind it was written after AsOf, and that nothing was missed before.
+type Pass struct {
+	View        int
+	AsOfMs      int64 // 0: something may have been missed
+	RetentionMs int64 // how long the cleaner then kept tombstones
 }
 
 // SectionRef says where a part of the cluster's metadata is, or why it is missing.
@@ -69,7 +80,7 @@ type SectionRef struct {
 // is refused here.
 func (c *Commit) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
-	dst = append(append(dst, commitMagic...), Version)
+	dst = append(append(dst, commitMagic...), c.version())
 	dst = appendCommitID(dst, c.ID)
 	dst = appendVarint(dst, c.TimeMs)
 	dst = append(dst, c.BaseHash[:]...)
@@ -79,16 +90,26 @@ func (c *Commit) Append(dst []byte) ([]byte, error) {
 	if c.Snapshot != nil {
 		dst = c.Snapshot.append(dst)
 	}
+	if c.version() >= passesVersion {
+		dst = appendPasses(dst, c.Snapshot.Passes)
+	}
 	if _, err := DecodeCommit(dst[start:]); err != nil {
 		return nil, err
 	}
 	return dst, nil
 }
 
+func (c *Commit) version() byte {
+	if c.Snapshot != nil && len(c.Snapshot.Passes) > 0 {
+		return passesVersion
+	}
+	return Version
+}
+
 // DecodeCommit reads the payload of a commit object.
 func DecodeCommit(b []byte) (*Commit, error) {
 	r := &reader{b: b}
-	r.magic(commitMagic)
+	version := r.magicUpTo(commitMagic, passesVersion)
 	c := &Commit{ID: readCommitID(r), TimeMs: r.varint()}
 	r.into(c.BaseHash[:])
 	c.Parents = readCommitRefs(r)
@@ -100,11 +121,41 @@ func DecodeCommit(b []byte) (*Commit, error) {
 		s := readSnapshot(r, len(c.Facts.Streams))
 		c.Snapshot = &s
 	}
+	if version >= passesVersion {
+		c.readPasses(r)
+	}
 	c.check(r)
 	if err := r.end(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// readPasses takes the passes, of which there is one at least.
+func (c *Commit) readPasses(r *reader) {
+	views := 0
+	if c.Snapshot != nil {
+		views = len(c.Snapshot.Views)
+	}
+	passes := readList(r, 3, func(r *reader) Pass { return Pass{r.index(views), r.varint(), r.offset()} })
+	if len(passes) == 0 {
+		r.fail("commit %s without a pass", c.ID.Key())
+		return
+	}
+	ordered(r, "passes", passes, func(a, b Pass) int { return cmp.Compare(a.View, b.View) })
+	if c.Snapshot != nil {
+		c.Snapshot.Passes = passes
+	}
+}
+
+func appendPasses(dst []byte, passes []Pass) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(passes)))
+	for _, p := range passes {
+		dst = binary.AppendUvarint(dst, uint64(p.View))
+		dst = appendVarint(dst, p.AsOfMs)
+		dst = binary.AppendUvarint(dst, uint64(p.RetentionMs))
+	}
+	return dst
 }
 
 // check proves that a commit names nothing that it cannot have seen, or that may be gone.

@@ -3,6 +3,7 @@ package format
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -32,6 +33,13 @@ func emptyRowsCommit() *Commit {
 	}}
 }
 
+// passesCommit is a commit of version 2.
+func passesCommit() *Commit {
+	c := testCommit()
+	c.Snapshot.Passes = []Pass{{View: 0, AsOfMs: testTime, RetentionMs: 86_400_000}, {View: 1}}
+	return c
+}
+
 func encodeCommit(c *Commit) func(t *testing.T) []byte {
 	return func(t *testing.T) []byte {
 		t.Helper()
@@ -53,7 +61,8 @@ func againCommit(b []byte) ([]byte, error) {
 
 func commitVectors() []vector {
 	return []vector{
-		{file: "commit-full.bin", versionAt: 4, encode: encodeCommit(testCommit()), again: againCommit},
+		{file: "commit-full.bin", versionAt: 4, newest: passesVersion, encode: encodeCommit(testCommit()), again: againCommit},
+		{file: "commit-passes.bin", versionAt: 4, newest: passesVersion, encode: encodeCommit(passesCommit()), again: againCommit},
 		{file: "commit-empty.bin", encode: encodeCommit(&Commit{}), again: againCommit},
 		{file: "commit-empty-rows.bin", encode: encodeCommit(emptyRowsCommit()), again: againCommit},
 	}
@@ -94,7 +103,7 @@ func tableVectors() []vector {
 }
 
 func TestCommitRoundTrip(t *testing.T) {
-	for _, want := range []*Commit{testCommit(), {}, emptyRowsCommit()} {
+	for _, want := range []*Commit{testCommit(), {}, emptyRowsCommit(), passesCommit()} {
 		b, err := want.Append([]byte("before"))
 		if err != nil {
 			t.Fatal(err)
@@ -160,6 +169,35 @@ func TestCommitRejections(t *testing.T) {
 		{"gap of no cause", func(c *Commit) { c.Facts.Gaps[0].Cause = "" }, corrupt, "gap cause 0"},
 		{"sealed pack", func(c *Commit) { c.Facts.Packs[0].KeyID[7] = 0xab }, unsupported, "sealed to key 00000000000000ab"},
 	})
+}
+
+// TestPassRejections is about what only commits and bases of version 2 have.
+func TestPassRejections(t *testing.T) {
+	type c = rejection[*Commit]
+	checkRejections(t, passesCommit, func(c *Commit) error { _, err := c.Append(nil); return err }, []c{
+		{"of no view", func(c *Commit) { c.Snapshot.Passes[1].View = len(c.Snapshot.Views) }, coldstream.ErrCorrupt, "reference"},
+		{"out of order", func(c *Commit) { swap(c.Snapshot.Passes) }, coldstream.ErrCorrupt, "passes"},
+		{"of one view twice", func(c *Commit) { c.Snapshot.Passes[1].View = 0 }, coldstream.ErrCorrupt, "passes"},
+		{"retention below 0", func(c *Commit) { c.Snapshot.Passes[0].RetentionMs = -1 }, coldstream.ErrCorrupt, "too large"},
+	})
+	type b = rejection[*Base]
+	checkRejections(t, passesBase, func(b *Base) error { _, err := b.Append(nil); return err }, []b{
+		{"of no stream", func(b *Base) { b.Passes[1].Stream = 3 }, coldstream.ErrCorrupt, "reference"},
+		{"out of order", func(b *Base) { swap(b.Passes) }, coldstream.ErrCorrupt, "passes"},
+		{"epoch below -1", func(b *Base) { b.Passes[1].LastEpoch = -2 }, coldstream.ErrCorrupt, "pass of epoch"},
+		{"offset below 0", func(b *Base) { b.Passes[0].NextOffset = -1 }, coldstream.ErrCorrupt, "too large"},
+	})
+	for _, name := range []string{"commit-empty.bin", "base-of-epoch-0.bin"} {
+		payload := readVector(t, name)
+		payload[4] = passesVersion
+		again := againCommit
+		if strings.HasPrefix(name, "base") {
+			again = againBase
+		}
+		if _, err := again(append(payload, 0)); !errors.Is(err, coldstream.ErrCorrupt) {
+			t.Errorf("%s of version 2 without a pass: error %v, want ErrCorrupt", name, err)
+		}
+	}
 }
 
 func TestFactsRejections(t *testing.T) {

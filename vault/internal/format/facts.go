@@ -123,7 +123,7 @@ func (f *Facts) StreamAt(i int) coldstream.Stream {
 
 // gapCauses are the causes by their code; 0 is no code.
 func gapCauses() []coldstream.GapCause {
-	return []coldstream.GapCause{"", coldstream.GapLogStartAdvanced, coldstream.GapTruncated, coldstream.GapTopicDeleted}
+	return []coldstream.GapCause{"", coldstream.GapLogStartAdvanced, coldstream.GapTruncated, coldstream.GapTopicDeleted, coldstream.GapCorrupt}
 }
 
 func (f *Facts) append(dst []byte) []byte {

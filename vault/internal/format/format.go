@@ -14,6 +14,10 @@ import (
 // Version is the format version that this package reads and writes.
 const Version = 1
 
+// passesVersion is the version of commits and bases that hold passes. Those without any are
+// written as before.
+const passesVersion = 2
+
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, coldstream.ErrCorrupt)...)
 }

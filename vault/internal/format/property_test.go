@@ -177,6 +177,10 @@ func (m maker) commit() *Commit {
 	if m.IntN(2) == 0 {
 		s := m.snapshot(epoch, len(c.Facts.Streams))
 		c.Snapshot = &s
+		if views := len(s.Views); views > 0 {
+			s.Passes = list(m, views, func() Pass { return Pass{m.IntN(views), m.time(), m.number(math.MaxInt64)} },
+				func(a, b Pass) int { return cmp.Compare(a.View, b.View) })
+		}
 	}
 	return c
 }
@@ -244,6 +248,11 @@ func (m maker) base() *Base {
 			h.Epochs = append(h.Epochs, HeadEpoch{EpochStart{int32(j * 3), at}, int32(j*3) - 1})
 		}
 		b.Heads = append(b.Heads, h)
+	}
+	if n := len(b.Streams); n > 0 {
+		b.Passes = list(m, n, func() StreamPass {
+			return StreamPass{m.IntN(n), m.Uint32(), m.number(math.MaxInt64), int32(m.IntN(100)) - 1, m.time(), m.number(math.MaxInt64)}
+		}, func(a, b StreamPass) int { return cmp.Compare(a.Stream, b.Stream) })
 	}
 	b.Sections = list(m, 3, func() TableID { return m.table(b.Epoch) }, TableID.Compare)
 	b.Chapters = m.chapters(b.Epoch)

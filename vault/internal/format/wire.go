@@ -141,16 +141,21 @@ func (r *reader) take(n int) []byte {
 func (r *reader) into(dst []byte) { copy(dst, r.take(len(dst))) }
 
 // magic takes a structure's magic and version.
-func (r *reader) magic(want string) {
+func (r *reader) magic(want string) { r.magicUpTo(want, Version) }
+
+// magicUpTo takes a structure's magic and version, and gives the version.
+func (r *reader) magicUpTo(want string, newest byte) byte {
 	if string(r.take(len(want))) != want {
 		r.fail("not a %q structure", want)
 	}
-	switch v := r.byte(); {
+	v := r.byte()
+	switch {
 	case v == 0:
 		r.fail("%q structure of version 0", want)
-	case v != Version:
+	case v > newest:
 		r.refuse("%q structure of version %d", want, v)
 	}
+	return v
 }
 
 // end proves that nothing is left.
