@@ -64,10 +64,15 @@ type Result struct {
 	Batches, Records, BytesRead int64
 	BytesStored, ObjectsStored  int64
 
-	Gaps   []coldstream.Gap
-	Forks  []Fork
-	Failed []PartitionError
-	Denied []PartitionError
+	Gaps  []coldstream.Gap
+	Forks []Fork
+	// Rescanned are compacted partitions that were read again in full, because tombstones may
+	// have been missed.
+	Rescanned []Rescanned
+	// MayRescan are, of a dry run, those of which only reading what is new can tell.
+	MayRescan []coldstream.TopicPartition
+	Failed    []PartitionError
+	Denied    []PartitionError
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []coldstream.MissingGroups
 	// Healed is what was fetched again because its copies in the vault were damaged. Of
@@ -158,7 +163,11 @@ func DryRun(ctx context.Context, source coldstream.Source, v *vault.Vault, opts 
 	}
 	healing.foresee()
 	healing.report(result)
+	result.Rescanned = plan.rescanned()
 	for _, p := range plan.partitions {
+		if p.mayReadAgain(plan.began) {
+			result.MayRescan = append(result.MayRescan, p.stream.TopicPartition())
+		}
 		if gap, due := p.gapAhead(); due {
 			result.Gaps = append(result.Gaps, gap)
 		}

@@ -24,9 +24,10 @@ type collector struct {
 	ready chan struct{} // one token: there may be something to commit
 
 	mu      sync.Mutex
-	room    *sync.Cond // signaled when waiting was taken, or the run ended
+	room    *sync.Cond // signaled when waiting was taken, or the fetch ended
 	waiting gathered
-	stopped error // set once nothing more will be committed
+	fetches int   // of the source, begun so far
+	stopped error // set once nothing more of the fetch will be committed
 	outcome Result
 }
 
@@ -66,14 +67,17 @@ func newCollector(r *run) *collector {
 // fetch runs the source to its end, committing as it goes. What is left waiting at the
 // end is committed by finish or keep.
 func (c *collector) fetch(ctx context.Context) error {
-	c.waiting.scans = c.run.plan.scans(c.run.opts.Now())
+	c.waiting.scans = c.run.plan.scans()
 	for _, p := range c.run.plan.partitions {
 		if gap, due := p.gapAhead(); due {
-			c.addGap(p, gap)
+			c.addGap(p, p.head.Scan, gap)
 		}
 	}
-	c.announce()
-	return c.fetchAndCommit(ctx)
+	c.announce(c.run.plan.partitions)
+	if err := c.fetchAndCommit(ctx, c.run.plan.partitions); err != nil {
+		return err
+	}
+	return c.readAgain(ctx)
 }
 
 // finish commits what is left together with the snapshot.
@@ -84,6 +88,7 @@ func (c *collector) finish(ctx context.Context) error {
 	if err := c.encodeWaiting(ctx); err != nil {
 		return err
 	}
+	c.warnDoubtful()
 	for {
 		c.run.snapshotTime = c.run.opts.Now()
 		err := c.commit(ctx, c.run.plan.snapshot(c.run.snapshotTime))
@@ -102,22 +107,23 @@ func (c *collector) keep(ctx context.Context, interruption error) error {
 	return interruption
 }
 
-func (c *collector) fetchAndCommit(ctx context.Context) error {
+func (c *collector) fetchAndCommit(ctx context.Context, partitions []*partition) error {
+	this := c.beginFetch()
 	group, groupCtx := errgroup.WithContext(ctx)
 	fetched := make(chan struct{})
 	group.Go(func() error {
 		defer close(fetched)
-		return c.run.source.Fetch(groupCtx, c.run.plan.positions(), c)
+		return c.run.source.Fetch(groupCtx, positions(partitions), c)
 	})
-	group.Go(func() error { return c.commitLoop(ctx, fetched) })
-	stop := context.AfterFunc(groupCtx, func() { c.stop(context.Cause(groupCtx)) })
+	group.Go(func() error { return c.commitLoop(ctx, this, fetched) })
+	stop := context.AfterFunc(groupCtx, func() { c.stop(this, context.Cause(groupCtx)) })
 	defer stop()
 	return group.Wait()
 }
 
 // commitLoop encodes when the buffer is full, and commits when there is a pack or the
 // interval is over, until the fetch has ended. It uses ctx, not the group's: a failed fetch must not tear a commit.
-func (c *collector) commitLoop(ctx context.Context, fetched <-chan struct{}) error {
+func (c *collector) commitLoop(ctx context.Context, fetch int, fetched <-chan struct{}) error {
 	ticker := time.NewTicker(c.run.opts.Interval)
 	defer ticker.Stop()
 	for {
@@ -136,16 +142,29 @@ func (c *collector) commitLoop(ctx context.Context, fetched <-chan struct{}) err
 			if isInterrupt(ctx, err) {
 				return ctx.Err()
 			}
-			c.stop(err)
+			c.stop(fetch, err)
 			return err
 		}
 	}
 }
 
-// stop lets go of everyone who waits for room.
-func (c *collector) stop(err error) {
+// beginFetch gives the number of the fetch that begins.
+func (c *collector) beginFetch() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.fetches++
+	c.stopped = nil
+	return c.fetches
+}
+
+// stop lets go of everyone of a fetch who waits for room. The end of one that is over may
+// be told while the next goes on.
+func (c *collector) stop(fetch int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if fetch != c.fetches {
+		return
+	}
 	if c.stopped == nil {
 		c.stopped = err
 	}
@@ -245,7 +264,8 @@ func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error
 	case *coldstream.Fetched:
 		return c.takeData(ctx, e)
 	case *coldstream.FetchGap:
-		c.addGap(c.byTP[e.TopicPartition], e.Gap)
+		p := c.byTP[e.TopicPartition]
+		c.addGap(p, p.scan, e.Gap)
 	case *coldstream.Truncated:
 		c.takeTruncated(e)
 	case *coldstream.PartitionDone:
@@ -270,6 +290,7 @@ func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
 	p := c.byTP[f.TopicPartition]
 	c.waiting.add(f.TopicPartition, vault.Piece{FirstOffset: f.FirstOffset, NextOffset: f.NextOffset, Batches: f.Batches})
 	c.advance(p, f.NextOffset, f.LogOffsets)
+	p.watch.watchData(f, c.run.opts.Now())
 	if epoch, ok := vault.LastLeaderEpoch(f.Batches); ok {
 		p.lastEpoch = epoch
 	}
@@ -296,15 +317,17 @@ func (c *collector) advance(p *partition, nextOffset int64, ends coldstream.LogO
 	p.logStartOffset = max(p.logStartOffset, ends.LogStartOffset)
 }
 
-func (c *collector) addGap(p *partition, gap coldstream.Gap) {
+func (c *collector) addGap(p *partition, scan uint32, gap coldstream.Gap) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waiting.gaps = append(c.waiting.gaps, vault.StreamGap{
-		Stream: p.stream, Scan: p.scan,
+		Stream: p.stream, Scan: scan,
 		FirstOffset: gap.FirstOffset, NextOffset: gap.NextOffset, Cause: gap.Cause,
 	})
 	c.outcome.Gaps = append(c.outcome.Gaps, gap)
-	p.nextOffset = max(p.nextOffset, gap.NextOffset)
+	if scan == p.scan {
+		p.nextOffset = max(p.nextOffset, gap.NextOffset)
+	}
 }
 
 func (c *collector) takeTruncated(e *coldstream.Truncated) {
@@ -315,6 +338,10 @@ func (c *collector) takeTruncated(e *coldstream.Truncated) {
 		TopicPartition: e.TopicPartition, Epoch: e.Epoch, FirstOffset: e.NextOffset, NextOffset: e.WasOffset,
 	})
 	p.nextOffset, p.lastEpoch = e.NextOffset, e.Epoch
+	if p.watch != nil {
+		// What follows was written by another leader, perhaps before the end was last seen.
+		p.watch.truncated = true
+	}
 }
 
 func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstream.LogOffsets) {
@@ -329,6 +356,7 @@ func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstrea
 func (c *collector) fail(e *coldstream.PartitionFailed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.byTP[e.TopicPartition].failed = true
 	failure := PartitionError{TopicPartition: e.TopicPartition, Err: e.Err}
 	if errors.Is(e.Err, coldstream.ErrDenied) {
 		c.outcome.Denied = append(c.outcome.Denied, failure)
@@ -361,19 +389,22 @@ func (c *collector) report(result *Result) {
 	result.Forks = append(result.Forks, o.Forks...)
 	result.Failed = append(result.Failed, o.Failed...)
 	result.Denied = append(result.Denied, o.Denied...)
+	if o.Snapshot != (vault.SnapshotID{}) {
+		result.Rescanned = c.run.plan.rescanned()
+	}
 	result.Damage = c.run.plan.writer.Damage() // the snapshot may have met more
 }
 
 const activity = "backup"
 
-func (c *collector) announce() {
+func (c *collector) announce(partitions []*partition) {
 	var offsets int64
 	topics := map[string]bool{}
-	for _, p := range c.run.plan.partitions {
+	for _, p := range partitions {
 		offsets += max(0, p.stopOffset-p.nextOffset)
 		topics[p.stream.Topic] = true
 	}
 	c.run.opts.Observer.Observe(&coldstream.Planned{
-		Activity: activity, Topics: len(topics), Partitions: len(c.run.plan.partitions), Offsets: offsets,
+		Activity: activity, Topics: len(topics), Partitions: len(partitions), Offsets: offsets,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +31,9 @@ type world struct {
 	source *kafka.Client
 	store  *mem.Store
 	vault  *vault.Vault
-	clock  time.Time
+
+	mu    sync.Mutex
+	clock time.Time
 }
 
 func newWorld(t *testing.T, opts ...kfake.Opt) *world {
@@ -65,6 +68,8 @@ func (w *world) connectApp(t *testing.T) {
 
 // now is a clock of which no two readings are the same.
 func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.clock = w.clock.Add(time.Second)
 	return w.clock
 }

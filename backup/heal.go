@@ -74,6 +74,9 @@ func (r *run) planHealing(ctx context.Context) (*healing, error) {
 	}
 	for _, lost := range losses.Ranges {
 		p := partitions[lost.Damage.Stream]
+		if p != nil && p.before != nil && p.scan > lost.Scan {
+			continue // a dry run of what is read again in full
+		}
 		if p == nil || p.begins || p.scan != lost.Scan {
 			h.apart = append(h.apart, because(lost.Damage, r.plan.whyNot(lost.Damage.Stream)))
 			continue

@@ -15,6 +15,7 @@ import (
 // plan is what a run has set out to do, and how far it has come.
 type plan struct {
 	writer     *vault.Writer
+	began      time.Time // before the ends of the logs were asked for
 	metadata   vault.Metadata
 	partitions []*partition // sorted by topic and partition
 	isChosen   func(topic string) bool
@@ -29,29 +30,28 @@ type plan struct {
 type partition struct {
 	stream         coldstream.Stream
 	scan           uint32
-	begins         bool // the vault has nothing of the stream: its scan begins here
+	begins         bool       // the vault has nothing of the scan: it begins here
+	started        time.Time  // of the scan, if it begins here
+	head           vault.Head // zero if the vault has nothing of the stream
+	due            coldstream.Gap
 	logStartOffset int64
 	highWatermark  int64 // when the run began
-	headOffset     int64 // next offset of the vault's head; of no meaning if begins
 	firstOffset    int64 // where this run begins
 	nextOffset     int64
 	stopOffset     int64
 	epochs         []coldstream.EpochStart // of the vault's head
 	lastEpoch      int32
 	compacted      bool
+	failed         bool
+
+	watch  *watch   // of a topic that a cleaner compacts; else nil
+	before *earlier // if the partition is read again in full
+	why    string
 }
 
 // gapAhead is the range between the vault's head and the log start, which is gone.
-func (p *partition) gapAhead() (coldstream.Gap, bool) {
-	if p.begins || p.headOffset >= p.logStartOffset {
-		return coldstream.Gap{}, false
-	}
-	return coldstream.Gap{
-		TopicPartition: p.stream.TopicPartition(),
-		FirstOffset:    p.headOffset,
-		NextOffset:     p.logStartOffset,
-		Cause:          coldstream.GapLogStartAdvanced,
-	}, true
+func (p *partition) gapAhead() (gap coldstream.Gap, isDue bool) {
+	return p.due, p.due.FirstOffset < p.due.NextOffset
 }
 
 // makePlan reads, in this order: what the vault holds, the committed offsets of groups,
@@ -82,6 +82,7 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err := p.readGroups(ctx, source); err != nil {
 		return nil, err
 	}
+	p.began = opts.Now()
 	return p, p.readEnds(ctx, source)
 }
 
@@ -126,7 +127,7 @@ func (p *plan) takeTopics(clusterID string, topics []coldstream.Topic) {
 				Incarnation: coldstream.Incarnation{ClusterID: clusterID, Topic: t.Name, TopicID: t.ID},
 				Partition:   part.ID,
 			}
-			p.partitions = append(p.partitions, p.resume(s, isCompacted(t)))
+			p.partitions = append(p.partitions, p.resume(s, t))
 		}
 	}
 }
@@ -147,14 +148,18 @@ func isCompacted(t *coldstream.Topic) bool {
 }
 
 // resume puts a stream where the vault's head is.
-func (p *plan) resume(s coldstream.Stream, compacted bool) *partition {
-	part := &partition{stream: s, compacted: compacted, lastEpoch: -1}
+func (p *plan) resume(s coldstream.Stream, t *coldstream.Topic) *partition {
+	part := &partition{stream: s, compacted: isCompacted(t), lastEpoch: -1}
+	if t.ConfigsErr == nil && coldstream.HasPolicy(t.CleanupPolicy, "compact") {
+		part.watch = &watch{kept: t.DeleteRetention, retention: t.DeleteRetention}
+	}
 	head, known := p.writer.Head(s)
 	if !known {
 		part.begins = true
 		return part
 	}
-	part.scan, part.headOffset, part.nextOffset, part.epochs = head.Scan, head.NextOffset, head.NextOffset, head.Epochs
+	part.head = head
+	part.scan, part.nextOffset, part.epochs = head.Scan, head.NextOffset, head.Epochs
 	if n := len(head.Epochs); n > 0 {
 		part.lastEpoch = head.Epochs[n-1].Epoch
 	}
@@ -188,6 +193,8 @@ func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
 			return true
 		}
 		part.setEnds(end)
+		part.started = p.began
+		part.watchTombstones(p.began)
 		return false
 	})
 	slices.SortFunc(p.partitions, func(a, b *partition) int {
@@ -198,6 +205,12 @@ func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
 
 func (p *partition) setEnds(end coldstream.LogOffsets) {
 	p.logStartOffset, p.highWatermark, p.stopOffset = end.LogStartOffset, end.HighWatermark, end.HighWatermark
+	if !p.begins && p.head.NextOffset < p.logStartOffset {
+		p.due = coldstream.Gap{
+			TopicPartition: p.stream.TopicPartition(), FirstOffset: p.head.NextOffset, NextOffset: p.logStartOffset,
+			Cause: coldstream.GapLogStartAdvanced,
+		}
+	}
 	if p.begins || p.nextOffset < p.logStartOffset {
 		p.nextOffset = p.logStartOffset
 	}
@@ -209,9 +222,9 @@ func (p *partition) setEnds(end coldstream.LogOffsets) {
 	}
 }
 
-func (p *plan) positions() []coldstream.FetchPosition {
-	out := make([]coldstream.FetchPosition, len(p.partitions))
-	for i, part := range p.partitions {
+func positions(partitions []*partition) []coldstream.FetchPosition {
+	out := make([]coldstream.FetchPosition, len(partitions))
+	for i, part := range partitions {
 		out[i] = coldstream.FetchPosition{
 			TopicPartition: part.stream.TopicPartition(),
 			TopicID:        part.stream.TopicID,
@@ -224,15 +237,19 @@ func (p *plan) positions() []coldstream.FetchPosition {
 	return out
 }
 
-// scans are the facts that streams begin, which the vault has not heard of yet.
-func (p *plan) scans(now time.Time) []vault.ScanStart {
+// scans are the facts that scans begin, which the vault has not heard of yet.
+func (p *plan) scans() []vault.ScanStart {
 	var out []vault.ScanStart
 	for _, part := range p.partitions {
 		if part.begins {
-			out = append(out, vault.ScanStart{Stream: part.stream, Scan: part.scan, FirstOffset: part.nextOffset, Started: now})
+			out = append(out, part.scanStart())
 		}
 	}
 	return out
+}
+
+func (p *partition) scanStart() vault.ScanStart {
+	return vault.ScanStart{Stream: p.stream, Scan: p.scan, FirstOffset: p.nextOffset, Started: p.started}
 }
 
 func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
@@ -242,17 +259,19 @@ func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 		s.Views = append(s.Views, part.view(head.Floor))
 	}
 	slices.SortFunc(s.Views, func(a, b vault.View) int { return a.Stream.Compare(b.Stream) })
+	s.Compacted = p.sortedCompacted()
 	return s
 }
 
 // view never begins below floor: what the vault dropped on purpose cannot be shown,
 // although the cluster may have it still.
 func (p *partition) view(floor int64) vault.View {
-	start := max(min(p.logStartOffset, p.nextOffset), floor)
-	return vault.View{
-		Stream: p.stream, Scan: p.scan,
-		LogStartOffset: start, NextOffset: max(p.nextOffset, start), LastEpoch: p.lastEpoch,
+	scan, next, lastEpoch := p.scan, p.nextOffset, p.lastEpoch
+	if p.isIncomplete() {
+		scan, next, lastEpoch = p.before.scan, p.before.nextOffset, p.before.lastEpoch
 	}
+	start := max(min(p.logStartOffset, next), floor)
+	return vault.View{Stream: p.stream, Scan: scan, LogStartOffset: start, NextOffset: max(next, start), LastEpoch: lastEpoch}
 }
 
 // words are the cluster and its topics, for the names of what is stored.

@@ -153,7 +153,7 @@ type backupDocument struct {
 	Gaps           []gapDocument           `json:"gaps"`
 	GroupsMissing  []restore.MissingGroups `json:"groups_missing"`
 	Forks          []forkDocument          `json:"forks"`
-	Rescanned      []partitionDocument     `json:"rescanned"`
+	Rescanned      []rescannedDocument     `json:"rescanned"`
 	Failed         []partitionDocument     `json:"failed"`
 	Denied         []partitionDocument     `json:"denied"`
 	Healed         []healedDocument        `json:"healed"`
@@ -166,6 +166,12 @@ type gapDocument struct {
 	FirstOffset int64  `json:"first_offset"`
 	NextOffset  int64  `json:"next_offset"`
 	Cause       string `json:"cause"`
+}
+
+type rescannedDocument struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Reason    string `json:"reason"`
 }
 
 type healedDocument struct {
@@ -195,7 +201,7 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 		VaultHash: r.VaultHash, OffsetsToRead: r.offsetsToRead,
 		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
 		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
-		Gaps: []gapDocument{}, GroupsMissing: restore.MissingGroupsOf(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []partitionDocument{},
+		Gaps: []gapDocument{}, GroupsMissing: restore.MissingGroupsOf(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []rescannedDocument{},
 		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied), Healed: []healedDocument{},
 	}
 	if r.HasSnapshot() {
@@ -206,6 +212,9 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 	}
 	for _, f := range r.Forks {
 		d.Forks = append(d.Forks, forkDocument{f.Topic, f.Partition, f.FirstOffset, f.NextOffset, f.Epoch})
+	}
+	for _, again := range r.Rescanned {
+		d.Rescanned = append(d.Rescanned, rescannedDocument{again.Topic, again.Partition, again.Why})
 	}
 	for _, h := range r.Healed {
 		d.Healed = append(d.Healed, healedDocument{h.Topic, h.Partition, h.FirstOffset, h.NextOffset})
@@ -280,6 +289,16 @@ func (r *backupOutcome) withHealed(did, were string, lines ...string) []string {
 func (o *backupOptions) warn(e *env, r *backup.Result) {
 	for _, g := range r.Gaps {
 		e.note("gap: %s offsets [%d, %d) were gone before they could be saved (%s)", g.TopicPartition, g.FirstOffset, g.NextOffset, g.Cause)
+	}
+	was := "was"
+	if o.dryRun {
+		was = "would be"
+	}
+	for _, again := range r.Rescanned {
+		e.note("%s %s read again in full: %s", again.TopicPartition, was, again.Why)
+	}
+	for _, tp := range r.MayRescan {
+		e.note("%s may be read again in full: it was last read longer ago than its cleaner keeps tombstones", tp)
 	}
 	for _, f := range r.Forks {
 		e.note("fork: %s lost offsets [%d, %d), which the vault keeps apart", f.TopicPartition, f.FirstOffset, f.NextOffset)

@@ -134,3 +134,45 @@ func TestCompactionBetweenBackups(t *testing.T) {
 	w.restoreAs("cleaned", "cleaned-copy")
 	same(t, "the latest of each key", latest(w.read("cleaned-copy")), latest(w.read("cleaned")))
 }
+
+// Between two backups the cleaner removes a key and its tombstone, which nobody has read: the
+// key must not come back.
+func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
+	w := newWorld(t)
+	w.create("deleted", 1, "cleanup.policy=compact", "min.cleanable.dirty.ratio=0.001", "segment.ms=600000", "delete.retention.ms=100")
+	put := func(key string, value []byte, n int) {
+		w.produce(&kgo.Record{Topic: "deleted", Key: []byte(key), Value: value, Timestamp: rollTime(n)})
+	}
+	put("kept", []byte("a value"), 0)
+	put("gone", []byte("a value"), 0)
+	same(t, "the first backup", w.backup("deleted").Rescanned, []rescannedReport{})
+	put("other", []byte("a value"), 0)
+	same(t, "nothing was removed, however late", w.backup("deleted").Rescanned, []rescannedReport{})
+
+	put("gone", nil, 0)
+	n := 1
+	w.await("the cleaner has removed the tombstone", func() bool {
+		n++
+		put(fmt.Sprintf("roll-%d", n), []byte("x"), n)
+		for _, r := range w.read("deleted") {
+			if string(r.Key) == "gone" {
+				return false
+			}
+		}
+		return true
+	})
+	dry := w.run("backup", "-b", w.bootstrap, "-t", "deleted", "--dry-run").must(t, exitDone).says(t, "deleted-0 may be read again in full")
+	var planned backupReport
+	dry.into(t, &planned)
+	same(t, "of a dry run", planned.Rescanned, []rescannedReport{}) // only reading tells
+	out := w.run("backup", "-b", w.bootstrap, "-t", "deleted").must(t, exitDone).says(t, "deleted-0 was read again in full")
+	var report backupReport
+	out.into(t, &report)
+	if len(report.Rescanned) != 1 || report.Rescanned[0].Topic != "deleted" || report.Rescanned[0].Reason == "" {
+		t.Errorf("rescanned %+v", report.Rescanned)
+	}
+	w.verify()
+	w.restoreAs("deleted", "deleted-copy")
+	same(t, "the latest of each key", latest(w.read("deleted-copy")), latest(w.read("deleted")))
+	same(t, "with nothing new", w.backup("deleted").Rescanned, []rescannedReport{})
+}

@@ -24,7 +24,7 @@ type backupReport struct {
 	ObjectsStored  int64             `json:"objects_stored"`
 	Gaps           []gapReport       `json:"gaps"`
 	Forks          []json.RawMessage `json:"forks"`
-	Rescanned      []json.RawMessage `json:"rescanned"`
+	Rescanned      []rescannedReport `json:"rescanned"`
 	Failed         []failedReport    `json:"failed"`
 	Denied         []failedReport    `json:"denied"`
 	GroupsMissing  []missingReport   `json:"groups_missing"`
@@ -35,6 +35,12 @@ type missingReport struct {
 	Group                *string `json:"group"`
 	CoordinatorPartition *int32  `json:"coordinator_partition"`
 	Error                string  `json:"error"`
+}
+
+type rescannedReport struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Reason    string `json:"reason"`
 }
 
 type gapReport struct {

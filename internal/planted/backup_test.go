@@ -3,7 +3,7 @@ package planted
 var backupFaults = []fault{
 	{
 		"snapshot-without-data", "the snapshot is committed without the data that waits", "backup/collector.go",
-		[]edit{{"\tif err := c.encodeWaiting(ctx); err != nil {\n\t\treturn err\n\t}\n\tfor {\n", "\tfor {\n"}},
+		[]edit{{"\tif err := c.encodeWaiting(ctx); err != nil {\n\t\treturn err\n\t}\n\tc.warnDoubtful()\n", ""}},
 		"backup", "TestNothingIsSavedTwice",
 	},
 	{
@@ -38,12 +38,12 @@ var backupFaults = []fault{
 	},
 	{
 		"groups-after-ends", "committed offsets of groups are read after the ends of the logs", "backup/plan.go",
-		[]edit{{"if err := p.readGroups(ctx, source); err != nil {", "if err := p.readEnds(ctx, source); err != nil {"}, {"return p, p.readEnds(ctx, source)", "return p, p.readGroups(ctx, source)"}},
+		[]edit{{"if err := p.readGroups(ctx, source); err != nil {", "if err := p.readEnds(ctx, source); err != nil {"}, {"\treturn p, p.readEnds(ctx, source)\n}", "\treturn p, p.readGroups(ctx, source)\n}"}},
 		"backup", "TestGroupThatMovesDuringABackup",
 	},
 	{
 		"offset-0-is-new", "a head at offset 0 is taken for a stream that is new", "backup/plan.go",
-		[]edit{{"if p.begins || p.headOffset >= p.logStartOffset {", "if p.headOffset == 0 || p.headOffset >= p.logStartOffset {"}},
+		[]edit{{"if !p.begins && p.head.NextOffset < p.logStartOffset {", "if p.head.NextOffset != 0 && p.head.NextOffset < p.logStartOffset {"}},
 		"backup", "TestGapFromOffset0",
 	},
 	{
@@ -65,5 +65,52 @@ var backupFaults = []fault{
 		"missing-ends-are-none", "a partition whose ends are not known is left out without a word", "backup/plan.go",
 		[]edit{{"\t\t\t\tp.failed = append(p.failed, e)\n\t\t\t}\n\t\t\treturn true", "\t\t\t\t_ = append(p.failed, e)\n\t\t\t}\n\t\t\treturn true"}},
 		"backup", "TestRefusals",
+	},
+	{
+		"late-holes-pass", "what the cleaner took away before it was read late is not doubted", "backup/rescan.go",
+		[]edit{{"w.missed = w.missed || w.isLate(at) }", "w.missed = w.missed && w.isLate(at) }"}},
+		"backup", "TestDeletedKeysStayDeleted",
+	},
+	{
+		"doubt-forgotten", "a pass in doubt is taken for one of a year ago", "backup/rescan.go",
+		[]edit{
+			{"case pass != nil && pass.Scan == p.head.Scan && !pass.AsOf.IsZero():\n\t\tw.since, w.retention = pass.AsOf,", "case pass != nil && pass.Scan == p.head.Scan:\n\t\tw.since, w.retention = now,"},
+		},
+		"backup", "TestDeletedKeysStayDeleted",
+	},
+	{
+		"given-up-is-whole", "a partition that was given up counts as read to its end", "backup/rescan.go",
+		[]edit{{"case p.failed: //", "case p.failed && p.begins && p.before != nil: //"}},
+		"backup", "TestTombstones",
+	},
+	{
+		"unfinished-scan-shown", "a snapshot shows a reading in full that was given up", "backup/rescan.go",
+		[]edit{{"return p.failed && p.before != nil }", "return p.failed && p.before == nil }"}},
+		"backup", "TestReadingInFullThatIsGivenUp",
+	},
+	{
+		"unfinished-scan-goes-on", "a reading in full that was interrupted goes on however late", "backup/rescan.go",
+		[]edit{{"if w.missed || w.isLate(now) {", "if w.missed && w.isLate(now) {"}, {"w.since = p.head.Started", "w.since, w.retention = p.head.Started, 1<<62"}},
+		"backup", "TestTombstones",
+	},
+	{
+		"holes-of-others-forgotten", "holes that an interrupted run has read are forgotten", "vault/head.go",
+		[]edit{{"if e.holey {", "if e.holey && e.commitMs < 0 {"}},
+		"backup", "TestTombstones",
+	},
+	{
+		"holes-lost-in-a-turn", "a turn forgets that there are holes behind a pass", "vault/pass.go",
+		[]edit{{"out.AsOfMs = 0\n", "out.AsOfMs += 0\n"}},
+		"vault", "TestHoles",
+	},
+	{
+		"pass-lost-with-scan", "a new scan forgets what the one before came to", "vault/fold.go",
+		[]edit{{"begun.pass = h.pass", "_ = begun"}},
+		"backup", "TestTombstones",
+	},
+	{
+		"doubt-loses", "of two passes to one offset the one in doubt is forgotten", "vault/pass.go",
+		[]edit{{"return p.asOfMs == 0\n", "return p.asOfMs != 0\n"}},
+		"vault", "TestPassesInEveryOrder",
 	},
 }

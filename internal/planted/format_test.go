@@ -38,7 +38,7 @@ var formatFaults = []fault{
 	},
 	{
 		"newer-version-read", "a structure of a newer version is read", "vault/internal/format/wire.go",
-		[]edit{{"case v != Version:", "case v < Version:"}},
+		[]edit{{"case v > newest:", "case v < newest && v > newest:"}},
 		"vault/internal/format", "TestOtherVersions",
 	},
 	{
