@@ -33,6 +33,6 @@ type BaseOffsetError struct {
 }
 
 func (e *BaseOffsetError) Error() string {
-	return fmt.Sprintf("produce to %s: broker appended at offset %d, expected %d: another producer writes to this partition",
+	return fmt.Sprintf("produce to %s: the broker appended at offset %d, where %d was expected: another producer writes to this partition",
 		e.TopicPartition, e.Got, e.Want)
 }

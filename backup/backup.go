@@ -126,7 +126,7 @@ func (r *run) heal(ctx context.Context, v *vault.Vault) error {
 	}
 	if err != nil && !isInterrupt(ctx, err) {
 		r.opts.Observer.Observe(&coldstream.Warning{
-			Text: fmt.Sprintf("the backup is saved, but what damaged packs of the vault have lost was not fetched again: %v", err),
+			Text: fmt.Sprintf("the backup is saved, but the records that damaged packs have lost were not fetched again: %v", err),
 			Hint: "the next backup tries again",
 		})
 		err = nil

@@ -138,7 +138,7 @@ func TestForeignProducerDuringARestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	hasErrors(t, r, "orders-0: ", "g: failed")
-	if e := r.Partitions[0].Error; !strings.Contains(e, "broker appended at offset 5, expected 4: another producer writes to") {
+	if e := r.Partitions[0].Error; !strings.Contains(e, "the broker appended at offset 5, where 4 was expected: another producer writes to") {
 		t.Errorf("the error is %q", e)
 	}
 	if got := w.ends(t, "orders", 1); got != [2]int64{0, 12} {

@@ -16,7 +16,7 @@ func whyNotDense(s *vault.StreamHistory) string {
 		case run.FirstOffset != next:
 			return fmt.Sprintf("offsets [%d, %d) are missing", next, run.FirstOffset)
 		case len(run.Transactions) > 0 || len(run.Markers) > 0:
-			return fmt.Sprintf("there are transactions in offsets [%d, %d), whose markers take offsets that no producer can", run.FirstOffset, run.NextOffset)
+			return fmt.Sprintf("offsets [%d, %d) hold transactions, and no producer can write the offsets of their markers", run.FirstOffset, run.NextOffset)
 		case !run.Dense():
 			return fmt.Sprintf("compaction left holes in offsets [%d, %d)", run.FirstOffset, run.NextOffset)
 		}

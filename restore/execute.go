@@ -190,9 +190,9 @@ func (x *execution) proveEnds(ctx context.Context) {
 		case log.Err != nil:
 			progress.err = fmt.Errorf("prove the log's end: %w", log.Err)
 		case log.HighWatermark != progress.next:
-			progress.err = fmt.Errorf("the log ends at offset %d, expected %d: another producer writes to it", log.HighWatermark, progress.next)
+			progress.err = fmt.Errorf("the log ends at offset %d, where %d was expected: another producer writes to it", log.HighWatermark, progress.next)
 		case part.exact && (log.LogStartOffset != view.LogStartOffset || progress.next != view.NextOffset):
-			progress.err = fmt.Errorf("the log is [%d, %d), expected [%d, %d)", log.LogStartOffset, log.HighWatermark, view.LogStartOffset, view.NextOffset)
+			progress.err = fmt.Errorf("the log holds offsets [%d, %d), where [%d, %d) were expected", log.LogStartOffset, log.HighWatermark, view.LogStartOffset, view.NextOffset)
 		default:
 			progress.offsets.next = progress.next
 		}

@@ -90,7 +90,7 @@ func TestRestoreThatFailsBeforeItWrites(t *testing.T) {
 		{name: "the plan cannot be stored", store: "/0000000001", want: "keep the restore's record in the vault"},
 		{name: "the topics there cannot be looked at again", fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: "there", Err: kerr.TopicAuthorizationFailed}, want: "read log offsets of there-0"},
 		{name: "a topic cannot be made", fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "new", When: doesCreate, Err: kerr.PolicyViolation}, want: "make topic new"},
-		{name: "a topic was made meanwhile", fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "new", When: doesCreate, Err: kerr.TopicAlreadyExists}, want: "topic new was made by somebody else"},
+		{name: "a topic was made meanwhile", fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "new", When: doesCreate, Err: kerr.TopicAlreadyExists}, want: "somebody else made topic new"},
 		{name: "configs cannot be set", fault: &kfake.Fault{Keys: []kmsg.Key{kmsg.IncrementalAlterConfigs}, Resource: "there", Err: kerr.PolicyViolation}, want: "prepare topic there"},
 	}
 	for _, tt := range tests {
@@ -224,7 +224,7 @@ func TestPartitionThatFails(t *testing.T) {
 		},
 		{
 			name: "the broker says it has them, and has not", fault: kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.DuplicateSequenceNumber},
-			want: []string{"orders-1: produce to orders-1: broker appended at offset 0, expected 100", "both: failed", "second: failed"},
+			want: []string{"orders-1: produce to orders-1: the broker appended at offset 0, where 100 was expected", "both: failed", "second: failed"},
 		},
 		{
 			name: "its leading gap cannot be cut", fault: kfake.Fault{Keys: []kmsg.Key{kmsg.DeleteRecords}, Err: kerr.TopicAuthorizationFailed},

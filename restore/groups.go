@@ -199,7 +199,7 @@ func (p *Plan) meetGroups(ctx context.Context) error {
 		return fmt.Errorf("read the target's consumer groups: %w", err)
 	}
 	for i := range there.Missing {
-		p.warn("not checked whether the target's groups take offsets: %s", &there.Missing[i])
+		p.warn("it could not be checked whether the target's groups take offsets: %s", &there.Missing[i])
 	}
 	for _, g := range p.groups {
 		i := slices.IndexFunc(there.List, func(old coldstream.Group) bool { return old.Name == g.recorded.Name })

@@ -123,7 +123,7 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 			refused.Next = "restore with --offsets auto or translate"
 		}
 		for _, gap := range part.stream.Gaps {
-			p.warn("%s: offsets [%d, %d) were never saved (%s)", part.stream.View.Stream.TopicPartition(), gap.FirstOffset, gap.NextOffset, gap.Cause)
+			p.warn("%s: offsets [%d, %d) are not in the vault, because they were gone before a backup could save them (%s)", part.stream.View.Stream.TopicPartition(), gap.FirstOffset, gap.NextOffset, gap.Cause)
 		}
 	}
 	if !p.req.PutBackRetention {
@@ -191,7 +191,7 @@ func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
 		n.ReplicationFactor = int16(max(1, len(t.source.Partitions[0].Replicas)))
 	}
 	if int(n.ReplicationFactor) > brokers {
-		p.warn("topic %s: replication factor %d instead of %d, for there are no more brokers", t.target, brokers, n.ReplicationFactor)
+		p.warn("topic %s gets replication factor %d instead of %d: the target has no more brokers", t.target, brokers, n.ReplicationFactor)
 		n.ReplicationFactor = int16(brokers)
 	}
 	return n
@@ -208,7 +208,7 @@ func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]
 		return nil
 	}
 	if t.existing.ConfigsErr != nil {
-		refuse("", "topic %s: its configs cannot be read, and could not be put back: %v", t.target, t.existing.ConfigsErr)
+		refuse("", "the configs of topic %s cannot be read, so that they could not be put back after the restore: %v", t.target, t.existing.ConfigsErr)
 	}
 	if more := len(t.existing.Partitions) - len(t.source.Partitions); more > 0 {
 		p.warn("topic %s has %d partitions, %d more than in the snapshot: producers will spread keys differently", t.target, len(t.existing.Partitions), more)

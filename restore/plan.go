@@ -137,7 +137,7 @@ func (p *Plan) warnOfOthers(snapshots []vault.Snapshot, chosen []coldstream.Topi
 	if n := len(names) - atMost; n > 0 {
 		names, more = names[:atMost], fmt.Sprintf(" and %d more", n)
 	}
-	p.warn("snapshot %s, the newest, does not hold all: %s%s are in snapshot %s of %s, and are restored with --snapshot %s",
+	p.warn("the newest snapshot, %s, does not hold all topics: %s%s are in snapshot %s of %s. Restore them with --snapshot %s",
 		p.Snapshot.ID, strings.Join(names, ", "), more, other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
 }
 

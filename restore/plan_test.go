@@ -189,8 +189,8 @@ func TestOffsetsDecision(t *testing.T) {
 		{name: "a hole at the end of a batch", log: logOf(batch{deltas: []int32{0, 1}, lastDelta: 4}), why: "compaction left holes in offsets [0, 5)"},
 		{name: "a tail that the cleaner took", log: sourceLog{next: 9, batches: dense(0, 4).batches}, why: "compaction left holes in offsets [0, 9)"},
 		{name: "nothing that the cleaner left", log: sourceLog{next: 9}, why: "compaction left holes in offsets [0, 9)"},
-		{name: "a transaction", log: marker, why: "there are transactions in offsets [0, 3), whose markers take offsets that no producer can"},
-		{name: "an open transaction", log: logOf(batch{count: 2, producer: 9, kind: transactional}), why: "there are transactions in offsets [0, 2), whose markers take offsets that no producer can"},
+		{name: "a transaction", log: marker, why: "offsets [0, 3) hold transactions, and no producer can write the offsets of their markers"},
+		{name: "an open transaction", log: logOf(batch{count: 2, producer: 9, kind: transactional}), why: "offsets [0, 2) hold transactions, and no producer can write the offsets of their markers"},
 		{name: "a gap", log: sourceLog{next: 8, batches: dense(0, 4).batches, gaps: []coldstream.Gap{{FirstOffset: 4, NextOffset: 8, Cause: coldstream.GapTopicDeleted}}}, why: "offsets [4, 8) are missing"},
 		{name: "translate asked for", log: dense(0, 5), req: Request{Offsets: OffsetsTranslate}, why: "asked for"},
 		{name: "translate with a leading gap", log: dense(7, 5), req: Request{Offsets: OffsetsTranslate}, why: "asked for"},
@@ -238,8 +238,8 @@ func TestPlanWarns(t *testing.T) {
 	want := []string{
 		"topic orders: its configs were not recorded (denied by the cluster)",
 		"orders-1 is not in snapshot " + id.String() + ": the backup could not read it",
-		"topic orders: replication factor 1 instead of 3, for there are no more brokers",
-		"orders-2: offsets [4, 8) were never saved (topic_deleted)",
+		"topic orders gets replication factor 1 instead of 3: the target has no more brokers",
+		"orders-2: offsets [4, 8) are not in the vault, because they were gone before a backup could save them (topic_deleted)",
 		"topic payments has 3 partitions, 2 more than in the snapshot: producers will spread keys differently",
 	}
 	if diff := cmp.Diff(want, w.plan(t, Request{}).Warnings); diff != "" {

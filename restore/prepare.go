@@ -55,7 +55,7 @@ func (x *execution) meetAgain(ctx context.Context) error {
 			case end.Err != nil:
 				return fmt.Errorf("read log offsets of %s: %w", part.target, end.Err)
 			case end.HighWatermark != part.at:
-				return fmt.Errorf("%s ends at offset %d, and ended at %d when the plan was made: somebody writes to it", part.target, end.HighWatermark, part.at)
+				return fmt.Errorf("%s ends at offset %d, and ended at %d when the plan was made: somebody else writes to it", part.target, end.HighWatermark, part.at)
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (x *execution) prepare(ctx context.Context, t *topicPlan) error {
 	}
 	err := x.plan.target.CreateTopic(ctx, t.newTopic)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("topic %s was made by somebody else meanwhile: %w", t.target, err)
+		return fmt.Errorf("somebody else made topic %s since the plan: %w", t.target, err)
 	}
 	if err != nil {
 		return fmt.Errorf("make topic %s: %w", t.target, err)

@@ -167,7 +167,7 @@ func FindSnapshot(snapshots []vault.Snapshot, prefix string) (*vault.Snapshot, e
 func withID(snapshots []*vault.Snapshot, prefix string) ([]*vault.Snapshot, error) {
 	prefix = strings.ToLower(prefix)
 	if len(prefix) < minPrefix {
-		return nil, &UsageError{Text: fmt.Sprintf("snapshot %q: an ID or at least %d digits of one", prefix, minPrefix), Next: "see: coldstream snapshots"}
+		return nil, &UsageError{Text: fmt.Sprintf("snapshot %q: give its ID, or at least its first %d digits", prefix, minPrefix), Next: "see: coldstream snapshots"}
 	}
 	var out []*vault.Snapshot
 	for _, s := range snapshots {

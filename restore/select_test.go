@@ -72,7 +72,7 @@ func TestSelectSnapshot(t *testing.T) {
 		{"a whole ID", one, Request{Snapshot: "aa12cc0000000000"}, nil, "aa12cc payments"},
 		{"a prefix of several", one, Request{Snapshot: "aa12"}, nil, `error: 2 snapshots begin with "aa12" | more digits`},
 		{"a prefix of none", one, Request{Snapshot: "ab12"}, nil, `error: no snapshot "ab12" | coldstream snapshots`},
-		{"a prefix that is too short", one, Request{Snapshot: "aa1"}, nil, "error: at least 4 digits"},
+		{"a prefix that is too short", one, Request{Snapshot: "aa1"}, nil, "error: at least its first 4 digits"},
 		{"more than an ID", one, Request{Snapshot: "aa12cc00000000000"}, nil, "error: no snapshot"},
 		{"topics that the snapshot named does not hold", one, Request{Snapshot: "aa12cc"}, []string{"orders"}, `error: topic pattern "orders": matches no topic`},
 		{"topics that no snapshot holds", one, Request{}, []string{"ordesr"}, "error: no snapshot holds all topics asked for | orders"},

@@ -30,5 +30,5 @@ func (ver *verifier) checkExpected(catalog *Catalog) {
 		}
 	}
 	ver.add(&DamageError{Object: format.AllCommits, Kind: KindMissing,
-		Cause: errors.New("no commit has the vault hash that is expected: the vault does not hold that state (any more)")})
+		Cause: errors.New("no commit has the expected vault hash: the vault does not hold that state, or does not hold it any more")})
 }

@@ -29,11 +29,13 @@ func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Save what is new in a cluster, make a snapshot, and end",
-		Long: `Save what is new in a cluster since the last backup into the same vault, up to the
-end offsets seen at the start, with topic configs and the offsets of all consumer groups, and make
-a snapshot: a restore point. Nothing is stored twice. An interrupted backup loses
-nothing: the next one goes on where the vault ends. What packs of the vault have lost, by the
-word of an earlier backup, restore or "verify --deep", is fetched again if the cluster still has it.
+		Long: `Save what is new in a cluster since the last backup into the same vault, with topic configs and the
+offsets of all consumer groups. A backup ends at the end offsets that it saw when it began. It makes
+a snapshot, which is a restore point. Records that the vault holds already are not read again. An
+interrupted backup loses nothing: the next one goes on where the vault ends.
+
+If a verify or a restore found that the vault has lost records, the backup fetches them again, as far
+as the cluster still has them.
 
 Exit codes: 0 done; 2 wrong usage or unknown topic; 3 done, but something named in the result
 could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable; 130 interrupted.`,
@@ -46,9 +48,9 @@ could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable;
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	o.memory.addFlag(cmd)
-	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "commit fetched data at least this often")
+	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "store what was fetched at least once per `TIME`")
 	cmd.Flags().BoolVar(&o.noVerify, "no-extra-verify", false,
-		"do not decode what was just encoded once more to compare it: saves a little CPU, and trusts this machine's memory")
+		"do not decode again what was just compressed to compare it with the original: less CPU, more trust in this machine's memory")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be saved, and save nothing")
 	return cmd
 }
@@ -61,8 +63,8 @@ type topicOptions struct {
 func (o *topicOptions) addFlags(cmd *cobra.Command) {
 	const syntax = "name, glob or /regex/, repeatable, with commas between several"
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.include, "topic", "t", nil, "topics to take: "+syntax+"; internal topics by name only")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out: "+syntax)
+	f.StringArrayVarP(&o.include, "topic", "t", nil, "`TOPICS` to take: "+syntax+"; internal topics by name only")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "`TOPICS` to leave out: "+syntax)
 }
 
 func (o *topicOptions) patterns() (*coldstream.Patterns, error) {
@@ -133,7 +135,7 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 // failed says what an interrupted or failed backup saved nevertheless.
 func (o *backupOptions) failed(e *env, done *backupOutcome, err error) error {
 	if done != nil && done.Batches > 0 {
-		e.note("%s saved before; the next backup goes on from there", plural(done.Records, "record"))
+		e.note("%s saved before the backup stopped. The next backup goes on from there.", wasOrWere(done.Records, "record"))
 	}
 	return err
 }
@@ -301,7 +303,7 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 		e.note("%s may be read again in full: it was last read longer ago than its cleaner keeps tombstones", tp)
 	}
 	for _, f := range r.Forks {
-		e.note("fork: %s lost offsets [%d, %d), which the vault keeps apart", f.TopicPartition, f.FirstOffset, f.NextOffset)
+		e.note("fork: %s: the cluster lost offsets [%d, %d) after they were saved. The vault keeps them apart.", f.TopicPartition, f.FirstOffset, f.NextOffset)
 	}
 	for _, f := range append(r.Failed, r.Denied...) {
 		switch {
@@ -316,6 +318,6 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 	warnOfGroups(e, r.GroupsMissing)
 	listDamage(e, r.Damage)
 	if len(r.Damage) > 0 {
-		e.hint("what only damaged objects held was fetched again where the cluster still had it; see: coldstream verify --deep")
+		e.hint("what the damaged objects held was fetched again where the cluster still has it. See what is left of the damage with: coldstream verify --deep")
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,8 @@ func addCompletions(root *cobra.Command, e *env) {
 		"with":           single(look.snapshots),
 		"cluster-id":     single(look.clusters),
 		"vault":          folders,
+		"from":           folders,
+		"to":             folders,
 		"spool":          folders,
 		"command-config": files,
 		"config":         files,
@@ -99,7 +102,7 @@ func addCompletions(root *cobra.Command, e *env) {
 		}
 		add := func(f *pflag.Flag) {
 			complete := completers[f.Name]
-			if complete == nil {
+			if complete == nil || f.Name == "config" && f.Value.Type() != "string" { // a topic's config, no file
 				complete = cobra.NoFileCompletions
 			}
 			if _, there := cmd.GetFlagCompletionFunc(f.Name); !there {
@@ -183,16 +186,16 @@ func offer(cmd *cobra.Command, ask find, before, typed string) []string {
 // lookup asks vaults and clusters that a command line names so far.
 type lookup struct{ env *env }
 
-// text is the value of a flag, or nothing where the command has no such flag.
+// text is the value of a flag, or nothing where the command has no such flag with one value.
 func text(cmd *cobra.Command, flag string) string {
-	if f := cmd.Flags().Lookup(flag); f != nil {
+	if f := cmd.Flags().Lookup(flag); f != nil && f.Value.Type() == "string" {
 		return f.Value.String()
 	}
 	return ""
 }
 
 func (l *lookup) opened(ctx context.Context, cmd *cobra.Command) (*vault.Vault, []vault.Snapshot, error) {
-	o := vaultOptions{url: text(cmd, "vault"), isVerbose: func() bool { return false }}
+	o := vaultOptions{url: cmp.Or(text(cmd, "vault"), text(cmd, "from")), isVerbose: func() bool { return false }}
 	v, err := o.open(ctx, l.env)
 	if err != nil {
 		return nil, nil, err

@@ -63,6 +63,7 @@ func TestCompletionOffersWhatIsThere(t *testing.T) {
 		{[]string{"ls", "ord"}, []string{"orders-eu", "orders-us"}, noFiles},
 		{[]string{"ls", "orders-eu", ""}, nil, noFiles},
 		{[]string{"backup", ""}, nil, noFiles},
+		{[]string{"copy", "--from", strings.TrimPrefix(vars[1], "COLDSTREAM_VAULT="), "--snapshot", ""}, []string{second.Snapshot, first.Snapshot}, noFiles},
 		{[]string{"restore", "--offsets", ""}, []string{"auto", "exact", "translate"}, noFiles},
 		{[]string{"verify", "-o", ""}, []string{"table", "json", "yaml"}, noFiles},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", "powershell"}, noFiles},
@@ -103,7 +104,7 @@ func TestCompletionWaitsForNobody(t *testing.T) {
 // TestFilesAreOfferedWhereFilesAreMeant, and nowhere else: a flag that is new completes to
 // nothing until somebody says what it means.
 func TestFilesAreOfferedWhereFilesAreMeant(t *testing.T) {
-	meant := []string{"command-config", "config", "key-file", "out", "spool", "state", "vault"}
+	meant := []string{"command-config", "config", "from", "key-file", "out", "spool", "state", "to", "vault"}
 	root := newRootCommand(&globalOptions{}, testEnv(nil))
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
@@ -117,7 +118,7 @@ func TestFilesAreOfferedWhereFilesAreMeant(t *testing.T) {
 				t.Errorf("%s --%s completes to files", cmd.CommandPath(), f.Name)
 				return
 			}
-			if slices.Contains(meant, f.Name) {
+			if slices.Contains(meant, f.Name) && f.Value.Type() == "string" {
 				return
 			}
 			if _, end := complete(cmd, nil, ""); end&cobra.ShellCompDirectiveNoFileComp == 0 {

@@ -34,12 +34,12 @@ func (o *clusterOptions) addFlags(cmd *cobra.Command, e *env) {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&o.bootstrap, "bootstrap-server", "b", e.getenv("COLDSTREAM_BOOTSTRAP_SERVER"),
-		"brokers to connect to first, host:port,… (environment: COLDSTREAM_BOOTSTRAP_SERVER)")
-	f.StringVar(&o.commandConfig, "command-config", "", "file with Java client properties: TLS, login, bootstrap.servers (docs/connecting.md)")
+		"brokers to connect to first: `HOST:PORT,…` (environment: COLDSTREAM_BOOTSTRAP_SERVER)")
+	f.StringVar(&o.commandConfig, "command-config", "", "`FILE` with Java client properties: TLS, login, bootstrap.servers (docs/connecting.md)")
 	f.StringArrayVarP(&o.properties, "command-property", "X", nil,
-		"a client property NAME=VALUE, repeatable, wins over the file; VALUE may be @FILE or ${VARIABLE}, and a secret must be")
-	f.DurationVar(&o.connectTimeout, "connect-timeout", 15*time.Second, "give up if no broker answers within this time")
-	f.DurationVar(&o.patience, "patience", 10*time.Minute, "give a partition up that stays unavailable for this time")
+		"client property `NAME=VALUE`, repeatable; it wins over the file. VALUE may be @FILE or ${VARIABLE}; a secret must be one of these")
+	f.DurationVar(&o.connectTimeout, "connect-timeout", 15*time.Second, "give up if no broker answers within this `TIME`")
+	f.DurationVar(&o.patience, "patience", 10*time.Minute, "give up on a partition that stays unavailable for this `TIME`")
 }
 
 // validate checks the flags, and reads what they name.
@@ -72,7 +72,7 @@ func (o *clusterOptions) readProperties() error {
 		o.env.note("warning: %s", warning)
 	}
 	if len(config.PassedOver) > 0 && o.verbose() {
-		o.env.note("passed over, for they mean nothing here: %s", strings.Join(config.PassedOver, ", "))
+		o.env.note("these properties have no meaning here and are passed over: %s", strings.Join(config.PassedOver, ", "))
 	}
 	if o.bootstrap == "" {
 		o.bootstrap = strings.Join(config.Bootstrap, ",")

@@ -46,9 +46,9 @@ copied as it was asked; 5 a vault is damaged; 10 no vault; 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCopy(cmd.Context(), o, e) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.from.url, "from", "", "the vault to read: a folder, s3://BUCKET/PREFIX, or elastio:NAME")
-	f.StringVar(&o.to.url, "to", "", "the vault to copy into, written likewise")
-	f.StringArrayVar(&o.snapshots, "snapshot", nil, "copy this snapshot only: ID or unique prefix, repeatable")
+	f.StringVar(&o.from.url, "from", "", "`URL` of the vault to read: a folder, s3://BUCKET/PREFIX, or elastio:NAME")
+	f.StringVar(&o.to.url, "to", "", "`URL` of the vault to copy into, written likewise")
+	f.StringArrayVar(&o.snapshots, "snapshot", nil, "copy only the snapshot with this `ID` or unique prefix, repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
 	o.topics.addFlags(cmd)
 	o.from.noteVerbose(cmd)
@@ -81,7 +81,7 @@ func runCopy(ctx context.Context, o *copyOptions, e *env) error {
 	}
 	if err != nil {
 		if result != nil && result.Batches > 0 {
-			e.note("%s copied before; the next copy goes on from there", plural(result.Records, "record"))
+			e.note("%s copied before the copy stopped. The next copy goes on from there.", wasOrWere(result.Records, "record"))
 		}
 		return err
 	}

@@ -186,7 +186,7 @@ func TestRestoreSaysWhatTheNewestSnapshotLacks(t *testing.T) {
 	vault := newVault(t)
 	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
 	restore := []string{"restore", "-b", at, "--vault", vault, "--dry-run", "--map", "/(.*)/=$1-again"}
-	const lacks = "does not hold all: other are in snapshot"
+	const lacks = "does not hold all topics: other are in snapshot"
 	silent := func(args ...string) {
 		t.Helper()
 		if o := command(t, nil, append(restore, args...)...).must(t, exitDone); strings.Contains(o.stderr, "does not hold all") {

@@ -57,11 +57,11 @@ func classify(ctx context.Context, err error) *failure {
 	case errors.Is(err, coldstream.ErrUnreachable):
 		return &failure{exitUnreachable, err, "check --bootstrap-server, and that the brokers' advertised listeners can be reached from here"}
 	case errors.Is(err, coldstream.ErrDenied):
-		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; see README, \"Rights\""}
+		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; docs/operations.md has the list"}
 	case errors.Is(err, coldstream.ErrCorrupt):
-		return &failure{exitDamage, err, "see what it costs with: coldstream verify --deep"}
+		return &failure{exitDamage, err, "see what is lost with: coldstream verify --deep"}
 	case errors.Is(err, syscall.EROFS):
-		return &failure{exitFailed, err, "backups and restores write into the vault, a restore its record: make the vault's file system writable"}
+		return &failure{exitFailed, err, "a backup writes into the vault, and so does a restore, which leaves a record of itself there. Make the vault's file system writable."}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{exitFailed, err, "check the permissions of the vault's folder"}
 	}

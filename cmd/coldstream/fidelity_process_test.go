@@ -165,7 +165,7 @@ func testSignaledBackup(t *testing.T, binary string, signal os.Signal, interval 
 	}
 	o.into(t, &d)
 	same(t, "code in the document", d.Error.Code, exitInterrupted)
-	said := regexp.MustCompile(`([0-9,]+) records? saved before`).FindStringSubmatch(o.stderr)
+	said := regexp.MustCompile(`([0-9,]+) records? (?:was|were) saved before`).FindStringSubmatch(o.stderr)
 	if said == nil {
 		t.Fatalf("stderr: %s", o.stderr)
 	}

@@ -193,7 +193,7 @@ func TestWhatTheTargetCannotHaveIsLeftOut(t *testing.T) {
 	source.backup("foreign")
 	target.vault = source.vault
 	out := target.restoring("-t", "foreign").must(t, exitDone)
-	out.says(t, "warning: topic foreign: replication factor 1 instead of 3", "does not know config message.downconversion.enable")
+	out.says(t, "warning: topic foreign gets replication factor 1 instead of 3", "config message.downconversion.enable is left out")
 	var r restoreReport
 	out.into(t, &r)
 	same(t, "left out", r.ConfigsLeftOut, []leftOutReport{{"foreign", "message.downconversion.enable"}})

@@ -133,6 +133,14 @@ func formatBytes(n int64) string { return humanize.Bytes(uint64(max(n, 0))) }
 // formatCount writes a number in groups of three, as 1,234,567.
 func formatCount(n int64) string { return humanize.Comma(n) }
 
+// wasOrWere writes a count with its noun and verb.
+func wasOrWere(n int64, noun string) string {
+	if n == 1 {
+		return plural(n, noun) + " was"
+	}
+	return plural(n, noun) + " were"
+}
+
 // plural writes a count with its noun.
 func plural(n int64, noun string) string {
 	if n == 1 {

@@ -114,11 +114,11 @@ func (p *progress) line(now time.Time) string {
 		share := min(1, float64(done)/float64(total))
 		fmt.Fprintf(&b, ", %.0f%%", 100*share)
 		if left := time.Duration(float64(elapsed) * (1 - share) / share); left > 0 {
-			fmt.Fprintf(&b, ", ETA %s", formatDuration(left))
+			fmt.Fprintf(&b, ", about %s left", formatLeft(left))
 		}
 	}
 	if p.planned.Partitions > 0 {
-		fmt.Fprintf(&b, ", %s of %s", formatCount(int64(p.done.Partitions)), plural(int64(p.planned.Partitions), "partition"))
+		fmt.Fprintf(&b, ", %s of %s done", formatCount(int64(p.done.Partitions)), plural(int64(p.planned.Partitions), "partition"))
 	}
 	return b.String()
 }
@@ -145,6 +145,17 @@ func formatDuration(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
+}
+
+// formatLeft says how long something will take, no more exactly than anybody can know.
+func formatLeft(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(1, d.Round(time.Second)/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d.Round(time.Minute)/time.Minute)
+	}
+	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
 }
 
 // formatAge says how long ago something was, in its largest unit or two.

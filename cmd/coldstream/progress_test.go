@@ -25,7 +25,7 @@ func half(p *progress, now *time.Time) {
 func TestProgressSaysHowFarHowFastAndHowLong(t *testing.T) {
 	p, out, now := watched(&globalOptions{})
 	half(p, now)
-	if got, want := out.String(), "coldstream: backup: 40 MB, 2.0 MB/s, 50%, ETA 20s, 1 of 4 partitions\n"; got != want {
+	if got, want := out.String(), "coldstream: backup: 40 MB, 2.0 MB/s, 50%, about 20 s left, 1 of 4 partitions done\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	p.Observe(&root.Progress{Activity: "backup", Offsets: 1}) // too soon for another line

@@ -67,20 +67,20 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.memory.addFlag(cmd)
 	o.vault.addSpoolFlag(cmd)
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.topics, "topic", "t", nil, "topics to restore: name, glob or /regex/, repeatable, with commas between several")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "topics to leave out, written likewise")
+	f.StringArrayVarP(&o.topics, "topic", "t", nil, "`TOPICS` to restore: name, glob or /regex/, repeatable, with commas between several")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "`TOPICS` to leave out, written likewise")
 	f.BoolVar(&o.allTopics, "all-topics", false, "restore all topics of the snapshot")
-	f.StringArrayVar(&o.maps, "map", nil, "restore topic OLD under the name NEW: OLD=NEW or /REGEX/=NEW with $1, repeatable")
-	f.StringVar(&o.partitions, "partitions", "", "restore these partitions only, as 0-3,7")
-	f.StringVar(&o.snapshot, "snapshot", "", "snapshot ID or unique prefix (default: the newest that holds all topics)")
-	f.StringVar(&o.clusterID, "cluster-id", "", "source cluster, where the vault holds several")
-	f.StringVar(&o.offsets, "offsets", "auto", "offsets of restored records: auto, exact or translate")
+	f.StringArrayVar(&o.maps, "map", nil, "restore topic OLD under the name NEW: `OLD=NEW`, or /REGEX/=NEW where $1 is the first group; repeatable")
+	f.StringVar(&o.partitions, "partitions", "", "restore these partitions only: a `LIST` like 0-3,7")
+	f.StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID` or a unique prefix of it (default: the newest that holds all topics)")
+	f.StringVar(&o.clusterID, "cluster-id", "", "`ID` of the source cluster, where the vault holds several")
+	f.StringVar(&o.offsets, "offsets", "auto", "offsets of restored records, a `MODE`: auto, exact or translate")
 	f.BoolVar(&o.groups, "groups", false, "restore the offsets of all consumer groups")
-	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of this consumer group, repeatable")
+	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of the consumer group `NAME`, repeatable")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
-	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it deletes restored records")
-	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
-	f.StringArrayVar(&o.setConfigs, "config", nil, "set this config on the restored topics, whatever they had: NAME=VALUE, repeatable")
+	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it will delete restored records")
+	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made, a `MODE`: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
+	f.StringArrayVar(&o.setConfigs, "config", nil, "set this config on the restored topics, whatever they had: `NAME=VALUE`, repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask (needed where there is no terminal)")
 }
@@ -288,11 +288,11 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 	case r.Healable():
 		e.hint(hintHeal + "; then restore again")
 	case r.Damaged():
-		e.hint("nothing brings that back; newer snapshots are whole: see coldstream snapshots")
+		e.hint("these records cannot be brought back. Newer snapshots may be whole; list them with: coldstream snapshots")
 	}
 	warnOfRefusedGroups(e, r)
 	for _, h := range r.RetentionHeld {
-		e.note("topic %s: %s=%s is not put back, for it would delete restored records", h.Topic, h.Config, h.Value)
+		e.note("topic %s: %s=%s is not put back, because it would delete restored records", h.Topic, h.Config, h.Value)
 		e.hint("put it back later with: " + h.Command)
 	}
 	if !o.told {

@@ -27,7 +27,7 @@ type globalOptions struct {
 
 func (o *globalOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVarP(&o.output, "output", "o", "table", "format of the result on stdout: table, json or yaml")
+	f.StringVarP(&o.output, "output", "o", "table", "`FORMAT` of the result on stdout: table, json or yaml")
 	f.BoolVar(&o.quiet, "quiet", false, "print only the result, warnings and errors")
 	f.BoolVar(&o.verbose, "verbose", false, "print details")
 	f.BoolVar(&o.noProgress, "no-progress", false, "print no progress")
@@ -100,7 +100,7 @@ func newRootCommand(global *globalOptions, e *env) *cobra.Command {
 		Use:   "coldstream",
 		Short: "Back up Apache Kafka to cold storage, and bring it back",
 		Long: `Coldstream backs up Apache Kafka to cold storage and brings it back: byte for byte,
-incrementally, nothing stored twice. Try it without a cluster: coldstream demo`,
+incrementally. Try it without a cluster: coldstream demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,

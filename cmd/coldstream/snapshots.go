@@ -156,7 +156,7 @@ func lacking(e *env, s *vault.Snapshot, missing []coldstream.MissingGroups) {
 func noteDamage(e *env, damage []*vault.DamageError) error {
 	listDamage(e, damage)
 	if len(damage) > 0 {
-		e.hint("see what it costs with: coldstream verify --deep")
+		e.hint("see what is lost with: coldstream verify --deep")
 		return &incomplete{exitDamage}
 	}
 	return nil

@@ -23,7 +23,7 @@ type vaultOptions struct {
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
-		"the vault: a folder, s3://BUCKET/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
+		"`URL` of the vault: a folder, s3://BUCKET/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
 	o.noteVerbose(cmd)
 }
 
@@ -37,7 +37,7 @@ func (o *vaultOptions) noteVerbose(cmd *cobra.Command) {
 
 // addSpoolFlag is for commands that read packs.
 func (o *vaultOptions) addSpoolFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.spool, "spool", "", "for vaults in Elastio: keep what is read from them in this folder while the command runs (default: among the temporary files)")
+	cmd.Flags().StringVar(&o.spool, "spool", "", "`FOLDER` that keeps what is read from a vault in Elastio while the command runs (default: among the temporary files)")
 }
 
 // location reads where the vault is; nothing is opened.
@@ -77,7 +77,7 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 		err = fmt.Errorf("vault %s: %w", at, err)
 	}
 	if errors.Is(err, coldstream.ErrCorrupt) {
-		return nil, &failure{exitDamage, err, "put vault.json back from a copy of the vault: all else can be read with it"}
+		return nil, &failure{exitDamage, err, "restore vault.json from a copy of the vault. The vault's other objects can be read with it. Do not run init."}
 	}
 	return v, err
 }

@@ -25,12 +25,13 @@ func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
 		Short: "Prove that a vault is whole",
 		Long: `Prove that every object that the vault's catalog names is there at its size, that all
 metadata is what was stored, and that the offsets of each partition join. With --deep every byte
-of every pack is read and checked as well. Damage of a pack is no problem any more once a backup
-has fetched again what it held; packs found damaged are marked in the vault for that.
+of every pack is read and checked as well. A pack that is found damaged is marked in the vault, so
+that the next backup fetches again what the pack held. After that its damage is no problem any more.
 
-With --expect HASH the vault is held against a "vault hash" that a backup printed: the state of
-then must still be in it. So also a newest commit shows that somebody took away. Keep the hash
-where those who can write to the vault cannot.
+A vault cannot show by itself that its newest commits were taken away: what is left is a whole
+vault, of an earlier time. --expect HASH shows it. Keep the vault hash that a backup prints in
+a place that nobody who can write to the vault can change. Verify then proves that the vault still
+holds the state of that backup.
 
 Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 		Example: "  coldstream verify --vault /srv/kafka-vault --deep",
@@ -40,7 +41,7 @@ Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
 	o.vault.addFlags(cmd, e)
 	o.vault.addSpoolFlag(cmd)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
-	cmd.Flags().StringVar(&o.expect, "expect", "", "`HASH`: a vault hash that a backup printed; its state must still be there")
+	cmd.Flags().StringVar(&o.expect, "expect", "", "prove that the vault still holds the state of the backup that printed the vault hash `HASH`")
 	return cmd
 }
 
