@@ -82,6 +82,7 @@ func addCompletions(root *cobra.Command, e *env) {
 		"snapshot":       single(look.snapshots),
 		"with":           single(look.snapshots),
 		"cluster-id":     single(look.clusters),
+		"isolation":      oneOf("read_committed", "read_uncommitted"),
 		"vault":          folders,
 		"from":           folders,
 		"to":             folders,

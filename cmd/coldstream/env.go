@@ -19,6 +19,7 @@ type env struct {
 	now            func() time.Time
 	program        string // how to call this program again
 	stdinTerminal  bool
+	stdoutTerminal bool
 	stderrTerminal bool
 	closers        []io.Closer // of what commands opened, the newest last
 }

@@ -36,6 +36,7 @@ func processEnv() *env {
 		now:            time.Now,
 		program:        programName(),
 		stdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
+		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		stderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 }

@@ -138,7 +138,9 @@ func (s *Source) Missing() []coldstream.Gap {
 }
 
 // Groups is [coldstream.ClusterReader.Groups]: recovery points have none.
-func (s *Source) Groups(context.Context) (*coldstream.Groups, error) { return &coldstream.Groups{}, nil }
+func (s *Source) Groups(context.Context) (*coldstream.Groups, error) {
+	return &coldstream.Groups{}, nil
+}
 
 // TopicDefaults is [coldstream.ClusterReader.TopicDefaults]: recovery points tell none.
 func (s *Source) TopicDefaults(context.Context, []string) (*coldstream.TopicDefaults, error) {
