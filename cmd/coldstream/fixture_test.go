@@ -21,16 +21,17 @@ import (
 const kafkaVersionVariable = "COLDSTREAM_TEST_KAFKA"
 
 // shared is the one real broker of this package's tests; they use topics of their own.
-var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Users: map[string]string{secureUser: securePassword}, Properties: map[string]string{
-	"message.max.bytes":                   "33554432",
-	"replica.fetch.max.bytes":             "33554432",
-	"group.initial.rebalance.delay.ms":    "0",
-	"log.retention.ms":                    "-1", // records of tests may be old
-	"log.cleaner.backoff.ms":              "100",
-	"transaction.state.log.min.isr":       "1",
-	"log.message.timestamp.after.max.ms":  "9223372036854775807",
-	"log.message.timestamp.before.max.ms": "9223372036854775807",
-}})
+var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Users: map[string]string{secureUser: securePassword},
+	Listeners: map[string]string{mskListener: "PLAINTEXT"}, Advertised: map[string]string{mskListener: msk.address()}, Properties: map[string]string{
+		"message.max.bytes":                   "33554432",
+		"replica.fetch.max.bytes":             "33554432",
+		"group.initial.rebalance.delay.ms":    "0",
+		"log.retention.ms":                    "-1", // records of tests may be old
+		"log.cleaner.backoff.ms":              "100",
+		"transaction.state.log.min.isr":       "1",
+		"log.message.timestamp.after.max.ms":  "9223372036854775807",
+		"log.message.timestamp.before.max.ms": "9223372036854775807",
+	}})
 
 func TestMain(m *testing.M) { os.Exit(shared.Main(withExotic{m})) }
 
