@@ -7,7 +7,7 @@ import "time"
 type Observer interface{ Observe(Event) }
 
 // Event is one of the typed events of this package: [*Planned], [*Progress],
-// [*Detail], [*Warning], [*Waiting].
+// [*Detail], [*Warning], [*Notice], [*Waiting].
 type Event interface{ event() }
 
 // Planned says how much work lies ahead. Offsets are a count of offsets, not of records.
@@ -38,6 +38,12 @@ type Warning struct {
 	Hint string
 }
 
+// Notice is something to keep for later: lines that a person may have to type.
+type Notice struct {
+	Text  string
+	Lines []string
+}
+
 // Waiting says that something takes longer than it should, and is waited for. It comes
 // again now and then while that lasts.
 type Waiting struct {
@@ -51,6 +57,7 @@ func (*Planned) event()  {}
 func (*Progress) event() {}
 func (*Detail) event()   {}
 func (*Warning) event()  {}
+func (*Notice) event()   {}
 func (*Waiting) event()  {}
 
 // NoObserver takes events and forgets them.

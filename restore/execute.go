@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"coldstream"
 	"coldstream/recordbatch"
@@ -53,6 +54,7 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	if err := x.announce(ctx); err != nil {
 		return nil, err
 	}
+	x.tellWayBack()
 	err := x.run(ctx)
 	result := x.result()
 	if recordErr := x.record(context.WithoutCancel(ctx), recordResult, x.resultRecord(result)); err == nil && recordErr != nil {
@@ -116,17 +118,30 @@ func (x *execution) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.write(ctx); err != nil {
-		x.leaveUntouched(ctx)
+		x.breakOff(ctx)
 		return err
 	}
-	x.cutLeadingGaps(ctx)
-	x.proveEnds(ctx)
-	x.putBackConfigs(ctx)
+	last, cancel := lastSteps(ctx)
+	defer cancel()
+	x.cutLeadingGaps(last)
+	x.proveEnds(last)
+	x.putBackConfigs(last)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	x.commitGroups(ctx)
 	return ctx.Err()
+}
+
+// lastSteps is a context for what is left to do once all records are there. An interrupt
+// does not end it at once: it would leave whole topics with the configs of the restore.
+func lastSteps(ctx context.Context) (context.Context, context.CancelFunc) {
+	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(undoPatience, cancel) })
+	return last, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (x *execution) write(ctx context.Context) error {
@@ -139,10 +154,18 @@ func (x *execution) write(ctx context.Context) error {
 	return x.produceAll(ctx)
 }
 
-func (x *execution) warnIncomplete(t *topicPlan) {
+// warnIncomplete names the topics that the restore made and did not finish.
+func (x *execution) warnIncomplete(topics []string) {
+	if len(topics) == 0 {
+		return
+	}
+	what, them := "topic "+topics[0]+" is", "it"
+	if len(topics) > 1 {
+		what, them = fmt.Sprintf("%d topics (%s) are", len(topics), listed(topics)), "them"
+	}
 	x.plan.req.Observer.Observe(&coldstream.Warning{
-		Text: fmt.Sprintf("topic %s is incomplete, and keeps the configs of the restore (no retention, no compaction)", t.target),
-		Hint: "delete it and restore it again",
+		Text: what + " incomplete, and keeps the configs of the restore (no retention, no compaction)",
+		Hint: "delete " + them + " and restore again",
 	})
 }
 
@@ -199,12 +222,19 @@ func (x *execution) proveEnds(ctx context.Context) {
 	}
 }
 
-// putBackConfigs ends the restore of each topic whose partitions all came through. The
-// others keep the configs under which nothing is removed.
+// putBackConfigs ends the restore of each topic whose partitions all came through. Of the
+// others those that the restore made keep the configs under which nothing is removed, and
+// those that were there get their own: somebody may live with them.
 func (x *execution) putBackConfigs(ctx context.Context) {
+	var incomplete []string
 	for _, t := range x.plan.topics {
-		if x.topicFailed(t) {
-			x.warnIncomplete(t)
+		failed := x.topicFailed(t)
+		switch {
+		case failed && t.create:
+			incomplete = append(incomplete, t.target)
+			continue
+		case failed:
+			x.leaveAsItWas(ctx, t)
 			continue
 		}
 		if !x.plan.req.PutBackRetention {
@@ -218,8 +248,36 @@ func (x *execution) putBackConfigs(ctx context.Context) {
 			for _, part := range t.partitions {
 				x.partitions[part].configsErr = fmt.Errorf("put back the configs of topic %s: %w", t.target, err)
 			}
+			x.warnNotPutBack(t, change, err)
 		}
 	}
+	x.warnIncomplete(incomplete)
+}
+
+// leaveAsItWas gives a topic that was there before its own configs back.
+func (x *execution) leaveAsItWas(ctx context.Context, t *topicPlan) {
+	t.configs.held = nil
+	change := t.configs.undo()
+	if err := x.undo(ctx, t, change); err != nil {
+		x.warnNotPutBack(t, change, err)
+		return
+	}
+	var records int64
+	for _, part := range t.partitions {
+		records += x.partitions[part].records
+	}
+	if records > 0 {
+		x.plan.req.Observer.Observe(&coldstream.Warning{
+			Text: fmt.Sprintf("topic %s was there before: it has its own configs again, and %d records of the restore are in it", t.target, records),
+		})
+	}
+}
+
+func (x *execution) warnNotPutBack(t *topicPlan, change coldstream.ConfigChange, err error) {
+	x.plan.req.Observer.Observe(&coldstream.Warning{Text: fmt.Sprintf("topic %s may keep the configs of the restore: %v", t.target, err)})
+	x.plan.req.Observer.Observe(&coldstream.Notice{
+		Text: "put its own back with:", Lines: alterCommands(x.plan.req.Bootstrap, t.target, change),
+	})
 }
 
 func (x *execution) topicFailed(t *topicPlan) bool {

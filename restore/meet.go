@@ -30,7 +30,7 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 	if err != nil {
 		return err
 	}
-	if err := p.askDefaults(ctx, there); err != nil {
+	if err := errors.Join(p.askDefaults(ctx, there), p.findCutOff(ctx, there)); err != nil {
 		return err
 	}
 	var known map[string]string
@@ -202,9 +202,8 @@ func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]
 		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
 		refused.Next = next
 	}
-	if isBeingRestored(t.existing.Configs) {
-		refuse(fmt.Sprintf("if no restore into it is going on, delete topic %s and restore it again", t.target),
-			"topic %s has the configs of a restore that has not ended: it is not whole", t.target)
+	if reason, next := p.whyUnfinished(t); reason != "" {
+		refuse(next, "%s", reason)
 		return nil
 	}
 	if t.existing.ConfigsErr != nil {

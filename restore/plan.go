@@ -43,6 +43,8 @@ type Plan struct {
 	// sourceDefaults are what topics had from the source's brokers, defaults what they have
 	// from the target's; nil where nobody knows.
 	sourceDefaults, defaults *coldstream.TopicDefaults
+	// cutOff are topics of the target that another restore has changed and not put back.
+	cutOff map[string]cutOff
 }
 
 // topicPlan is one topic of the snapshot and where it goes.
@@ -132,13 +134,17 @@ func (p *Plan) warnOfOthers(snapshots []vault.Snapshot, chosen []coldstream.Topi
 	if other == nil {
 		return
 	}
+	p.warn("the newest snapshot, %s, does not hold all topics: %s are in snapshot %s of %s. Restore them with --snapshot %s",
+		p.Snapshot.ID, listed(names), other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
+}
+
+// listed are some of the names, for people.
+func listed(names []string) string {
 	const atMost = 10
-	more := ""
-	if n := len(names) - atMost; n > 0 {
-		names, more = names[:atMost], fmt.Sprintf(" and %d more", n)
+	if more := len(names) - atMost; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:atMost], ", "), more)
 	}
-	p.warn("the newest snapshot, %s, does not hold all topics: %s%s are in snapshot %s of %s. Restore them with --snapshot %s",
-		p.Snapshot.ID, strings.Join(names, ", "), more, other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
+	return strings.Join(names, ", ")
 }
 
 // readMetadata reads what was recorded of the cluster. Without the topics' section nobody

@@ -70,7 +70,7 @@ func (x *execution) prepareTopics(ctx context.Context) error {
 	for _, t := range x.plan.topics {
 		group.Go(func() error {
 			err := x.prepare(ctx, t)
-			t.prepared = err == nil || ctx.Err() != nil // then it may be
+			t.prepared = err == nil || ctx.Err() != nil || !t.create // then it may be
 			return err
 		})
 	}
@@ -131,39 +131,41 @@ func (x *execution) topicIDs(ctx context.Context, names []string) (map[string]co
 	return ids, nil
 }
 
-// leaveUntouched ends a restore that broke off. Topics into which nothing was written get
-// their configs: the next restore finds them empty, and would take those that it finds
-// for their own.
-func (x *execution) leaveUntouched(ctx context.Context) {
+// breakOff ends a restore that does not come to its end. Topics that were there, and those
+// into which nothing was written, get their own configs: the next restore finds them empty,
+// and would take those that it finds for their own.
+func (x *execution) breakOff(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
+	var incomplete []string
 	for _, t := range x.plan.topics {
 		sent := slices.ContainsFunc(t.partitions, func(part *partitionPlan) bool { return x.partitions[part].sent })
 		switch {
 		case !t.prepared:
+		case !t.create:
+			x.leaveAsItWas(ctx, t)
 		case sent:
-			x.warnIncomplete(t)
+			incomplete = append(incomplete, t.target)
 		default:
-			if err := x.undo(ctx, t); err != nil {
-				x.plan.req.Observer.Observe(&coldstream.Warning{
-					Text: fmt.Sprintf("topic %s is empty, and may keep the configs of the restore: %v", t.target, err),
-					Hint: "delete it, or put its configs back",
-				})
+			change := t.configs.undo()
+			if err := x.undo(ctx, t, change); err != nil {
+				x.warnNotPutBack(t, change, err)
 			}
 		}
 	}
+	x.warnIncomplete(incomplete)
 }
 
 // undo puts the configs of a topic back that was prepared, or may have been.
-func (x *execution) undo(ctx context.Context, t *topicPlan) error {
+func (x *execution) undo(ctx context.Context, t *topicPlan, change coldstream.ConfigChange) error {
 	cluster, err := x.plan.target.Metadata(ctx, []string{t.target})
 	if err != nil {
 		return err
 	}
 	for _, found := range cluster.Topics {
-		if errors.Is(found.Err, coldstream.ErrUnknownTopic) {
-			return nil
+		if errors.Is(found.Err, coldstream.ErrUnknownTopic) || !t.create && found.Err == nil && found.ID != t.existing.ID {
+			return nil // it is not the one that was changed
 		}
 	}
-	return x.plan.target.AlterTopicConfigs(ctx, t.target, t.configs.undo())
+	return x.plan.target.AlterTopicConfigs(ctx, t.target, change)
 }

@@ -258,6 +258,7 @@ func (x *execution) holdRecord() any {
 func (x *execution) planRecord() any {
 	return map[string]any{
 		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun(),
+		"target_cluster_id": x.plan.TargetClusterID, "changed_topics": x.changedTopics(),
 	}
 }
 

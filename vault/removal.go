@@ -170,21 +170,14 @@ func heldSnapshot(document []byte) (id SnapshotID, err error) {
 
 // holds lists the snapshots that restores hold.
 func (v *Vault) holds(ctx context.Context) (map[SnapshotID]bool, error) {
-	begun, ended := map[RestoreID]bool{}, map[RestoreID]bool{}
-	for entry, err := range v.store.List(ctx, format.RestoresPrefix, "") {
-		if err != nil {
-			return nil, fmt.Errorf("list restores: %w", err)
-		}
-		id, n, err := format.ParseRestoreKey(entry.Key)
-		if err != nil {
-			continue
-		}
-		begun[RestoreID(id)] = begun[RestoreID(id)] || n == recordHold
-		ended[RestoreID(id)] = ended[RestoreID(id)] || n == recordResult
+	restores, err := v.Restores(ctx)
+	if err != nil {
+		return nil, err
 	}
 	held := map[SnapshotID]bool{}
-	for id, is := range begun {
-		if !is || ended[id] {
+	for _, r := range restores {
+		id := r.ID
+		if !r.Begun || r.Ended {
 			continue
 		}
 		document, err := v.RestoreRecord(ctx, id, recordHold)

@@ -56,6 +56,34 @@ func ParseRestoreID(text string) (id RestoreID, err error) {
 	return id, nil
 }
 
+// Restore is one that the vault has records of.
+type Restore struct {
+	ID RestoreID
+	// Begun says that record 0 is there, Ended that the result is.
+	Begun, Ended bool
+}
+
+// Restores lists the restores that the vault has records of, by their IDs.
+func (v *Vault) Restores(ctx context.Context) ([]Restore, error) {
+	var out []Restore
+	for entry, err := range v.store.List(ctx, format.RestoresPrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list restores: %w", err)
+		}
+		id, n, err := format.ParseRestoreKey(entry.Key)
+		if err != nil {
+			continue
+		}
+		if len(out) == 0 || out[len(out)-1].ID != RestoreID(id) {
+			out = append(out, Restore{ID: RestoreID(id)})
+		}
+		last := &out[len(out)-1]
+		last.Begun = last.Begun || n == recordHold
+		last.Ended = last.Ended || n == recordResult
+	}
+	return out, nil
+}
+
 // RestoreRecord reads the n-th record of a restore; one that is not there wraps
 // fs.ErrNotExist.
 func (v *Vault) RestoreRecord(ctx context.Context, id RestoreID, n uint32) ([]byte, error) {

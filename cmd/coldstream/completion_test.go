@@ -65,6 +65,7 @@ func TestCompletionOffersWhatIsThere(t *testing.T) {
 		{[]string{"backup", ""}, nil, noFiles},
 		{[]string{"copy", "--from", strings.TrimPrefix(vars[1], "COLDSTREAM_VAULT="), "--snapshot", ""}, []string{second.Snapshot, first.Snapshot}, noFiles},
 		{[]string{"restore", "--offsets", ""}, []string{"auto", "exact", "translate"}, noFiles},
+		{[]string{"restore", "--configs", ""}, []string{"effective", "own", "none"}, noFiles},
 		{[]string{"verify", "-o", ""}, []string{"table", "json", "yaml"}, noFiles},
 		{[]string{"completion", ""}, []string{"bash", "zsh", "fish", "powershell"}, noFiles},
 		{[]string{"verify", "--expect", ""}, nil, noFiles},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -322,4 +323,42 @@ func TestRestoreWithoutTheRightToAlterConfigs(t *testing.T) {
 	x.create("rights.made", 1, "cleanup.policy=compact")
 	_, out = x.restoreConfigs(exitFailed, "compacted", "rights.made", login...)
 	out.says(t, "configs cannot be changed, and a restore needs cleanup.policy=delete for its time", "TOPIC_AUTHORIZATION_FAILED")
+}
+
+// What a restore prints for the case that it is killed does what it says, typed as it is.
+func TestPrintedCommandsPutConfigsBack(t *testing.T) {
+	w := newWorld(t)
+	w.create("typed", 1)
+	w.values("typed", "a")
+	w.backup("typed")
+	w.create("typed.made", 1, "cleanup.policy=compact,delete", "retention.ms=777777777", "compression.type=zstd")
+	own := w.ownConfigs("typed.made")
+	out := w.restoring("-t", "typed", "--map", "typed=typed.made").must(t, exitDone)
+	var lines []string
+	for line := range strings.Lines(out.stderr) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "coldstream:   kafka-configs.sh "); ok {
+			lines = append(lines, command)
+		}
+	}
+	if len(lines) != 2 {
+		t.Fatalf("got %d commands:\n%s", len(lines), out.stderr)
+	}
+	set := func(name, value string) kadm.AlterConfig {
+		return kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value}
+	}
+	if _, err := w.adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
+		set("cleanup.policy", "delete"), set("retention.ms", "-1"), set("compression.type", "producer"), set("max.message.bytes", "5000000"), set("segment.bytes", "1073741824"),
+	}, "typed.made"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		words, err := exec.CommandContext(t.Context(), "sh", "-c", "printf '%s\\n' "+line).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := realCluster(t).Tool(t.Context(), "org.apache.kafka.tools.ConfigCommand", strings.Fields(string(words))...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.await("the configs are those that it had", func() bool { return cmp.Equal(own, w.ownConfigs("typed.made")) })
 }

@@ -116,6 +116,8 @@ func TestProcess(t *testing.T) {
 	t.Run("SIGINT after a commit", func(t *testing.T) { testSignaledBackup(t, binary, os.Interrupt, "50ms") })
 	t.Run("SIGTERM", func(t *testing.T) { testSignaledBackup(t, binary, syscall.SIGTERM, never) })
 	t.Run("restore", func(t *testing.T) { testSignaledRestore(t, binary) })
+	t.Run("SIGINT of an append", func(t *testing.T) { testBrokenAppend(t, binary, os.Interrupt) })
+	t.Run("kill of an append", func(t *testing.T) { testBrokenAppend(t, binary, os.Kill) })
 	t.Run("kill", func(t *testing.T) { testKilledBackups(t, binary) })
 }
 
@@ -200,11 +202,52 @@ func testSignaledRestore(t *testing.T, binary string) {
 	}
 	<-p.ended
 	release()
-	outcome{p.code, p.stdout.String(), p.stderr.String()}.must(t, exitInterrupted).says(t, "interrupted")
-	w.restoring("-t", "broken-off", "--map", "broken-off=half").must(t, exitFailed).says(t, "nothing was restored")
+	out := outcome{p.code, p.stdout.String(), p.stderr.String()}.must(t, exitInterrupted).says(t, "interrupted", "topic half is incomplete, and keeps the configs of the restore", "delete it and restore again")
+	if n := strings.Count(out.stderr, "incomplete") + strings.Count(out.stderr, "no retention"); n != 2 {
+		t.Errorf("an interrupt is warned of more than once:\n%s", out.stderr)
+	}
+	w.restoring("-t", "broken-off", "--map", "broken-off=half").must(t, exitFailed).says(t, "nothing was restored",
+		"topic half has the configs of a restore that has not ended", "delete topic half and restore it again")
 	w.delete("half")
 	w.restoreAs("broken-off", "half")
 	sameContent(t, w.read("half"), before)
+}
+
+// A topic that others live with has its own configs again whatever becomes of a restore
+// behind its records; after a kill the next run knows what to type. Nobody is told to delete it.
+func testBrokenAppend(t *testing.T, binary string, signal os.Signal) {
+	fake := kafkatest.StartFake(t, kfake.NumBrokers(1))
+	w := newWorldOf(t, fake.ListenAddrs())
+	w.fillLarge("broken-off")
+	w.backup("broken-off")
+	w.create("live", int32(len(w.logRanges("broken-off"))), "retention.ms=777777777", "cleanup.policy=compact")
+	w.values("live", "theirs")
+	_, release := holdBack(fake, kmsg.Produce, 8)
+	t.Cleanup(release)
+	p := w.startProcess(binary, "restore", "-t", "broken-off", "--map", "broken-off=live", "--append", "--yes")
+	w.await("the first records", func() bool {
+		return p.hasEnded() || slices.ContainsFunc(w.logRanges("live"), func(r logRange) bool { return r.Next > 1 })
+	})
+	if err := p.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	release()
+	out := outcome{p.code, p.stdout.String(), p.stderr.String()}
+	own := map[string]string{"retention.ms": "777777777", "cleanup.policy": "compact"}
+	line := "kafka-configs.sh --bootstrap-server " + w.bootstrap + " --alter --topic live --add-config cleanup.policy=compact,retention.ms=777777777"
+	out.says(t, "topic live has other configs for the time of the restore; if that is killed, put its own back with:", line, "--delete-config compression.type,")
+	if signal == os.Kill {
+		again := w.restoring("-t", "broken-off", "--map", "broken-off=live", "--append").must(t, exitFailed)
+		again.says(t, "topic live has the configs of restore ", "which was cut off, and not its own", "put them back with: "+line+" && kafka-configs.sh")
+		out.stderr += again.stderr
+	} else {
+		out.must(t, exitInterrupted).says(t, "topic live was there before: it has its own configs again")
+		same(t, "configs", w.ownConfigs("live"), own)
+	}
+	if strings.Contains(out.stderr, "delete") && !strings.Contains(out.stderr, "--delete-config") || strings.Contains(out.stderr, "delete topic") {
+		t.Errorf("somebody is told to delete the records of others:\n%s", out.stderr)
+	}
 }
 
 // Killed at any moment of its life, a backup leaves a vault with which the next one goes

@@ -65,6 +65,12 @@ func (p *progress) Observe(event coldstream.Event) {
 	case *coldstream.Waiting:
 		p.clear()
 		p.env.note("%s", waitingLine(ev))
+	case *coldstream.Notice:
+		p.clear()
+		p.env.note("%s", ev.Text)
+		for _, line := range ev.Lines {
+			p.env.note("  %s", line)
+		}
 	case *coldstream.Warning:
 		p.clear()
 		p.env.note("warning: %s", ev.Text)

@@ -137,7 +137,7 @@ func (o *restoreOptions) patterns() (*coldstream.Patterns, error) {
 func runRestore(ctx context.Context, o *restoreOptions, e *env) error {
 	result, err := o.perform(ctx, e)
 	if err != nil {
-		return o.failed(ctx, e, result, err)
+		return o.failed(e, result, err)
 	}
 	return o.report(e, result)
 }
@@ -236,8 +236,8 @@ func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 	return nil
 }
 
-// failed says what a restore that broke off left behind.
-func (o *restoreOptions) failed(ctx context.Context, e *env, result *restore.Result, err error) error {
+// failed says how far a restore came that broke off; what it left behind was said already.
+func (o *restoreOptions) failed(e *env, result *restore.Result, err error) error {
 	if result == nil {
 		return err
 	}
@@ -246,10 +246,7 @@ func (o *restoreOptions) failed(ctx context.Context, e *env, result *restore.Res
 		records += p.Records
 	}
 	if records > 0 {
-		e.note("%s were restored before; topics are incomplete and keep the configs of the restore (no retention, no compaction)", plural(records, "record"))
-		if ctx.Err() != nil {
-			e.hint("delete the target topics and restore again")
-		}
+		e.note("%s were restored before", plural(records, "record"))
 	}
 	return err
 }

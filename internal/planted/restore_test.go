@@ -33,7 +33,7 @@ var restoreFaults = []fault{
 	},
 	{
 		"configs-not-put-back", "the topic keeps the configs of the restore", "restore/execute.go",
-		[]edit{{"\tx.putBackConfigs(ctx)\n", ""}},
+		[]edit{{"\tx.putBackConfigs(last)\n", ""}},
 		"restore", "TestEmptyTargetKeepsItsOwnConfigs",
 	},
 	{
