@@ -256,9 +256,24 @@ func (c *copier) copySnapshot(ctx context.Context, d *due) error {
 	}
 	metadata.Topics = slices.DeleteFunc(metadata.Topics, func(t coldstream.Topic) bool { return !d.topics[t.Name] })
 	c.asOf = s.Time
-	err = c.commit(ctx, &vault.NewSnapshot{ID: s.ID, Time: s.Time, ClusterID: s.ClusterID, Views: d.views, Metadata: *metadata})
+	err = c.commit(ctx, &vault.NewSnapshot{
+		ID: s.ID, Time: s.Time, ClusterID: s.ClusterID, Views: d.views, Compacted: c.passes(d.views), Metadata: *metadata,
+	})
 	if err == nil {
 		c.result.Copied = append(c.result.Copied, s.ID)
 	}
 	return err
+}
+
+// passes say how far compacted views can be relied on, where the source still knows: of the
+// newest snapshot of a stream. So a backup into the copy need not read them again in full.
+func (c *copier) passes(views []vault.View) []vault.CompactedView {
+	var out []vault.CompactedView
+	for _, view := range views {
+		head, ok := c.source.Head(view.Stream)
+		if ok && head.Pass != nil && head.Pass.Scan == view.Scan && head.Pass.NextOffset == view.NextOffset {
+			out = append(out, vault.CompactedView{Stream: view.Stream, AsOf: head.Pass.AsOf, Retention: head.Pass.Retention})
+		}
+	}
+	return out
 }

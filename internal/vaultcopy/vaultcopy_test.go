@@ -166,6 +166,9 @@ func (w *world) snapshot(changes *vault.Changes) {
 		Groups: []coldstream.Group{{Name: "g", State: "Empty", Offsets: []coldstream.GroupOffset{{TopicPartition: coldstream.TopicPartition{Topic: "a"}, Offset: 3}}}},
 	}}
 	for _, l := range w.streams {
+		if l.stream.Topic == "a" {
+			s.Compacted = append(s.Compacted, vault.CompactedView{Stream: l.stream, AsOf: w.clock, Retention: time.Hour})
+		}
 		s.Views = append(s.Views, vault.View{Stream: l.stream, Scan: l.scan, LogStartOffset: l.start, NextOffset: l.next, LastEpoch: l.lastEpoch()})
 		if n := len(s.Metadata.Topics); n == 0 || s.Metadata.Topics[n-1].Name != l.stream.Topic {
 			s.Metadata.Topics = append(s.Metadata.Topics, coldstream.Topic{Name: l.stream.Topic, ID: l.stream.TopicID, Partitions: []coldstream.Partition{{ID: 0}}})
@@ -273,7 +276,7 @@ func TestCopies(t *testing.T) {
 			for _, l := range w.streams {
 				a, _ := ours.Head(l.stream)
 				b, _ := copied.Head(l.stream)
-				if a.Scan != b.Scan || b.NextOffset < l.next {
+				if a.Scan != b.Scan || b.NextOffset < l.next || !cmp.Equal(a.Pass, b.Pass) {
 					t.Errorf("%v ends at %v, its copy at %v", l.stream, a, b)
 				}
 			}
