@@ -128,10 +128,7 @@ func (m *baseMaker) buildSections(chapters []*chapterInMaking) {
 	newest := map[string]*Snapshot{}
 	for _, of := range chapters {
 		for i := range of.snapshots {
-			s := &of.snapshots[i]
-			if before := newest[s.ClusterID]; before == nil || !s.Time.Before(before.Time) {
-				newest[s.ClusterID] = s
-			}
+			newest[of.snapshots[i].ClusterID] = &of.snapshots[i] // they are in the order of the fold
 		}
 	}
 	var ids []format.TableID

@@ -30,11 +30,13 @@ type Catalog struct {
 	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot
+	placed      []placedSnapshot        // of the epoch's own commits, until all are read
 	packs       map[format.PackID]int64 // that chapters list and commits name, with their sizes
 	digests     map[format.Hash]bool    // of the commits that chapters list
 	// lostSections are those of snapshots whose views cannot be read.
 	lostSections []section
 	commits      map[format.CommitID]*commitState
+	deepest      int              // of these
 	commitBytes  int64            // stored, of all commits
 	waiting      []*format.Commit // read, but they do not join
 	damage       []*DamageError
@@ -49,6 +51,11 @@ type commitState struct {
 	read   bool
 	joined bool
 	named  bool // by a commit that was read
+	// depth counts the commits of the longest chain that ends here.
+	depth int
+	// snapshotMs is the time of the newest snapshot among the commit's own and, if it has
+	// none, those that it was built on; format.NoParent if the epoch has none.
+	snapshotMs int64
 }
 
 // catalogOptions say what a fold keeps.
@@ -82,8 +89,8 @@ func (c *Catalog) report(object string, kind string, cause error) {
 	c.damage = append(c.damage, &DamageError{Object: object, Kind: kind, Cause: cause})
 }
 
-// Snapshots returns the restore points, oldest first. The slice is the caller's, what it
-// refers to is shared.
+// Snapshots returns the restore points, oldest first: each behind those that it was built
+// on, whatever clocks said. The slice is the caller's, what it refers to is shared.
 func (c *Catalog) Snapshots() []Snapshot { return slices.Clone(c.snapshots) }
 
 // Damage lists the catalog's objects that are missing or altered, and the commits that

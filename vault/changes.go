@@ -78,4 +78,7 @@ type Receipt struct {
 	Records     int64 // from batch headers, control batches not counted
 	// VaultHash is the hash of the whole catalog as this commit left it.
 	VaultHash string
+	// ParentTime is the time of the snapshot that this commit's was built on directly; zero if
+	// there is none. By it a writer sees that one of two clocks is wrong.
+	ParentTime time.Time
 }

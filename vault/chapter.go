@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +27,7 @@ func (c *chapter) join(earlier *chapter) {
 	c.firstEpoch = earlier.firstEpoch
 	c.commits = append(earlier.commits, c.commits...)
 	maps.Copy(c.packs, earlier.packs)
+	followSnapshots(earlier.snapshots, c.snapshots)
 	c.snapshots = append(earlier.snapshots, c.snapshots...)
 }
 
@@ -39,13 +39,18 @@ func (c *chapter) encode() (payload, views []byte, err error) {
 		out.Packs = append(out.Packs, format.PackSize{ID: id, SizeBytes: size})
 	}
 	slices.SortFunc(out.Packs, func(a, b format.PackSize) int { return a.ID.Compare(b.ID) })
-	sortSnapshots(c.snapshots)
 	// A writer that could not read that its commit was taken stored the snapshot again.
-	c.snapshots = slices.CompactFunc(c.snapshots, func(a, b Snapshot) bool { return a.ID == b.ID })
+	known := map[SnapshotID]bool{}
+	c.snapshots = slices.DeleteFunc(c.snapshots, func(s Snapshot) bool {
+		again := known[s.ID]
+		known[s.ID] = true
+		return again
+	})
 	for i := range c.snapshots {
 		s := &c.snapshots[i]
 		out.Snapshots = append(out.Snapshots, format.Snapshot{
 			ID: format.SnapshotID(s.ID), TimeMs: s.Time.UnixMilli(), ClusterID: s.ClusterID, SizeBytes: s.SizeBytes, Sections: s.sections,
+			ParentMs: s.parentMs(),
 		})
 	}
 	if payload, err = out.Append(nil); err == nil && len(c.snapshots) > 0 {
@@ -82,10 +87,11 @@ func viewsOf(snapshots []Snapshot) *format.Views {
 	return out
 }
 
-func sortSnapshots(snapshots []Snapshot) {
-	slices.SortFunc(snapshots, func(a, b Snapshot) int {
-		return cmp.Or(a.Time.Compare(b.Time), slices.Compare(a.ID[:], b.ID[:]))
-	})
+func (s *Snapshot) parentMs() int64 {
+	if s.ParentTime.IsZero() {
+		return format.NoParent
+	}
+	return s.ParentTime.UnixMilli()
 }
 
 // loadContent reads an object under tables/ whose name is the hash of its payload.
@@ -123,6 +129,11 @@ func (v *Vault) loadChapter(ctx context.Context, ref *format.ChapterRef) (*forma
 	}
 	if c.FirstEpoch != ref.FirstEpoch || c.LastEpoch != ref.LastEpoch || (len(c.Snapshots) > 0) != (ref.ViewsSizeBytes > 0) {
 		return nil, &DamageError{Object: ref.Chapter.Key(), Kind: KindAltered, Cause: errors.New("it is not the chapter that the base says")}
+	}
+	for i := range c.Snapshots {
+		if c.ByTime { // nothing is known but that they stand in the order of their times
+			c.Snapshots[i].ParentMs = c.Snapshots[max(i-1, 0)].TimeMs
+		}
 	}
 	return c, nil
 }
@@ -169,6 +180,9 @@ func snapshotOfFacts(facts *format.Facts, s *format.Snapshot) Snapshot {
 	out := Snapshot{
 		ID: SnapshotID(s.ID), Time: time.UnixMilli(s.TimeMs).UTC(), ClusterID: s.ClusterID,
 		Views: make([]View, len(s.Views)), SizeBytes: s.SizeBytes, sections: s.Sections,
+	}
+	if s.ParentMs != format.NoParent {
+		out.ParentTime = time.UnixMilli(s.ParentMs).UTC()
 	}
 	for i, view := range s.Views {
 		out.Views[i] = View{
@@ -217,9 +231,7 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	if err = c.takeDamage(err); err != nil {
 		return err
 	}
-	for i := range snapshots {
-		c.addSnapshot(snapshots[i])
-	}
+	c.addSnapshots(snapshots)
 	if snapshots == nil {
 		for i := range chapter.Snapshots {
 			c.lostSections = append(c.lostSections, chapter.Snapshots[i].Sections...)

@@ -173,7 +173,7 @@ func (v *Vault) readEpoch(ctx context.Context, found *epochsFound, epoch uint32,
 	if err := c.readCommits(ctx, v); err != nil {
 		return nil, err
 	}
-	sortSnapshots(c.snapshots)
+	c.placeSnapshots()
 	slices.SortStableFunc(c.damage, func(a, b *DamageError) int { return cmp.Compare(a.Object, b.Object) })
 	return c, nil
 }

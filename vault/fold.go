@@ -62,7 +62,7 @@ func (c *Catalog) foldWithParents(ctx context.Context, v *Vault, id format.Commi
 		commit, digest, err := c.readCommit(ctx, v, id)
 		var damage *DamageError
 		if errors.As(err, &damage) {
-			c.state(id).seen = true
+			c.lose(id)
 			c.damage = append(c.damage, damage)
 			continue
 		}
@@ -140,14 +140,27 @@ func (c *Catalog) fold(commit *format.Commit, digest format.Hash) error {
 // it has seen, directly or through others.
 func (c *Catalog) link(commit *format.Commit, digest format.Hash) {
 	s := c.state(commit.ID)
-	s.seen, s.read, s.digest = true, true, digest
+	s.seen, s.read, s.digest, s.snapshotMs = true, true, digest, format.NoParent
 	for _, ref := range commit.Parents {
 		parent := c.state(ref.ID)
 		parent.named = true
+		s.depth, s.snapshotMs = max(s.depth, parent.depth), max(s.snapshotMs, parent.snapshotMs)
 		if parent.read && parent.digest != ref.Hash {
 			c.report(ref.ID.Key(), KindAltered, fmt.Errorf("%s names it with another content", commit.ID.Key()))
 		}
 	}
+	s.depth++
+	if commit.Snapshot != nil {
+		commit.Snapshot.ParentMs, s.snapshotMs = s.snapshotMs, commit.Snapshot.TimeMs
+	}
+	c.deepest = max(c.deepest, s.depth)
+}
+
+// lose gives a commit that cannot be read its place where the listing has it: nothing else
+// tells what it was built on.
+func (c *Catalog) lose(id format.CommitID) {
+	s := c.state(id)
+	s.seen, s.depth, s.snapshotMs = true, c.deepest+1, format.NoParent
 }
 
 // parents are the commits to name in the next one.
@@ -213,7 +226,7 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 // take keeps what readers need of a commit.
 func (c *Catalog) take(commit *format.Commit) error {
 	if commit.Snapshot != nil {
-		c.takeSnapshot(&commit.Facts, commit.Snapshot)
+		c.takeSnapshot(commit)
 	}
 	for i := range commit.Facts.Packs {
 		c.packs[commit.Facts.Packs[i].ID] = commit.Facts.Packs[i].SizeBytes
@@ -328,21 +341,61 @@ func isHoley(r *format.Row) bool {
 	return r.BaseOffset != r.FirstOffset || r.Records+int64(len(r.Markers)) != r.NextOffset-r.FirstOffset
 }
 
-func (c *Catalog) takeSnapshot(facts *format.Facts, s *format.Snapshot) {
-	for _, ref := range s.Sections {
+func (c *Catalog) takeSnapshot(commit *format.Commit) {
+	for _, ref := range commit.Snapshot.Sections {
 		if ref.Missing == "" {
 			c.sections[ref.Table.Hash] = ref.Table
 		}
 	}
 	if c.opts.reader {
-		c.addSnapshot(snapshotOfFacts(facts, s))
+		c.placed = append(c.placed, placedSnapshot{commit.ID, c.state(commit.ID).depth, snapshotOfFacts(&commit.Facts, commit.Snapshot)})
 	}
 }
 
-// addSnapshot keeps a snapshot, once: a writer that had no answer may have stored it again.
-func (c *Catalog) addSnapshot(s Snapshot) {
-	if !c.snapshotIDs[s.ID] {
-		c.snapshotIDs[s.ID] = true
-		c.snapshots = append(c.snapshots, s)
+// placedSnapshot is a snapshot with what says where it stands among those of its epoch.
+type placedSnapshot struct {
+	commit format.CommitID
+	depth  int
+	Snapshot
+}
+
+// placeSnapshots puts those of the epoch's commits behind those of earlier epochs, in the
+// order of the fold: each behind those it was built on. Of two that know nothing of each
+// other the one at the end of the shorter chain is the older one: so a process that goes on
+// overtakes one that has ended, whatever their clocks say.
+func (c *Catalog) placeSnapshots() {
+	slices.SortFunc(c.placed, func(a, b placedSnapshot) int {
+		return cmp.Or(cmp.Compare(a.depth, b.depth), a.commit.Compare(b.commit))
+	})
+	fresh := make([]Snapshot, len(c.placed))
+	for i := range c.placed {
+		fresh[i] = c.placed[i].Snapshot
+	}
+	c.addSnapshots(fresh)
+	c.placed = nil
+}
+
+// addSnapshots keeps the snapshots of later epochs, each once: a writer that had no answer
+// may have stored it again.
+func (c *Catalog) addSnapshots(later []Snapshot) {
+	followSnapshots(c.snapshots, later)
+	for i := range later {
+		if s := &later[i]; !c.snapshotIDs[s.ID] {
+			c.snapshotIDs[s.ID] = true
+			c.snapshots = append(c.snapshots, *s)
+		}
+	}
+}
+
+// followSnapshots says of those snapshots that were built on a base, and on nothing since,
+// which was the newest in it.
+func followSnapshots(before, later []Snapshot) {
+	if len(before) == 0 {
+		return
+	}
+	for i := range later {
+		if later[i].ParentTime.IsZero() {
+			later[i].ParentTime = before[len(before)-1].Time
+		}
 	}
 }

@@ -26,9 +26,14 @@ func ParseSnapshotID(text string) (id SnapshotID, err error) {
 // Snapshot is a restore point: what each stream held, and, by [Vault.Metadata], the
 // cluster's metadata and group offsets.
 type Snapshot struct {
-	ID        SnapshotID
-	Time      time.Time
-	ClusterID string
+	ID SnapshotID
+	// Time is what the clock of the snapshot's writer said. Which of two snapshots is the
+	// newer one, only their order in the catalog says.
+	Time time.Time
+	// ParentTime is the time of the newest snapshot that this one was built on directly; zero
+	// if there is none, or nobody knows.
+	ParentTime time.Time
+	ClusterID  string
 	// Views are sorted by stream.
 	Views []View
 	// SizeBytes is the size of all batches that the vault held of the views' streams when

@@ -309,5 +309,11 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 		return errTurned
 	}
 	c.catalog.commitBytes += int64(len(body))
-	return c.catalog.fold(c.commit, c.digest)
+	if err := c.catalog.fold(c.commit, c.digest); err != nil {
+		return err
+	}
+	if c.commit.Snapshot != nil {
+		c.receipt.ParentTime = c.parentTime(ctx)
+	}
+	return nil
 }

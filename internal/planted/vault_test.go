@@ -166,6 +166,11 @@ var catalogFaults = []fault{
 		"vault", "TestHeadExtends",
 	},
 	{
+		"newest-by-clock", "the newest snapshot is that of the latest time", "vault/fold.go",
+		[]edit{{"cmp.Compare(a.depth, b.depth), a.commit", "a.Time.Compare(b.Time), a.commit"}},
+		"vault", "TestOrderIsNoClocks",
+	},
+	{
 		"shorter-run", "of rows that overlap the one that ends first is read", "vault/cover.go",
 		[]edit{{"s.segments[0].nextOffset > s.best.nextOffset", "s.segments[0].nextOffset < s.best.nextOffset"}},
 		"vault", "TestCover",

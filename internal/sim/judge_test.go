@@ -164,7 +164,31 @@ func (w *world) judge(store blob.Store) error {
 			return fmt.Errorf("acknowledged snapshot %s is lost", id)
 		}
 	}
+	if err := w.judgeOrder(c.Snapshots()); err != nil {
+		return err
+	}
 	return w.judgeStreams(v)
+}
+
+// judgeOrder: a snapshot stands behind all that its writer saw when it opened the vault,
+// whatever their clocks said.
+func (w *world) judgeOrder(snapshots []vault.Snapshot) error {
+	at := map[vault.SnapshotID]int{}
+	for i := range snapshots {
+		at[snapshots[i].ID] = i
+	}
+	for i := range snapshots {
+		s := &snapshots[i]
+		for _, before := range w.order[:w.behind[s.ID]] {
+			if j, there := at[before]; there && j > i {
+				return fmt.Errorf("snapshot %s of %v counts as newer than %s of %v, whose writer had seen it", before, snapshots[j].Time, s.ID, s.Time)
+			}
+		}
+		if i > 0 && s.Time.Before(snapshots[i-1].Time) {
+			w.sched.Count("snapshot behind one of a later time")
+		}
+	}
+	return nil
 }
 
 // judgeStreams reads all that the vault holds of each stream. Every acknowledged batch is

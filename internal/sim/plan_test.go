@@ -21,7 +21,7 @@ type planner struct {
 // a part of it, and a snapshot of all.
 func (w *world) plan(writer *vault.Writer, owns func(i int) bool) vault.Changes {
 	p := planner{world: w, writer: writer, owns: owns, snapshot: &vault.NewSnapshot{
-		Time: w.now(), ClusterID: "cluster-1", Metadata: vault.Metadata{
+		Time: w.clock(), ClusterID: "cluster-1", Metadata: vault.Metadata{
 			Cluster: coldstream.Cluster{ID: "cluster-1"},
 			Topics: []coldstream.Topic{ // sections come and go
 				{Name: "orders", Partitions: []coldstream.Partition{{Leader: -1, LeaderEpoch: -1}}},

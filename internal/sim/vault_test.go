@@ -35,6 +35,8 @@ type world struct {
 
 	shots     map[time.Time]map[coldstream.Stream][]byte // what a snapshot of that time must show
 	snapshots map[vault.SnapshotID]bool                  // acknowledged
+	order     []vault.SnapshotID                         // the same, as they were acknowledged
+	behind    map[vault.SnapshotID]int                   // how many of these its writer saw when it opened the vault
 	pieces    []vault.StreamData                         // acknowledged
 
 	keeping
@@ -43,6 +45,15 @@ type world struct {
 func (w *world) now() time.Time {
 	w.ticks++
 	return time.Date(2026, 11, 22, 14, 5, w.ticks, 0, time.UTC)
+}
+
+// clock is that of one who makes snapshots: some are years ahead.
+func (w *world) clock() time.Time {
+	now := w.now()
+	if w.ticks%3 == 0 {
+		return now.AddDate(w.ticks%5, 0, 0)
+	}
+	return now
 }
 
 // tolerable is what code may answer when its store does not, or its process is dead.
@@ -92,8 +103,10 @@ func (w *world) saves(p *sim.Proc, owns func(i int) bool, afresh func() bool) {
 		return
 	}
 	var writer *vault.Writer
+	seen := 0
 	for range w.sched.Between(1, 6) {
 		if afresh() || writer == nil {
+			seen = len(w.order)
 			writer, err = v.NewWriter(w.Context(), vault.WriterOptions{Now: w.now})
 			if !w.mind(p, "new writer", err) || !w.mindDamage(p, writer.Damage()) {
 				return
@@ -104,7 +117,7 @@ func (w *world) saves(p *sim.Proc, owns func(i int) bool, afresh func() bool) {
 		if w.turns && w.sched.Chance(.35) {
 			w.think(p)
 		}
-		if !w.commit(p, writer, &changes) {
+		if !w.commit(p, writer, &changes, seen) {
 			return
 		}
 		if w.turns && writer.EpochCommits() > 6 && !w.turn(p, v, vault.TurnOptions{}) {
@@ -114,7 +127,7 @@ func (w *world) saves(p *sim.Proc, owns func(i int) bool, afresh func() bool) {
 }
 
 // commit is false if the process is to end.
-func (w *world) commit(p *sim.Proc, writer *vault.Writer, changes *vault.Changes) bool {
+func (w *world) commit(p *sim.Proc, writer *vault.Writer, changes *vault.Changes, seen int) bool {
 	for {
 		receipt, err := writer.Commit(w.Context(), *changes)
 		if errors.Is(err, vault.ErrReleased) && w.turns {
@@ -122,7 +135,7 @@ func (w *world) commit(p *sim.Proc, writer *vault.Writer, changes *vault.Changes
 			return true
 		}
 		if w.mind(p, "commit", err) {
-			w.acknowledge(changes, receipt)
+			w.acknowledge(changes, receipt, seen)
 			return true
 		}
 		if p.Dead() || w.sched.Chance(.3) {
@@ -132,11 +145,12 @@ func (w *world) commit(p *sim.Proc, writer *vault.Writer, changes *vault.Changes
 	}
 }
 
-func (w *world) acknowledge(changes *vault.Changes, receipt vault.Receipt) {
+func (w *world) acknowledge(changes *vault.Changes, receipt vault.Receipt, seen int) {
 	w.sched.Count("commit acknowledged")
 	w.pieces = append(w.pieces, changes.Data...)
 	if changes.Snapshot != nil {
 		w.snapshots[receipt.Snapshot] = true
+		w.order, w.behind[receipt.Snapshot] = append(w.order, receipt.Snapshot), seen
 	}
 	for range changes.Gaps {
 		w.sched.Count("gap recorded")
@@ -198,7 +212,7 @@ func newWorld(t *testing.T, config sim.Config) *world {
 	cryptotest.SetGlobalRandom(t, config.Seed)
 	w := &world{
 		T: t, store: sim.NewStore(), truncates: config.Seed%2 == 1, rescans: config.Seed%4 >= 2,
-		shots: map[time.Time]map[coldstream.Stream][]byte{}, snapshots: map[vault.SnapshotID]bool{},
+		shots: map[time.Time]map[coldstream.Stream][]byte{}, snapshots: map[vault.SnapshotID]bool{}, behind: map[vault.SnapshotID]int{},
 		keeping: newKeeping(),
 	}
 	for p := range int32(3) {

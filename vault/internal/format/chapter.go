@@ -10,6 +10,12 @@ import (
 const (
 	chapterMagic = "CSCH"
 	viewsMagic   = "CSVW"
+
+	// chapterVersion keeps the order of the fold. Version 1 had snapshots in the order of
+	// their times, by whatever clocks.
+	chapterVersion = 2
+	// NoParent stands for the time of a parent that is not known.
+	NoParent = -1
 )
 
 // PackSize is a pack that commits of a chapter name.
@@ -24,14 +30,22 @@ type Chapter struct {
 	FirstEpoch, LastEpoch uint32
 	Commits               []CommitRef // sorted, no two equal
 	Packs                 []PackSize  // sorted by ID, no two equal
-	Snapshots             []Snapshot  // sorted by time and ID; without views
+	// Snapshots are without views, each behind those that it was built on; no two of one ID.
+	Snapshots []Snapshot
+	// ByTime says that the chapter is of version 1: its snapshots are sorted by time and ID,
+	// and nobody knows what they were built on.
+	ByTime bool
 }
 
 // Append writes the payload of a chapter object. What would be refused by
 // [DecodeChapter] is refused here.
 func (c *Chapter) Append(dst []byte) ([]byte, error) {
 	start := len(dst)
-	dst = append(append(dst, chapterMagic...), Version)
+	version := byte(chapterVersion)
+	if c.ByTime {
+		version = Version
+	}
+	dst = append(append(dst, chapterMagic...), version)
 	dst = binary.AppendUvarint(dst, uint64(c.FirstEpoch))
 	dst = binary.AppendUvarint(dst, uint64(c.LastEpoch))
 	dst = appendCommitRefs(dst, c.Commits)
@@ -42,6 +56,9 @@ func (c *Chapter) Append(dst []byte) ([]byte, error) {
 	dst = binary.AppendUvarint(dst, uint64(len(c.Snapshots)))
 	for i := range c.Snapshots {
 		dst = c.Snapshots[i].append(dst)
+		if !c.ByTime {
+			dst = appendVarint(dst, c.Snapshots[i].ParentMs)
+		}
 	}
 	if _, err := DecodeChapter(dst[start:]); err != nil {
 		return nil, err
@@ -52,13 +69,12 @@ func (c *Chapter) Append(dst []byte) ([]byte, error) {
 // DecodeChapter reads the payload of a chapter object.
 func DecodeChapter(payload []byte) (*Chapter, error) {
 	r := &reader{b: payload}
-	r.magic(chapterMagic)
-	c := &Chapter{FirstEpoch: r.uint32(), LastEpoch: r.uint32()}
+	byTime := r.magicUpTo(chapterMagic, chapterVersion) == Version
+	c := &Chapter{FirstEpoch: r.uint32(), LastEpoch: r.uint32(), ByTime: byTime}
 	c.Commits = readCommitRefs(r)
 	c.Packs = readList(r, 15, func(r *reader) PackSize { return PackSize{readPackID(r), r.offset()} })
-	c.Snapshots = readList(r, 13, func(r *reader) Snapshot { return readSnapshot(r, 0) })
+	c.readSnapshots(r)
 	ordered(r, "packs", c.Packs, func(a, b PackSize) int { return a.ID.Compare(b.ID) })
-	ordered(r, "snapshots", c.Snapshots, compareSnapshots)
 	if c.FirstEpoch > c.LastEpoch {
 		r.fail("chapter of epochs [%d, %d]", c.FirstEpoch, c.LastEpoch)
 	}
@@ -79,6 +95,28 @@ func DecodeChapter(payload []byte) (*Chapter, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *Chapter) readSnapshots(r *reader) {
+	c.Snapshots = readList(r, 13, func(r *reader) Snapshot {
+		s := readSnapshot(r, 0)
+		s.ParentMs = NoParent
+		if !c.ByTime {
+			s.ParentMs = r.varint()
+		}
+		return s
+	})
+	if c.ByTime {
+		ordered(r, "snapshots", c.Snapshots, compareSnapshots)
+	}
+	known := map[SnapshotID]bool{}
+	for i := range c.Snapshots {
+		id := c.Snapshots[i].ID
+		if known[id] && !c.ByTime { // version 1 allowed two of one ID and different times
+			r.fail("snapshot %x is there twice", id)
+		}
+		known[id] = true
+	}
 }
 
 // Views are what the snapshots of a chapter show, in their order.

@@ -10,6 +10,7 @@ func testChapter() *Chapter {
 	older, newer := *testSnapshot(6), *testSnapshot(2)
 	older.Views, newer.Views = nil, nil
 	newer.ID[0]++
+	newer.TimeMs, older.ParentMs, newer.ParentMs = testTime-1, NoParent, testTime // its clock was behind
 	return &Chapter{
 		FirstEpoch: 5, LastEpoch: 6,
 		Commits: []CommitRef{
@@ -19,6 +20,13 @@ func testChapter() *Chapter {
 		Packs:     []PackSize{{PackID{4, testWriter, 0}, 1234}, {PackID{6, testWriter, 7}, 1 << 40}},
 		Snapshots: []Snapshot{older, newer},
 	}
+}
+
+// chapterByTime is a chapter of version 1.
+func chapterByTime() *Chapter {
+	c := testChapter()
+	c.ByTime, c.Snapshots[1].TimeMs, c.Snapshots[1].ParentMs = true, testTime, NoParent
+	return c
 }
 
 func testViews() *Views {
@@ -56,8 +64,10 @@ func chapterVectors() []vector {
 		}
 	}
 	return []vector{
-		{file: "chapter-full.bin", versionAt: 4, encode: encode(testChapter().Append), again: againChapter},
-		{file: "chapter-empty.bin", encode: encode((&Chapter{}).Append), again: againChapter},
+		{file: "chapter-full.bin", versionAt: 4, newest: 2, encode: encode(chapterByTime().Append), again: againChapter},
+		{file: "chapter-empty.bin", encode: encode((&Chapter{ByTime: true}).Append), again: againChapter},
+		{file: "chapter-of-the-fold.bin", versionAt: 4, newest: 2, encode: encode(testChapter().Append), again: againChapter},
+		{file: "chapter-of-the-fold-empty.bin", encode: encode((&Chapter{}).Append), again: againChapter},
 		{file: "views-full.bin", versionAt: 4, encode: encode(testViews().Append), again: againViews},
 		{file: "views-empty.bin", encode: encode((&Views{}).Append), again: againViews},
 	}
@@ -74,9 +84,15 @@ func TestChapterRejections(t *testing.T) {
 		{"packs out of order", func(c *Chapter) { swap(c.Packs) }, corrupt, "packs are not in order"},
 		{"pack of an epoch behind", func(c *Chapter) { c.Packs[1].ID.Epoch = 7 }, corrupt, "with packs/0000000007"},
 		{"pack of no size", func(c *Chapter) { c.Packs[0].SizeBytes = -1 }, corrupt, "too large"},
-		{"snapshots out of order", func(c *Chapter) { swap(c.Snapshots) }, corrupt, "snapshots are not in order"},
+		{"snapshot twice", func(c *Chapter) { c.Snapshots[1].ID = c.Snapshots[0].ID }, corrupt, "is there twice"},
 		{"section of an epoch behind", func(c *Chapter) { c.Snapshots[0].Sections[0].Table.Epoch = 7 }, corrupt, "of epoch 7 in epoch 6"},
 		{"snapshot with a view", func(c *Chapter) { c.Snapshots[0].Views = []View{{LastEpoch: -1}} }, corrupt, "reference 0 of 0"},
+	})
+}
+
+func TestChapterByTimeRejections(t *testing.T) {
+	checkRejections(t, chapterByTime, func(c *Chapter) error { _, err := c.Append(nil); return err }, []rejection[*Chapter]{
+		{"snapshots out of order", func(c *Chapter) { swap(c.Snapshots) }, coldstream.ErrCorrupt, "snapshots are not in order"},
 	})
 }
 

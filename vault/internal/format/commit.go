@@ -50,6 +50,9 @@ type Snapshot struct {
 	// equal. Commits hold them, chapters do not.
 	Passes   []Pass
 	Sections []SectionRef // sorted by name, no two equal
+	// ParentMs is the time of the newest snapshot that it was built on directly, [NoParent] if
+	// none of its epoch is known. Only chapters keep it.
+	ParentMs int64
 }
 
 // View is what a snapshot shows of a stream.

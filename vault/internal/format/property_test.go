@@ -216,7 +216,18 @@ func (m maker) chapter() *Chapter {
 		return PackSize{PackID{c.FirstEpoch, m.writer(), m.Uint32()}, m.number(math.MaxInt64)}
 	},
 		func(a, b PackSize) int { return a.ID.Compare(b.ID) })
-	c.Snapshots = list(m, 3, func() Snapshot { return m.snapshot(c.LastEpoch, 0) }, compareSnapshots)
+	c.Snapshots = list(m, 3, func() Snapshot {
+		s := m.snapshot(c.LastEpoch, 0)
+		s.ParentMs = NoParent
+		return s
+	}, compareSnapshots)
+	if c.ByTime = m.IntN(2) == 0; c.ByTime {
+		return c
+	}
+	m.Shuffle(len(c.Snapshots), func(i, j int) { c.Snapshots[i], c.Snapshots[j] = c.Snapshots[j], c.Snapshots[i] })
+	for i := range c.Snapshots {
+		c.Snapshots[i].ParentMs = m.time()
+	}
 	return c
 }
 
