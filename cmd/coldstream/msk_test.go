@@ -85,7 +85,7 @@ func (p *mskProxy) serve(t *testing.T, c *kafkatest.Cluster) {
 				}
 				go func() {
 					_, _ = io.Copy(broker, client) // ends with either connection
-					broker.Close()
+					_ = broker.Close()
 				}()
 				_, _ = io.Copy(client, broker)
 			}()

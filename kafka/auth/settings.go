@@ -126,7 +126,7 @@ func understood() []string { return strings.Fields(understoodList) }
 // others are names that other clients know, and prefixes of such, which end in a dot.
 func others() []string {
 	return slices.Concat(strings.Fields(javaList), strings.Fields(librdkafkaList), []string{
-		"config.providers.", "producer.", "consumer.", "admin.", "topic.", "schema.registry.", "basic.auth.", "bearer.auth.", "confluent.",
+		"producer.", "consumer.", "admin.", "topic.", "schema.registry.", "basic.auth.", "bearer.auth.", "confluent.",
 	})
 }
 
@@ -172,7 +172,7 @@ func (s *settings) checkNames(c *Config) error {
 			return &Error{Where: where, what: name + " is not supported", hint: hint}
 		}
 		switch {
-		case name == "" || isKnown(name, ours):
+		case name == "" || isKnown(name, ours) || strings.HasPrefix(name, "config.providers."):
 		case isKnown(name, theirs):
 			c.PassedOver = append(c.PassedOver, name)
 		case guards(name):
