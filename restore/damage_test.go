@@ -186,7 +186,7 @@ func TestInterruptedRestore(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || r == nil {
 		t.Fatalf("got %v, want the interruption and a result", err)
 	}
-	if len(w.committed(t, "g")) > 0 || r.Groups[0].Status == groupCommitted {
+	if len(w.committed(t, "g")) > 0 || r.Groups[0].Status == GroupCommitted {
 		t.Errorf("the group was committed: %v", w.committed(t, "g"))
 	}
 	policies := map[string]int{}

@@ -37,6 +37,7 @@ type partitionProgress struct {
 	aborted  int64
 	pending  int64 // undecided
 	sent     bool  // something may be in the target
+	proven   bool  // the log has what it shall have
 	err      error
 	// configsErr says that all records are there, and the topic's configs are not.
 	configsErr error
@@ -46,6 +47,9 @@ type partitionProgress struct {
 // error before the first write says that nothing was changed.
 func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
+	if p.past != nil {
+		return x.executeGroups(ctx)
+	}
 	for _, t := range p.topics {
 		for _, part := range t.partitions {
 			x.partitions[part] = &partitionProgress{next: part.at, segment: t.firstSegment()}
@@ -82,7 +86,11 @@ func (x *execution) announce(ctx context.Context) error {
 // hold is checked against the vault again: the snapshot may have been forgotten since
 // the plan was made.
 func (x *execution) hold(ctx context.Context) error {
-	document, err := json.Marshal(x.holdRecord())
+	hold, err := x.holdRecord(ctx)
+	if err != nil {
+		return err
+	}
+	document, err := json.Marshal(hold)
 	if err != nil {
 		return fmt.Errorf("encode the restore's record: %w", err)
 	}
@@ -217,7 +225,7 @@ func (x *execution) proveEnds(ctx context.Context) {
 		case part.exact && (log.LogStartOffset != view.LogStartOffset || progress.next != view.NextOffset):
 			progress.err = fmt.Errorf("the log holds offsets [%d, %d), where [%d, %d) were expected", log.LogStartOffset, log.HighWatermark, view.LogStartOffset, view.NextOffset)
 		default:
-			progress.offsets.next = progress.next
+			progress.offsets.next, progress.proven = progress.next, true
 		}
 	}
 }

@@ -51,7 +51,7 @@ func errorsOf(r *Result) []string {
 		}
 	}
 	for _, g := range r.Groups {
-		if g.Status != groupCommitted {
+		if g.Status != GroupCommitted {
 			out = append(out, fmt.Sprintf("%s: %s: %s", g.Group, g.Status, g.Error))
 		}
 	}

@@ -12,13 +12,13 @@ import (
 	"coldstream/vault"
 )
 
-// The states of a group in a result.
+// The statuses of a group in a result.
 const (
-	groupPlanned     = "planned" // until it is committed or refused
-	groupCommitted   = "committed"
-	groupRefused     = "refused_active"
-	groupUnsupported = "unsupported"
-	groupFailed      = "failed"
+	GroupPlanned     = "planned" // until it is committed or refused
+	GroupCommitted   = "committed"
+	GroupRefused     = "refused_active"
+	GroupUnsupported = "unsupported"
+	GroupFailed      = "failed"
 )
 
 // groupPlan is one consumer group and its offsets in restored partitions.
@@ -34,12 +34,22 @@ type groupPlan struct {
 
 type groupOffset struct {
 	recorded coldstream.GroupOffset
-	part     *partitionPlan
-	target   int64
+	groupPlace
+	target int64
+}
+
+// groupPlace is where the offsets of a source partition go.
+type groupPlace struct {
+	into coldstream.TopicPartition // of the target
+	part *partitionPlan            // that is restored, or
+	past *offsetMap                // what an earlier restore left
 }
 
 // planGroups chooses the groups, and their offsets in the partitions to restore.
 func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
+	if p.req.GroupsOnly && len(p.req.GroupNames) == 0 {
+		p.req.Groups = true
+	}
 	if !p.req.Groups && len(p.req.GroupNames) == 0 {
 		return nil
 	}
@@ -56,30 +66,39 @@ func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 	if err := p.checkGroupNames(metadata); err != nil {
 		return err
 	}
-	bySource := map[coldstream.TopicPartition]*partitionPlan{}
-	for _, t := range p.topics {
-		for _, part := range t.partitions {
-			bySource[part.stream.View.Stream.TopicPartition()] = part
-		}
-	}
+	places := p.groupPlaces()
 	for _, g := range metadata.Groups {
 		if p.req.Groups || slices.Contains(p.req.GroupNames, g.Name) {
-			p.planGroup(g, bySource)
+			p.planGroup(g, places)
 		}
 	}
 	p.noteGroupsMissing(metadata.GroupsMissing)
 	return p.meetGroups(ctx)
 }
 
+// groupPlaces finds where offsets go, by partition of the source.
+func (p *Plan) groupPlaces() map[coldstream.TopicPartition]groupPlace {
+	if p.past != nil {
+		return p.past.places
+	}
+	places := map[coldstream.TopicPartition]groupPlace{}
+	for _, t := range p.topics {
+		for _, part := range t.partitions {
+			places[part.stream.View.Stream.TopicPartition()] = groupPlace{into: part.target, part: part}
+		}
+	}
+	return places
+}
+
 // planGroup takes a group in, if it has offsets in partitions to restore.
-func (p *Plan) planGroup(g coldstream.Group, bySource map[coldstream.TopicPartition]*partitionPlan) {
-	plan := &groupPlan{recorded: g, status: groupPlanned}
+func (p *Plan) planGroup(g coldstream.Group, places map[coldstream.TopicPartition]groupPlace) {
+	plan := &groupPlan{recorded: g, status: GroupPlanned}
 	for _, o := range g.Offsets {
 		if o.Offset < 0 {
 			continue // no offset
 		}
-		if part := bySource[o.TopicPartition]; part != nil {
-			plan.offsets = append(plan.offsets, groupOffset{recorded: o, part: part})
+		if place, ok := places[o.TopicPartition]; ok {
+			plan.offsets = append(plan.offsets, groupOffset{recorded: o, groupPlace: place})
 			continue
 		}
 		plan.leftOut = append(plan.leftOut, LeftOutOffset{
@@ -88,9 +107,9 @@ func (p *Plan) planGroup(g coldstream.Group, bySource map[coldstream.TopicPartit
 	}
 	if g.Err != nil {
 		// It may have had offsets here: it must not look like one that had none.
-		plan.status, plan.err = groupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
+		plan.status, plan.err = GroupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
 		if !hasOffsets(g.Type) {
-			plan.status = groupUnsupported
+			plan.status = GroupUnsupported
 		}
 	}
 	switch {
@@ -103,6 +122,9 @@ func (p *Plan) planGroup(g coldstream.Group, bySource map[coldstream.TopicPartit
 
 // whyLeftOut says why an offset of a group is not restored with it.
 func (p *Plan) whyLeftOut(o coldstream.GroupOffset) string {
+	if p.past != nil {
+		return fmt.Sprintf("restore %s did not restore the partition, or it was not asked for", p.past.id)
+	}
 	t := slices.IndexFunc(p.topics, func(t *topicPlan) bool { return t.source.Name == o.Topic })
 	switch {
 	case t < 0:
@@ -203,14 +225,14 @@ func (p *Plan) meetGroups(ctx context.Context) error {
 	}
 	for _, g := range p.groups {
 		i := slices.IndexFunc(there.List, func(old coldstream.Group) bool { return old.Name == g.recorded.Name })
-		if i < 0 || g.status != groupPlanned {
+		if i < 0 || g.status != GroupPlanned {
 			continue
 		}
 		old := &there.List[i]
 		g.before, g.active = old.Offsets, hasMembers(old)
 		switch {
 		case !hasOffsets(old.Type):
-			g.status, g.err = groupUnsupported, fmt.Errorf("the target has a %s group of this name, which takes no committed offsets", old.Type)
+			g.status, g.err = GroupUnsupported, fmt.Errorf("the target has a %s group of this name, which takes no committed offsets", old.Type)
 		case old.Err != nil:
 			p.warn("the offsets that consumer group %q has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
 		}
@@ -226,7 +248,7 @@ func hasMembers(g *coldstream.Group) bool {
 // commitGroups sets the offsets of all groups, last of all.
 func (x *execution) commitGroups(ctx context.Context) {
 	for _, g := range x.plan.groups {
-		if g.status != groupPlanned {
+		if g.status != GroupPlanned {
 			continue
 		}
 		g.status, g.err = x.commitGroup(ctx, g)
@@ -237,23 +259,35 @@ func (x *execution) commitGroup(ctx context.Context, g *groupPlan) (string, erro
 	var offsets []coldstream.GroupOffset
 	for i := range g.offsets {
 		o := &g.offsets[i]
-		progress := x.partitions[o.part]
-		if progress.err != nil {
-			return groupFailed, fmt.Errorf("partition %s was not restored", o.part.target)
+		if err := x.translate(o); err != nil {
+			return GroupFailed, err
 		}
-		o.target = progress.offsets.translate(o.recorded.Offset)
 		offsets = append(offsets, coldstream.GroupOffset{
-			TopicPartition: o.part.target, Offset: o.target, LeaderEpoch: -1, Metadata: o.recorded.Metadata,
+			TopicPartition: o.into, Offset: o.target, LeaderEpoch: -1, Metadata: o.recorded.Metadata,
 		})
 	}
 	err := x.plan.target.CommitGroup(ctx, g.recorded.Name, offsets)
 	switch {
 	case errors.Is(err, coldstream.ErrGroupActive):
-		return groupRefused, err
+		return GroupRefused, err
 	case errors.Is(err, coldstream.ErrUnsupported):
-		return groupUnsupported, err
+		return GroupUnsupported, err
 	case err != nil:
-		return groupFailed, err
+		return GroupFailed, err
 	}
-	return groupCommitted, nil
+	return GroupCommitted, nil
+}
+
+// translate finds the target's offset for one of the source.
+func (x *execution) translate(o *groupOffset) error {
+	offsets := o.past
+	if offsets == nil {
+		progress := x.partitions[o.part]
+		if progress.err != nil {
+			return fmt.Errorf("partition %s was not restored", o.into)
+		}
+		offsets = &progress.offsets
+	}
+	o.target = offsets.translate(o.recorded.Offset)
+	return nil
 }

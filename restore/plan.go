@@ -37,6 +37,7 @@ type Plan struct {
 	target coldstream.Target
 	topics []*topicPlan
 	groups []*groupPlan
+	past   *past // the restore through whose offset map groups are restored, without records
 	// groupsMissing are groups that the snapshot lacks, if all were asked for.
 	groupsMissing []coldstream.MissingGroups
 	newestWhole   *vault.Snapshot // that has all consumer groups
@@ -98,6 +99,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	p.Damage = catalog.Damage()
+	if req.GroupsOnly {
+		return p, p.makeGroupsPlan(ctx, catalog)
+	}
 	snapshot, chosen, err := Choose(catalog, &req)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,10 @@ type Request struct {
 	// Groups restores all consumer groups, GroupNames the named ones.
 	Groups     bool
 	GroupNames []string
+	// GroupsOnly restores no records: groups get their offsets through the offset map of the
+	// last restore of the topics, or of RestoreID, which is an ID or a unique prefix of one.
+	GroupsOnly bool
+	RestoreID  string
 	// Append allows targets that hold records.
 	Append bool
 	// PutBackRetention puts topic configs back also where retention then deletes

@@ -13,8 +13,10 @@ import (
 // Result is what a restore did, or, of a dry run, what it would do. Its JSON fields are
 // promised.
 type Result struct {
-	Restore        string            `json:"restore"`
-	Snapshot       string            `json:"snapshot"`
+	Restore  string `json:"restore"`
+	Snapshot string `json:"snapshot"`
+	// OffsetMapOf is the restore through whose offset map groups were restored, without records.
+	OffsetMapOf    string            `json:"offset_map_of,omitempty"`
 	Partitions     []PartitionResult `json:"partitions"`
 	Groups         []GroupResult     `json:"groups"`
 	GroupsMissing  []MissingGroups   `json:"groups_missing"`
@@ -132,7 +134,7 @@ func (r *Result) Healable() bool { return r.hasCorrupt() || len(r.Damage) > r.fe
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {
 	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.err != nil }) ||
-		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != groupCommitted }) ||
+		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != GroupCommitted }) ||
 		len(r.GroupsMissing) > 0
 }
 
@@ -156,14 +158,13 @@ func (p *Plan) DryRun() *Result {
 	}
 	for _, g := range p.groups {
 		for i := range g.offsets {
-			o := &g.offsets[i]
-			o.target = x.partitions[o.part].offsets.translate(o.recorded.Offset)
+			_ = x.translate(&g.offsets[i]) // no partition has failed yet
 		}
 	}
 	r := x.result()
 	for i, g := range p.groups {
-		if g.status == groupPlanned && g.active {
-			r.Groups[i].Status, r.Groups[i].Error = groupRefused, "it has members now"
+		if g.status == GroupPlanned && g.active {
+			r.Groups[i].Status, r.Groups[i].Error = GroupRefused, "it has members now"
 		}
 	}
 	return r
@@ -174,6 +175,9 @@ func (x *execution) result() *Result {
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: MissingGroupsOf(x.plan.groupsMissing), RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
+	}
+	if x.plan.past != nil {
+		r.OffsetMapOf = x.plan.past.id.String()
 	}
 	for _, d := range x.plan.Damage {
 		if d.Kind == vault.KindMarked {
@@ -234,49 +238,9 @@ func (g *groupPlan) result() GroupResult {
 	}
 	for _, o := range g.offsets {
 		out.Offsets = append(out.Offsets, GroupOffsetResult{
-			Topic: o.part.target.Topic, Partition: o.part.target.Partition,
+			Topic: o.into.Topic, Partition: o.into.Partition,
 			SourceOffset: o.recorded.Offset, TargetOffset: o.target, Metadata: o.recorded.Metadata,
 		})
 	}
 	return out
-}
-
-// The restore's records in the vault: what it holds, what it set out to do, what became
-// of it.
-
-func (x *execution) holdRecord() any {
-	topics := []string{}
-	for _, t := range x.plan.topics {
-		topics = append(topics, t.source.Name)
-	}
-	return map[string]any{
-		"restore": x.plan.ID.String(), "snapshot": x.plan.Snapshot.ID.String(), "topics": topics,
-		"started": x.plan.req.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-	}
-}
-
-func (x *execution) planRecord() any {
-	return map[string]any{
-		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun(),
-		"target_cluster_id": x.plan.TargetClusterID, "changed_topics": x.changedTopics(),
-	}
-}
-
-func (x *execution) resultRecord(result *Result) any {
-	maps := map[string][]mapped{}
-	for part, progress := range x.partitions {
-		maps[fmt.Sprint(part.target)] = progress.offsets.runs
-	}
-	before := map[string][]GroupOffsetResult{}
-	for _, g := range x.plan.groups {
-		for _, o := range g.before {
-			before[g.recorded.Name] = append(before[g.recorded.Name], GroupOffsetResult{
-				Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, TargetOffset: o.Offset, Metadata: o.Metadata,
-			})
-		}
-	}
-	return map[string]any{
-		"finished": x.plan.req.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "result": result,
-		"offset_maps": maps, "group_offsets_before": before,
-	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"coldstream"
@@ -59,11 +60,61 @@ func leftOutText(offsets []restore.LeftOutOffset) string {
 	return text
 }
 
-// warnOfRefusedGroups says why groups do not get their offsets.
-func warnOfRefusedGroups(e *env, r *restore.Result) {
+// groupsOnlyLine ends what a restore of groups alone prints.
+func groupsOnlyLine(r *restore.Result, verb string) row {
+	var n int64
+	for _, g := range r.Groups {
+		if g.Status == restore.GroupPlanned || g.Status == restore.GroupCommitted {
+			n++
+		}
+	}
+	return row{fmt.Sprintf("%s the offsets of %s from snapshot %s, through the offset map of restore %s (restore %s)",
+		verb, plural(n, "consumer group"), r.Snapshot, r.OffsetMapOf, r.Restore)}
+}
+
+// checkGroupsOnly refuses what means nothing where no records are restored.
+func (o *restoreOptions) checkGroupsOnly() error {
+	switch {
+	case o.restoreID != "" && !o.groupsOnly:
+		return usagef("say --groups-only too", errors.New("--restore names the restore through whose offset map groups are restored"))
+	case o.groupsOnly && (o.appendRecords || o.putBackRetention || o.offsets != string(restore.OffsetsAuto) ||
+		o.configs != string(restore.ConfigsEffective) || len(o.setConfigs) > 0):
+		return usagef("", errors.New("--groups-only restores no records: it excludes --append, --offsets, --put-back-retention, --configs and --config"))
+	}
+	return nil
+}
+
+// warnOfRefusedGroups says why groups do not get their offsets, and how they get them later.
+func (o *restoreOptions) warnOfRefusedGroups(e *env, r *restore.Result) {
+	const later = "coldstream restore --groups-only"
+	var active []string
 	for _, g := range r.Groups {
 		if g.Error != "" {
 			e.note("consumer group %s: %s: %s", groupName(g.Group), g.Status, g.Error)
 		}
+		if g.Status == restore.GroupRefused {
+			active = append(active, "--group "+shellWord(g.Group))
+		}
 	}
+	switch {
+	case len(active) == 0:
+	case o.dryRun:
+		e.hint("stop the consumers of these groups before the restore, or set the offsets afterwards with: " + later)
+	default:
+		of := r.Restore
+		if r.OffsetMapOf != "" {
+			of = r.OffsetMapOf
+		}
+		e.hint(fmt.Sprintf("stop the consumers of these groups, then: %s --restore %s %s", later, of, strings.Join(active, " ")))
+	}
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9._:@%+-]+$`)
+
+// shellWord writes a name so that a shell takes it for one word.
+func shellWord(name string) string {
+	if plainWord.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

@@ -28,6 +28,8 @@ type restoreOptions struct {
 	offsets          string
 	groups           bool
 	groupNames       []string
+	groupsOnly       bool
+	restoreID        string
 	appendRecords    bool
 	putBackRetention bool
 	configs          string
@@ -77,6 +79,8 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringVar(&o.offsets, "offsets", "auto", "offsets of restored records, a `MODE`: auto, exact or translate")
 	f.BoolVar(&o.groups, "groups", false, "restore the offsets of all consumer groups")
 	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of the consumer group `NAME`, repeatable")
+	f.BoolVar(&o.groupsOnly, "groups-only", false, "restore no records, only offsets of consumer groups, into topics that were restored before")
+	f.StringVar(&o.restoreID, "restore", "", "with --groups-only: the `ID`, or a unique prefix of it, of the restore that brought the topics (default: the last one that did)")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
 	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it will delete restored records")
 	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made, a `MODE`: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
@@ -89,11 +93,14 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	req := restore.Request{
 		Snapshot: o.snapshot, ClusterID: o.clusterID, Offsets: restore.OffsetsMode(o.offsets),
-		Groups: o.groups, GroupNames: o.groupNames, Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now,
-		Configs: restore.ConfigsMode(o.configs),
+		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID,
+		Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
+	}
+	if err := o.checkGroupsOnly(); err != nil {
+		return req, err
 	}
 	switch {
-	case len(o.topics) == 0 && !o.allTopics:
+	case len(o.topics) == 0 && !o.allTopics && !o.groupsOnly:
 		return req, usagef("name them with -t, or say --all-topics", errors.New("no topics to restore"))
 	case len(o.topics) > 0 && o.allTopics:
 		return req, usagef("", errors.New("-t and --all-topics exclude each other"))
@@ -128,8 +135,8 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 // patterns takes everything that a snapshot holds for --all-topics: internal topics are
 // in it only if a backup named them, and are refused by the plan unless mapped.
 func (o *restoreOptions) patterns() (*coldstream.Patterns, error) {
-	if o.allTopics && len(o.exclude) == 0 {
-		return nil, nil //nolint:nilnil // nil takes all topics of the snapshot
+	if len(o.topics)+len(o.exclude) == 0 {
+		return nil, nil //nolint:nilnil // nil takes all topics of the snapshot, or of the restore
 	}
 	return coldstream.ParsePatterns(o.topics, o.exclude)
 }
@@ -225,8 +232,11 @@ func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 		topics[p.TargetTopic] = true
 		records += p.Records
 	}
-	yes, err := e.ask("%s, %s: restore this into cluster %s at %s?",
-		plural(int64(len(topics)), "topic"), plural(records, "record"), plan.TargetClusterID, o.cluster.bootstrap)
+	what := fmt.Sprintf("%s, %s", plural(int64(len(topics)), "topic"), plural(records, "record"))
+	if o.groupsOnly {
+		what = plural(int64(len(r.Groups)), "consumer group")
+	}
+	yes, err := e.ask("%s: restore this into cluster %s at %s?", what, plan.TargetClusterID, o.cluster.bootstrap)
 	switch {
 	case err != nil:
 		return &failure{exitFailed, errors.New("no answer: nothing was restored"), ""}
@@ -287,7 +297,7 @@ func (o *restoreOptions) warn(e *env, r *restore.Result) {
 	case r.Damaged():
 		e.hint("these records cannot be brought back. Newer snapshots may be whole; list them with: coldstream snapshots")
 	}
-	warnOfRefusedGroups(e, r)
+	o.warnOfRefusedGroups(e, r)
 	for _, h := range r.RetentionHeld {
 		e.note("topic %s: %s=%s is not put back, because it would delete restored records", h.Topic, h.Config, h.Value)
 		e.hint("put it back later with: " + h.Command)
@@ -307,6 +317,9 @@ func (o *restoreOptions) verb() string {
 // restoreLines are a result, or what it would be, for people: a line per topic, then the
 // groups.
 func restoreLines(r *restore.Result, verb string) []row {
+	if r.OffsetMapOf != "" {
+		return append(groupLines(r), groupsOnlyLine(r, verb))
+	}
 	lines := []row{{"topic", "into", "partitions", "records", "offsets"}}
 	var total int64
 	for i := 0; i < len(r.Partitions); {

@@ -1,0 +1,120 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"coldstream"
+	"coldstream/vault"
+)
+
+// The restore's records in the vault: what it holds, what it set out to do, what became
+// of it. A later restore of groups alone reads the first and the last.
+
+// holdRecord is record 0.
+type holdRecord struct {
+	Restore  string   `json:"restore"`
+	Snapshot string   `json:"snapshot"`
+	Topics   []string `json:"topics"`
+	Started  string   `json:"started"`
+	// Sequence is the number of restores that the vault knew when this one began: which of two
+	// is the later one is no matter of clocks.
+	Sequence int `json:"sequence"`
+	// ClusterID is the cluster that is restored into.
+	ClusterID string `json:"cluster_id"`
+	// OffsetMapOf is the restore through whose offset map groups are restored, without records.
+	OffsetMapOf string `json:"offset_map_of,omitempty"`
+}
+
+// resultRecord is record 2.
+type resultRecord struct {
+	Finished   string              `json:"finished"`
+	Result     *Result             `json:"result"`
+	OffsetMaps map[string][]mapped `json:"offset_maps"` // by partition of the target
+	// Places are the partitions that were restored.
+	Places []placeRecord `json:"places"`
+	// Before are the offsets that groups had before, by group.
+	Before map[string][]GroupOffsetResult `json:"group_offsets_before"`
+}
+
+// placeRecord says where a partition went.
+type placeRecord struct {
+	Topic           string `json:"topic"`
+	Partition       int32  `json:"partition"`
+	TargetTopic     string `json:"target_topic"`
+	TargetPartition int32  `json:"target_partition"`
+	TargetTopicID   string `json:"target_topic_id"`
+	// NextOffset is the end of the target's log when all records were there.
+	NextOffset int64 `json:"next_offset"`
+}
+
+const recordTime = "2006-01-02T15:04:05.000Z"
+
+func (x *execution) holdRecord(ctx context.Context) (*holdRecord, error) {
+	before, err := x.plan.vault.Restores(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for earlier restores: %w", err)
+	}
+	r := &holdRecord{
+		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(), Topics: []string{},
+		Started: x.plan.req.Now().UTC().Format(recordTime), Sequence: len(before), ClusterID: x.plan.TargetClusterID,
+	}
+	for _, t := range x.plan.topics {
+		r.Topics = append(r.Topics, t.source.Name)
+	}
+	if x.plan.past != nil {
+		r.OffsetMapOf = x.plan.past.id.String()
+	}
+	return r, nil
+}
+
+func (x *execution) planRecord() any {
+	return map[string]any{
+		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun(),
+		"target_cluster_id": x.plan.TargetClusterID, "changed_topics": x.changedTopics(),
+	}
+}
+
+func (x *execution) resultRecord(result *Result) *resultRecord {
+	r := &resultRecord{
+		Finished: x.plan.req.Now().UTC().Format(recordTime), Result: result,
+		OffsetMaps: map[string][]mapped{}, Places: []placeRecord{}, Before: map[string][]GroupOffsetResult{},
+	}
+	for part, progress := range x.partitions {
+		r.OffsetMaps[part.target.String()] = progress.offsets.runs
+		if !progress.proven {
+			continue
+		}
+		source := part.stream.View.Stream
+		r.Places = append(r.Places, placeRecord{
+			source.Topic, source.Partition, part.target.Topic, part.target.Partition, progress.topicID.String(), progress.offsets.next,
+		})
+	}
+	slices.SortFunc(r.Places, func(a, b placeRecord) int { return a.into().Compare(b.into()) })
+	for _, g := range x.plan.groups {
+		for _, o := range g.before {
+			r.Before[g.recorded.Name] = append(r.Before[g.recorded.Name], GroupOffsetResult{
+				Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, TargetOffset: o.Offset, Metadata: o.Metadata,
+			})
+		}
+	}
+	return r
+}
+
+func (r *placeRecord) into() coldstream.TopicPartition {
+	return coldstream.TopicPartition{Topic: r.TargetTopic, Partition: r.TargetPartition}
+}
+
+// readRecord reads a record of an earlier restore.
+func readRecord(ctx context.Context, v *vault.Vault, id vault.RestoreID, n uint32, into any) error {
+	b, err := v.RestoreRecord(ctx, id, n)
+	if err != nil {
+		return fmt.Errorf("read record %d of restore %s: %w", n, id, err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("read record %d of restore %s: %w: %w", n, id, coldstream.ErrCorrupt, err)
+	}
+	return nil
+}
