@@ -66,6 +66,19 @@ type Permanent interface {
 	TakesNothingAway()
 }
 
+// Unconditional is a [Store] that can also work on storage without conditional create: then
+// whether a key is taken is looked up first, which keeps no two processes from creating it
+// at once.
+type Unconditional interface {
+	Unconditional() Store
+}
+
+// Metered is a [Store] each of whose requests costs money and time, listings most of all:
+// one that lists more than is wanted is better than several. The method only marks it.
+type Metered interface {
+	Metered()
+}
+
 // Entry is one object in a listing.
 type Entry struct {
 	Key       string

@@ -44,3 +44,14 @@ func MayBegin(prefix string) bool {
 	return len(last) <= maxSegmentBytes && len(prefix) < maxKeyBytes && (last == "" || CheckKey(last+"x") == nil || CheckKey(last) == nil) ||
 		len(prefix) == maxKeyBytes && CheckKey(prefix) == nil
 }
+
+// ListFrom is where a storage may begin to list so that no key greater than after is left
+// out: after, up to what no key has in it and some servers take in no name.
+func ListFrom(after string) string {
+	for i := range len(after) {
+		if c := after[i]; (c < 'a' || c > 'z') && (c < '-' || c > '9') && c != '_' {
+			return after[:i]
+		}
+	}
+	return after
+}

@@ -66,6 +66,17 @@ func New(inner blob.Store, opts Options) *Store {
 	return &Store{inner: inner, opts: opts}
 }
 
+// Unconditional is [blob.Unconditional], where the storage behind it has it.
+func (s *Store) Unconditional() blob.Store {
+	if u, ok := s.inner.(blob.Unconditional); ok {
+		return New(u.Unconditional(), s.opts)
+	}
+	return s
+}
+
+// Metered is [blob.Metered]: what fails for the time being is far away.
+func (s *Store) Metered() {}
+
 // patience is how much of it one call still has.
 type patience struct {
 	store    *Store

@@ -33,7 +33,7 @@ func (s *Store) list(ctx context.Context, prefix, after string, yield func(blob.
 	noOwner := false
 	opts := minio.ListObjectsOptions{Prefix: s.key(prefix), Recursive: true, FetchOwner: &noOwner}
 	if after != "" {
-		opts.StartAfter = s.key(startAfter(after))
+		opts.StartAfter = s.key(blob.ListFrom(after))
 	}
 	last := ""
 	for object := range s.api.ListObjectsIter(ctx, s.opts.Bucket, opts) {
@@ -52,17 +52,6 @@ func (s *Store) list(ctx context.Context, prefix, after string, yield func(blob.
 		}
 	}
 	return ctx.Err() // the client ends a listing without a word when its context does
-}
-
-// startAfter is what a listing may begin behind so that no key greater than after is left
-// out: after, but nothing of it that servers may not take in a name.
-func startAfter(after string) string {
-	for i := range len(after) {
-		if c := after[i]; (c < 'a' || c > 'z') && (c < '-' || c > '9') && c != '_' {
-			return after[:i]
-		}
-	}
-	return after
 }
 
 // Foreign returns the name of any object under the prefix, or "" if there is none.

@@ -60,7 +60,10 @@ type Store struct {
 	replace bool // see [Store.Unconditional]
 }
 
-var _ blob.Store = (*Store)(nil)
+var (
+	_ blob.Store         = (*Store)(nil)
+	_ blob.Unconditional = (*Store)(nil)
+)
 
 // Open makes a client. Nothing is sent before the first call of a method.
 func Open(opts Options) (*Store, error) {
@@ -165,9 +168,9 @@ func (p provider) Retrieve() (credentials.Value, error) {
 
 func (provider) IsExpired() bool { return true }
 
-// Unconditional is the same bucket for a server without conditional create: whether a key
-// is taken is looked up first, which keeps no two processes from creating it at once.
-func (s *Store) Unconditional() *Store {
+// Unconditional is [blob.Unconditional]: the same bucket on a server that knows no
+// If-None-Match.
+func (s *Store) Unconditional() blob.Store {
 	other := *s
 	other.replace = true
 	return &other

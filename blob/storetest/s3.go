@@ -24,12 +24,14 @@ type S3 struct {
 	Admin *minio.Client
 }
 
+var versitygw = testproc.GoProgram{Package: "github.com/versity/versitygw/cmd/versitygw", Version: "v1.8.0"} //nolint:gochecknoglobals // a constant
+
 // Versitygw starts the server whose objects are plain files, which gives altered bytes
 // without a word: for whole commands, and for what happens to objects at rest.
 func Versitygw(tb TB) *S3 {
 	tb.Helper()
 	p := start(tb, program{"versitygw", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
-		path, err := testproc.GoInstall(ctx, testproc.GoProgram{Package: "github.com/versity/versitygw/cmd/versitygw", Version: "v1.8.0"})
+		path, err := testproc.GoInstall(ctx, versitygw)
 		if err != nil {
 			return nil, err
 		}
@@ -37,13 +39,34 @@ func Versitygw(tb TB) *S3 {
 		if err != nil {
 			return nil, err
 		}
-		cmd := exec.Command(path, "--port", addr, "posix", objects)
+		accounts, err := subfolder(dir, "accounts")
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.Command(path, "--port", addr, "--iam-dir", accounts, "posix", objects)
 		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 		return cmd, nil
 	}})
 	s := newS3(tb, p)
 	s.Dir = filepath.Join(p.dir, "objects", s.Bucket)
 	return s
+}
+
+// AddUser makes a user of versitygw with the given name as access key, and SecretKey as
+// secret key. What the user may do is said by the policy of the bucket.
+func (s *S3) AddUser(tb TB, name string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	path, err := testproc.GoInstall(ctx, versitygw)
+	if err != nil {
+		tb.Fatalf("add user %s: %v", name, err)
+	}
+	cmd := exec.CommandContext(ctx, path, "admin", "--endpoint-url", s.Endpoint, "--access", AccessKey, "--secret", SecretKey, "--region", Region,
+		"create-user", "--access", name, "--secret", SecretKey, "--role", "user")
+	if _, err := testproc.Output(cmd); err != nil {
+		tb.Fatalf("add user %s: %v", name, err)
+	}
 }
 
 // MinIO starts the server that most people run for themselves. To build it takes minutes.

@@ -71,6 +71,8 @@ type kind struct {
 func kinds() map[string]kind {
 	return map[string]kind{
 		"s3":      {"s3://BUCKET/PREFIX?region=REGION", s3Options(), newS3},
+		"gs":      {"gs://BUCKET/PREFIX", gcsOptions(), newGCS},
+		"azblob":  {"azblob://CONTAINER/PREFIX?account=ACCOUNT", azureOptions(), newAzure},
 		"elastio": elastioKind(),
 	}
 }
