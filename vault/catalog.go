@@ -76,6 +76,8 @@ type catalogOptions struct {
 	taken func(*format.Commit)
 	// restart comes before the first visit, and again whenever an epoch is read anew.
 	restart func()
+	// survey is what a listing before the first look saw; nil lists each time.
+	survey *survey
 	// chain also reads the base before, and proves that it is the one that is named.
 	chain bool
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -199,6 +200,16 @@ func (c *Catalog) readChapters(ctx context.Context, v *Vault) error {
 	if !c.opts.packs && !c.opts.snapshots {
 		return nil
 	}
+	var objects []blob.Entry
+	for i := range c.chapters {
+		ref := &c.chapters[i]
+		objects = append(objects, blob.Entry{Key: ref.Chapter.Key(), SizeBytes: ref.SizeBytes})
+		if ref.ViewsSizeBytes > 0 && c.opts.snapshots {
+			objects = append(objects, blob.Entry{Key: ref.Views.Key(), SizeBytes: ref.ViewsSizeBytes})
+		}
+	}
+	v, stop := v.ahead(ctx, objects)
+	defer stop()
 	for i := range c.chapters {
 		if err := c.readChapter(ctx, v, &c.chapters[i]); err != nil {
 			return err

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
+	"syscall"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -32,12 +35,17 @@ func (f *epochsFound) isStill(before *epochsFound) bool {
 // look lists epochs/ from an epoch on. The newest epoch is the highest with any object:
 // a base is made only of what has begun.
 func (v *Vault) look(ctx context.Context, from uint32) (*epochsFound, error) {
-	found, after := &epochsFound{newest: from}, ""
+	after := ""
 	if from > 0 {
 		after = fmt.Sprintf("%s%010d", format.EpochsPrefix, from)
 	}
+	return findEpochs(v.store.List(ctx, format.EpochsPrefix, after), from)
+}
+
+func findEpochs(entries iter.Seq2[blob.Entry, error], from uint32) (*epochsFound, error) {
+	found := &epochsFound{newest: from}
 	begun := map[uint32]bool{}
-	for entry, err := range v.store.List(ctx, format.EpochsPrefix, after) {
+	for entry, err := range entries {
 		if err != nil {
 			return nil, fmt.Errorf("list epochs: %w", err)
 		}
@@ -75,7 +83,7 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		found, err := v.look(ctx, 0)
+		found, err := v.firstLook(ctx, &opts)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +97,7 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 		if err != nil {
 			return nil, err
 		}
-		now, err := v.look(ctx, found.newest)
+		now, err := v.lookAgain(ctx, found)
 		if err != nil {
 			return nil, err
 		}
@@ -104,7 +112,7 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 // began meanwhile, the look that follows sees it.
 func (c *Catalog) findLostEpochs(ctx context.Context, v *Vault) error {
 	after, last := strings.TrimSuffix(format.CommitsPrefix(c.found.newest+1), "/"), c.found.newest
-	for entry, err := range v.store.List(ctx, format.AllCommits, after) {
+	for entry, err := range v.listed(ctx, c.opts.survey, format.AllCommits, after) {
 		if err != nil {
 			return fmt.Errorf("list commits: %w", err)
 		}
@@ -119,7 +127,8 @@ func (c *Catalog) findLostEpochs(ctx context.Context, v *Vault) error {
 }
 
 // openFound reads the newest epoch. A base that is missing is made first, removing
-// nothing; where damage stands in the way, readers get what the epoch before still says.
+// nothing; where damage or a lack of rights stands in the way, readers get what the epoch before
+// still says.
 func (v *Vault) openFound(ctx context.Context, found *epochsFound, opts catalogOptions) (*Catalog, error) {
 	if found.newest == 0 || found.base {
 		return v.readEpoch(ctx, found, found.newest, opts)
@@ -132,12 +141,21 @@ func (v *Vault) openFound(ctx context.Context, found *epochsFound, opts catalogO
 		// It was there: commits name it. Another one would not be the one that they name.
 		return v.readEpoch(ctx, found, found.newest, opts)
 	}
+	if v.info.Exclusive {
+		appeared, err := v.awaitBase(ctx, found)
+		if appeared || err != nil {
+			return nil, cmp.Or(err, errTurned)
+		}
+		if opts.reader {
+			return v.readEpoch(ctx, found, found.newest-1, opts)
+		}
+	}
 	_, err = v.makeBase(ctx, baseOrder{epoch: found.newest})
 	var damage *DamageError
 	switch {
 	case err == nil || errors.Is(err, fs.ErrExist): // ours, or somebody else's
 		return nil, errTurned
-	case errors.As(err, &damage) && opts.reader:
+	case opts.reader && (errors.As(err, &damage) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)):
 		return v.readEpoch(ctx, found, found.newest-1, opts)
 	}
 	return nil, err
@@ -292,11 +310,19 @@ func (c *Catalog) checkPrevious(ctx context.Context, v *Vault, base *format.Base
 // readTables reads the row tables that the catalog's user wants. One that cannot be read
 // costs what only its topic's rows told.
 func (c *Catalog) readTables(ctx context.Context, v *Vault) error {
+	var refs []*format.TableRef
+	var objects []blob.Entry
 	for i := range c.tables {
 		ref := &c.tables[i]
 		if c.opts.topics == nil || !c.opts.topics(ref.Topic) {
 			continue
 		}
+		refs = append(refs, ref)
+		objects = append(objects, blob.Entry{Key: ref.Table.Key(), SizeBytes: ref.SizeBytes})
+	}
+	v, stop := v.ahead(ctx, objects)
+	defer stop()
+	for _, ref := range refs {
 		facts, err := v.loadTable(ctx, ref)
 		if err = c.takeDamage(err); err != nil {
 			return err

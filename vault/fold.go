@@ -9,15 +9,22 @@ import (
 	"slices"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
 // readCommits folds the epoch's commits.
 func (c *Catalog) readCommits(ctx context.Context, v *Vault) error {
-	for entry, err := range v.store.List(ctx, format.CommitsPrefix(c.epoch), "") {
+	var all []blob.Entry
+	for entry, err := range v.listed(ctx, c.opts.survey, format.CommitsPrefix(c.epoch), "") {
 		if err != nil {
 			return fmt.Errorf("list commits: %w", err)
 		}
+		all = append(all, entry)
+	}
+	v, stop := v.ahead(ctx, all)
+	defer stop()
+	for _, entry := range all {
 		c.commitBytes += entry.SizeBytes
 		id, err := format.ParseCommitKey(entry.Key)
 		if err != nil {

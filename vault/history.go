@@ -70,7 +70,7 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		return nil, err
 	}
 	h.found = c.found
-	marked, err := v.listMarks(ctx)
+	marked, err := v.listMarks(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

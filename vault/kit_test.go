@@ -41,6 +41,11 @@ type kit struct {
 	ticks int
 }
 
+// metered is storage that is far away.
+type metered struct{ blob.Store }
+
+func (metered) Metered() {}
+
 func newKit(t *testing.T, store blob.Store) *kit {
 	t.Helper()
 	k := &kit{T: t, store: store}

@@ -46,7 +46,7 @@ func (w *Writer) Losses(ctx context.Context, topics func(topic string) bool) (*L
 		if err != nil {
 			return nil, fmt.Errorf("look for damaged packs: %w", err)
 		}
-		now, err := v.look(ctx, found.newest)
+		now, err := v.lookAgain(ctx, found)
 		if err != nil {
 			return nil, err
 		}
@@ -83,14 +83,18 @@ type lossFinder struct {
 }
 
 func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, error) {
+	var seen *survey
+	if known != nil { // once: the next time it is old
+		seen, known.opts.survey = known.opts.survey, nil
+	}
 	named, found, err := f.vault.namedPacks(ctx, known)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.findMissing(ctx, named); err != nil {
+	if err := f.findMissing(ctx, named, seen); err != nil {
 		return nil, err
 	}
-	if f.marked, err = f.vault.listMarks(ctx); err != nil {
+	if f.marked, err = f.vault.listMarks(ctx, seen); err != nil {
 		return nil, err
 	}
 	for m := range f.marked {
@@ -157,8 +161,8 @@ func (v *Vault) namedPacks(ctx context.Context, known *Catalog) (map[format.Pack
 	return c.packs, &c.found, nil
 }
 
-func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]int64) error {
-	sizes, err := f.vault.packSizes(ctx)
+func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]int64, seen *survey) error {
+	sizes, err := f.vault.packSizes(ctx, seen)
 	if err != nil {
 		return err
 	}
@@ -203,9 +207,9 @@ func (f *lossFinder) findAround(ctx context.Context, named map[format.PackID]int
 // packSizes are the packs that are there, by their keys.
 type packSizes map[string]int64
 
-func (v *Vault) packSizes(ctx context.Context) (packSizes, error) {
+func (v *Vault) packSizes(ctx context.Context, s *survey) (packSizes, error) {
 	sizes := packSizes{}
-	for entry, err := range v.store.List(ctx, format.PacksPrefix, "") {
+	for entry, err := range v.listed(ctx, s, format.PacksPrefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list packs: %w", err)
 		}

@@ -24,9 +24,9 @@ func (m marks) of(id format.PackID, _ int64) *DamageError {
 }
 
 // listMarks reads all marks. What else lies there says nothing.
-func (v *Vault) listMarks(ctx context.Context) (marks, error) {
+func (v *Vault) listMarks(ctx context.Context, s *survey) (marks, error) {
 	all := marks{}
-	for entry, err := range v.store.List(ctx, format.MarksPrefix, "") {
+	for entry, err := range v.listed(ctx, s, format.MarksPrefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list marks of damage: %w", err)
 		}

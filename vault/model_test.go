@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/blob/mem"
 	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
@@ -117,7 +118,11 @@ type model struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{kit: *newKit(t, mem.New()), random: rand.New(rand.NewPCG(seed, 2)), shots: map[SnapshotID]map[coldstream.Stream][]byte{}}
+	store := blob.Store(mem.New())
+	if seed%2 == 1 {
+		store = metered{store}
+	}
+	m := &model{kit: *newKit(t, store), random: rand.New(rand.NewPCG(seed, 2)), shots: map[SnapshotID]map[coldstream.Stream][]byte{}}
 	for p := range int32(3) {
 		m.logs = append(m.logs, &modelLog{stream: stream("orders", p)})
 	}

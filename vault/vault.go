@@ -27,17 +27,24 @@ type Vault struct {
 	store  blob.Store
 	info   format.VaultInfo
 	sealer *format.Sealer
+	// Observer, if it is set, is told of waits.
+	Observer coldstream.Observer
 }
 
 // InitOptions say what is not read from the surroundings.
 type InitOptions struct {
 	Now func() time.Time
+	// Exclusive makes a vault for storage that does not create on condition: one process
+	// at a time may write to it.
+	Exclusive bool
 }
 
 // Init makes an empty vault. A store that has one already fails with an error wrapping
 // [fs.ErrExist], and nothing is changed.
 func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, error) {
-	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli()}, sealer: &format.Sealer{}}
+	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli(), Exclusive: opts.Exclusive}, sealer: &format.Sealer{}}
+	v.useExclusively()
+	store = v.store
 	if _, err := rand.Read(v.info.ID[:]); err != nil {
 		return nil, fmt.Errorf("make vault ID: %w", err)
 	}
@@ -45,6 +52,9 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 		return nil, fmt.Errorf("create %s: %w", format.VaultKey, err)
 	}
 	if err := v.begin(ctx); err != nil {
+		return nil, err
+	}
+	if err := v.proveConditions(ctx); err != nil {
 		return nil, err
 	}
 	return v, v.Flush(ctx)
@@ -70,7 +80,9 @@ func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 	if info.IsEncrypted() {
 		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
 	}
-	return &Vault{store: store, info: *info, sealer: &format.Sealer{}}, nil
+	v := &Vault{store: store, info: *info, sealer: &format.Sealer{}}
+	v.useExclusively()
+	return v, nil
 }
 
 // findRemains is an error if there are objects of a vault.

@@ -283,7 +283,7 @@ func (ver *verifier) checkRestores(ctx context.Context) error {
 
 // checkSizes looks for every named pack, at its size, in one listing.
 func (ver *verifier) checkSizes(ctx context.Context) error {
-	sizes, err := ver.vault.packSizes(ctx)
+	sizes, err := ver.vault.packSizes(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (ver *verifier) foundDamaged(content *packContent, start int64, damage *Dam
 // checkMarks reads the marks and, where packs are not read anyway, the frames that they
 // name: a mark alone proves nothing.
 func (ver *verifier) checkMarks(ctx context.Context) error {
-	marked, err := ver.vault.listMarks(ctx)
+	marked, err := ver.vault.listMarks(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -301,7 +301,7 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	c.digest = format.Digest(body)
 	c.receipt.VaultHash = c.digest.String()
 	// The look: only a commit whose epoch is still the newest is saved.
-	found, err := c.vault.look(ctx, c.catalog.epoch)
+	found, err := c.vault.lookAgain(ctx, &epochsFound{newest: c.catalog.epoch, begun: true, base: true})
 	switch {
 	case err != nil:
 		return err

@@ -16,6 +16,8 @@ import (
 type initOptions struct {
 	global *globalOptions
 	vault  vaultOptions
+
+	exclusive bool
 }
 
 func newInitCommand(global *globalOptions, e *env) *cobra.Command {
@@ -31,6 +33,8 @@ prefix that has something else in it, or a vault already, is refused and left as
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), o, e) },
 	}
 	o.vault.addFlags(cmd, e)
+	cmd.Flags().BoolVar(&o.exclusive, "exclusive", false,
+		"for storage that cannot create objects on condition: one process at a time may write to the vault")
 	return cmd
 }
 
@@ -38,6 +42,8 @@ type initDocument struct {
 	header
 	Vault   string `json:"vault"`
 	VaultID string `json:"vault_id"`
+	// Exclusive says that one process at a time may write.
+	Exclusive bool `json:"exclusive"`
 }
 
 func runInit(ctx context.Context, o *initOptions, e *env) error {
@@ -57,18 +63,25 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		return fmt.Errorf("init %s: %w", at, err)
 	}
 	e.keep(store)
-	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now})
+	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now, Exclusive: o.exclusive})
 	if errors.Is(err, fs.ErrExist) {
 		return errVaultExists(at)
+	}
+	if !o.exclusive && (errors.Is(err, vault.ErrReplaces) || errors.Is(err, errors.ErrUnsupported)) {
+		return &failure{exitFailed, fmt.Errorf("init %s: the storage does not create on condition: %w", at, err),
+			"make a vault that one process at a time writes to, with: coldstream init --exclusive --vault " + terminal.Quote(o.vault.url)}
 	}
 	if err != nil {
 		return fmt.Errorf("init %s: %w", at, err)
 	}
 	if isMachineFormat(o.global.output) {
-		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID()})
+		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID(), v.IsExclusive()})
 	}
 	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}); err != nil {
 		return err
+	}
+	if v.IsExclusive() {
+		e.note("one process at a time may write to this vault: never run two of backup, restore, forget and prune at once")
 	}
 	if !o.global.quiet {
 		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", terminal.Quote(o.vault.url)))

@@ -23,7 +23,7 @@ type vaultOptions struct {
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
-		"`URL` of the vault: a folder, s3://BUCKET/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
+		"`URL` of the vault: a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
 	o.noteVerbose(cmd)
 }
 
@@ -70,6 +70,9 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	}
 	e.keep(store)
 	v, err := vault.Open(ctx, store)
+	if err == nil {
+		v.Observer = o.observer(e)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, o.noVault(at)
 	}

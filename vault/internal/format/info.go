@@ -19,6 +19,9 @@ type VaultInfo struct {
 	CreatedMs int64
 	// The vault's public keys; empty in a vault without encryption.
 	DataRecipient, CatalogRecipient, KeeperKey string
+	// Exclusive says that the storage does not create on condition, and that one process at
+	// a time writes.
+	Exclusive bool
 }
 
 // IsEncrypted says that the vault has keys.
@@ -34,6 +37,7 @@ type infoJSON struct {
 	DataRecipient    string `json:"data_recipient,omitempty"`
 	CatalogRecipient string `json:"catalog_recipient,omitempty"`
 	KeeperKey        string `json:"keeper_key,omitempty"`
+	Exclusive        bool   `json:"exclusive,omitempty"`
 }
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
@@ -43,7 +47,7 @@ func (v *VaultInfo) Append(dst []byte) []byte {
 	b, err := json.MarshalIndent(infoJSON{
 		Format: infoFormat, Version: Version, VaultID: v.ID.String(),
 		Created:       time.UnixMilli(v.CreatedMs).UTC().Format(timeFormat),
-		DataRecipient: v.DataRecipient, CatalogRecipient: v.CatalogRecipient, KeeperKey: v.KeeperKey,
+		DataRecipient: v.DataRecipient, CatalogRecipient: v.CatalogRecipient, KeeperKey: v.KeeperKey, Exclusive: v.Exclusive,
 	}, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("format: encode vault.json: %v", err)) // strings and numbers always encode
@@ -74,7 +78,7 @@ func DecodeVaultInfo(b []byte) (*VaultInfo, error) {
 	if err := strictJSON(b, &j); err != nil {
 		return nil, err
 	}
-	v := &VaultInfo{DataRecipient: j.DataRecipient, CatalogRecipient: j.CatalogRecipient, KeeperKey: j.KeeperKey}
+	v := &VaultInfo{DataRecipient: j.DataRecipient, CatalogRecipient: j.CatalogRecipient, KeeperKey: j.KeeperKey, Exclusive: j.Exclusive}
 	id, err := hex.DecodeString(j.VaultID)
 	if err != nil || len(id) != len(v.ID) {
 		return nil, corruptf("vault.json: vault_id %q", j.VaultID)

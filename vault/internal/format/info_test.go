@@ -12,7 +12,8 @@ import (
 
 func testInfos() map[string]*VaultInfo {
 	return map[string]*VaultInfo{
-		"vault-plain.json": {ID: testVault, CreatedMs: testTime},
+		"vault-exclusive.json": {ID: testVault, CreatedMs: testTime, Exclusive: true},
+		"vault-plain.json":     {ID: testVault, CreatedMs: testTime},
 		"vault-encrypted.json": {
 			ID: testVault, CreatedMs: -1, DataRecipient: "age1data", CatalogRecipient: "age1catalog", KeeperKey: "ed25519:keeper",
 		},

@@ -1,0 +1,154 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coldstream/blob"
+	"coldstream/blob/mem"
+	"coldstream/vault/internal/format"
+)
+
+// far is storage that takes a while for each request, and counts them.
+type far struct {
+	blob.Store
+	delay time.Duration
+
+	mu     sync.Mutex
+	counts map[string]int
+	now    int
+	most   int // requests at once
+}
+
+func newFar(inner blob.Store, delay time.Duration) *far {
+	return &far{Store: inner, delay: delay, counts: map[string]int{}}
+}
+
+func (f *far) Metered() {}
+
+func (f *far) request(kind string) func() {
+	f.mu.Lock()
+	f.counts[kind]++
+	f.now++
+	f.most = max(f.most, f.now)
+	f.mu.Unlock()
+	if f.delay > 0 {
+		<-time.After(f.delay)
+	}
+	return func() {
+		f.mu.Lock()
+		f.now--
+		f.mu.Unlock()
+	}
+}
+
+func (f *far) Create(ctx context.Context, key string, body []byte) error {
+	defer f.request("create")()
+	return f.Store.Create(ctx, key, body)
+}
+
+func (f *far) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
+	defer f.request("open")()
+	return f.Store.Open(ctx, key)
+}
+
+func (f *far) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	defer f.request("list")()
+	return f.Store.List(ctx, prefix, after)
+}
+
+// TestOpeningFarAwayStorage opens a vault with a thousand commits, with 30 ms for each
+// request: read one after the other they would take 30 seconds.
+func TestOpeningFarAwayStorage(t *testing.T) {
+	inner := mem.New()
+	newKit(t, inner).chain(stream("orders", 0), 1000)
+	synctest.Test(t, func(t *testing.T) {
+		store := newFar(inner, 30*time.Millisecond)
+		began := time.Now()
+		v, err := Open(t.Context(), store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := v.NewWriter(t.Context(), WriterOptions{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if head, ok := w.Head(stream("orders", 0)); !ok || head.NextOffset != 10_000 {
+			t.Errorf("head %+v", head)
+		}
+		if store.most > aheadRequests+1 { // and the one that was asked for before its turn
+			t.Errorf("%d requests at once", store.most)
+		}
+		if _, err := w.Losses(t.Context(), func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		if n := store.counts["list"]; n > 1 {
+			t.Errorf("%d listings to open the vault and to look for what it lost", n)
+		}
+	})
+}
+
+// TestAheadGivesWhatTheStorageHas asks in other orders than was said, twice, for what is
+// missing, and for more than there is room for.
+func TestAheadGivesWhatTheStorageHas(t *testing.T) {
+	inner := mem.New()
+	var objects []blob.Entry
+	for i := range 40 {
+		key, size := fmt.Sprintf("o/%02d", i), 1+(i%5)*aheadBytes/8
+		if err := inner.Create(t.Context(), key, []byte(strings.Repeat(string(rune('a'+i%26)), size))); err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, blob.Entry{Key: key, SizeBytes: int64(size)})
+	}
+	objects = append(objects, blob.Entry{Key: "missing", SizeBytes: 1})
+	backwards := slices.Clone(objects)
+	slices.Reverse(backwards)
+	for name, order := range map[string][]blob.Entry{"in order": objects, "backwards": backwards, "some": {objects[3], objects[30], objects[3]}} {
+		t.Run(name, func(t *testing.T) {
+			store := newFar(inner, 0)
+			v, stop := (&Vault{store: store}).ahead(t.Context(), objects)
+			for _, o := range order {
+				got, err := blob.ReadAll(t.Context(), v.store, o.Key, 1<<30)
+				want, wantErr := blob.ReadAll(t.Context(), inner, o.Key, 1<<30)
+				if (err == nil) != (wantErr == nil) || !slices.Equal(got, want) {
+					t.Fatalf("%s: %d bytes, %v; want %d, %v", o.Key, len(got), err, len(want), wantErr)
+				}
+			}
+			stop()
+		})
+	}
+}
+
+// TestTurnedWhileOpeningFarAway is the look again where listings cost.
+func TestTurnedWhileOpeningFarAway(t *testing.T) {
+	k := newKit(t, newFar(mem.New(), 0))
+	before, err := k.vault.look(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := k.vault.lookAgain(t.Context(), before)
+	if err != nil || !now.isStill(before) {
+		t.Errorf("nothing turned: %+v, %v", now, err)
+	}
+	for _, key := range []string{format.BegunKey(1), format.BaseKey(1)} { // one of them may be lost
+		store := mem.New()
+		k := newKit(t, newFar(store, 0))
+		if err := store.Create(t.Context(), key, nil); err != nil {
+			t.Fatal(err)
+		}
+		if now, err := k.vault.lookAgain(t.Context(), before); err != nil || now.isStill(before) || now.newest != 1 {
+			t.Errorf("with %s: %+v, %v", key, now, err)
+		}
+	}
+}
