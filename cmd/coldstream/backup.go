@@ -63,8 +63,8 @@ type topicOptions struct {
 func (o *topicOptions) addFlags(cmd *cobra.Command) {
 	const syntax = "name, glob or /regex/, repeatable, with commas between several"
 	f := cmd.Flags()
-	f.StringArrayVarP(&o.include, "topic", "t", nil, "`TOPICS` to take: "+syntax+"; internal topics by name only")
-	f.StringArrayVar(&o.exclude, "exclude", nil, "`TOPICS` to leave out: "+syntax)
+	f.StringArrayVarP(&o.include, "topic", "t", nil, "take these `TOPICS`: "+syntax+"; internal topics by name only")
+	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out these `TOPICS`: "+syntax)
 }
 
 func (o *topicOptions) patterns() (*coldstream.Patterns, error) {

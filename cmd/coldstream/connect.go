@@ -35,9 +35,9 @@ func (o *clusterOptions) addFlags(cmd *cobra.Command, e *env) {
 	f := cmd.Flags()
 	f.StringVarP(&o.bootstrap, "bootstrap-server", "b", e.getenv("COLDSTREAM_BOOTSTRAP_SERVER"),
 		"brokers to connect to first: `HOST:PORT,…` (environment: COLDSTREAM_BOOTSTRAP_SERVER)")
-	f.StringVar(&o.commandConfig, "command-config", "", "`FILE` with Java client properties: TLS, login, bootstrap.servers (docs/connecting.md)")
+	f.StringVar(&o.commandConfig, "command-config", "", "read Java client properties from this `FILE`: TLS, login, bootstrap.servers (docs/connecting.md)")
 	f.StringArrayVarP(&o.properties, "command-property", "X", nil,
-		"client property `NAME=VALUE`, repeatable; it wins over the file. VALUE may be @FILE or ${VARIABLE}; a secret must be one of these")
+		"set a client property, `NAME=VALUE`, repeatable; it wins over the file. VALUE may be @FILE or ${VARIABLE}; a secret must be one of these")
 	f.DurationVar(&o.connectTimeout, "connect-timeout", 15*time.Second, "give up if no broker answers within this `TIME`")
 	f.DurationVar(&o.patience, "patience", 10*time.Minute, "give up on a partition that stays unavailable for this `TIME`")
 }

@@ -58,8 +58,8 @@ Exit codes: 0 done; 2 wrong usage; 3 done, but a snapshot stays that should have
 	f.IntVar(&o.policy.Weekly, "keep-weekly", 0, "keep the newest snapshot of `N` weeks")
 	f.IntVar(&o.policy.Monthly, "keep-monthly", 0, "keep the newest snapshot of `N` months")
 	f.IntVar(&o.policy.Yearly, "keep-yearly", 0, "keep the newest snapshot of `N` years")
-	f.StringVar(&o.within, "keep-within", "", "keep what is at most this much older than the newest, as 36h or 30d")
-	f.StringVar(&o.restore, "restore", "", "end what this restore holds: it was cut off, and will not go on")
+	f.StringVar(&o.within, "keep-within", "", "keep what is at most this `TIME` older than the newest, as 36h or 30d")
+	f.StringVar(&o.restore, "restore", "", "end what the restore with this `ID` holds: it was cut off, and will not go on")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would go, and change nothing")
 	return cmd
 }

@@ -61,7 +61,7 @@ Exit codes: 0 done; 2 wrong usage; 3 done, but lines were left out or offsets ar
 	f := cmd.Flags()
 	f.StringSliceVar(&o.points, "rp", nil, "`ID` of a recovery point, repeatable, with commas between several")
 	f.StringVar(&o.allOf, "all-of", "", "take all recovery points that carry the tag topic_name=`TOPIC`")
-	f.StringVar(&o.spool, "spool", "", "`FOLDER` that keeps what is read while the command runs (default: among the temporary files)")
+	f.StringVar(&o.spool, "spool", "", "keep what is read in this `FOLDER` while the command runs (default: among the temporary files)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "read the points, say what would be stored, and store nothing")
 	return cmd
 }

@@ -25,7 +25,7 @@ type memoryOptions struct{ byDefault, bytes byteSize }
 func newMemoryOptions(byDefault byteSize) memoryOptions { return memoryOptions{byDefault, byDefault} }
 
 func (o *memoryOptions) addFlag(cmd *cobra.Command) {
-	cmd.Flags().Var(&o.bytes, "memory", "`SIZE` of all buffers together; the program needs some 80 MiB besides")
+	cmd.Flags().Var(&o.bytes, "memory", "let all buffers together take this `SIZE`; the program needs some 80 MiB besides")
 }
 
 // budget is the bytes of all buffers. If it was chosen the garbage collector heeds it too.

@@ -27,7 +27,7 @@ type globalOptions struct {
 
 func (o *globalOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVarP(&o.output, "output", "o", "table", "`FORMAT` of the result on stdout: table, json or yaml")
+	f.StringVarP(&o.output, "output", "o", "table", "print the result on stdout as `FORMAT`: table, json or yaml")
 	f.BoolVar(&o.quiet, "quiet", false, "print only the result, warnings and errors")
 	f.BoolVar(&o.verbose, "verbose", false, "print details")
 	f.BoolVar(&o.noProgress, "no-progress", false, "print no progress")

@@ -23,7 +23,7 @@ type vaultOptions struct {
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
-		"`URL` of the vault: a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
+		"the vault's `URL`: a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
 	o.noteVerbose(cmd)
 }
 
@@ -37,7 +37,7 @@ func (o *vaultOptions) noteVerbose(cmd *cobra.Command) {
 
 // addSpoolFlag is for commands that read packs.
 func (o *vaultOptions) addSpoolFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.spool, "spool", "", "`FOLDER` that keeps what is read from a vault in Elastio while the command runs (default: among the temporary files)")
+	cmd.Flags().StringVar(&o.spool, "spool", "", "keep what is read from a vault in Elastio in this `FOLDER` while the command runs (default: among the temporary files)")
 }
 
 // location reads where the vault is; nothing is opened.
