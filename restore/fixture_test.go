@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -337,12 +338,26 @@ func (w *world) plan(t *testing.T, req Request) *Plan {
 // restore carries a restore out that must come through.
 func (w *world) restore(t *testing.T, req Request) *Result {
 	t.Helper()
-	r, err := w.plan(t, req).Execute(t.Context())
+	p := w.plan(t, req)
+	if err := p.Count(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	planned := p.DryRun()
+	r, err := p.Execute(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Incomplete() || r.Damaged() {
 		t.Fatalf("the restore is incomplete: %+v", r)
+	}
+	// A dry run says what is done, to the record.
+	for i := range planned.Groups {
+		if planned.Groups[i].Status == GroupPlanned {
+			planned.Groups[i].Status = GroupCommitted
+		}
+	}
+	if diff := cmp.Diff(planned, r, cmpopts.IgnoreUnexported(Result{}, PartitionResult{})); diff != "" {
+		t.Errorf("the dry run said otherwise: -planned +done:\n%s", diff)
 	}
 	return r
 }

@@ -80,7 +80,7 @@ type openPartition struct {
 
 func (x *execution) newLane(number int, parts []*partitionPlan) *lane {
 	memory := x.plan.req.MemoryBytes / int64(x.plan.target.Lanes())
-	return &lane{execution: x, number: number, ready: newReady(requestBytes, int(memory/aheadShare)), waiting: parts, mayOpen: memory / openShare}
+	return &lane{execution: x, number: number, ready: newReady(x.plan.requestBytes, int(memory/aheadShare)), waiting: parts, mayOpen: memory / openShare}
 }
 
 func (l *lane) run(ctx context.Context) error {

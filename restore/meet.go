@@ -59,7 +59,7 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 			return err
 		}
 	}
-	return nil
+	return p.checkRequests(ctx, refused)
 }
 
 // targetOffsets reads the ends of the partitions of topics that are there.

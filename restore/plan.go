@@ -46,6 +46,8 @@ type Plan struct {
 	sourceDefaults, defaults *coldstream.TopicDefaults
 	// cutOff are topics of the target that another restore has changed and not put back.
 	cutOff map[string]cutOff
+	// requestBytes is the size of the batches that are sent at once.
+	requestBytes int
 }
 
 // topicPlan is one topic of the snapshot and where it goes.
@@ -73,6 +75,8 @@ type partitionPlan struct {
 	// at is the target's end offset when the restore begins; filler the number of empty
 	// records that lift it to the source's log start.
 	at, filler int64
+	// counted is what was read of runs whose rows do not tell all, by their places.
+	counted map[int]*counted
 }
 
 // MakePlan checks a whole restore against the vault and the target, and changes nothing
@@ -90,7 +94,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.MemoryBytes <= 0 {
 		req.MemoryBytes = DefaultMemory
 	}
-	p := &Plan{req: req, vault: v, target: target}
+	p := &Plan{req: req, vault: v, target: target, requestBytes: requestBytes}
 	if _, err := rand.Read(p.ID[:]); err != nil {
 		return nil, fmt.Errorf("make restore ID: %w", err)
 	}

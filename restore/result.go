@@ -138,22 +138,13 @@ func (r *Result) Incomplete() bool {
 		len(r.GroupsMissing) > 0
 }
 
-// DryRun is the result that Execute would have if all goes well: of transactions it does
-// not know yet how many records are dropped.
+// DryRun is the result that Execute would have if all goes well. What only batches tell is
+// in it after [Plan.Count].
 func (p *Plan) DryRun() *Result {
 	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
 	for _, t := range p.topics {
 		for _, part := range t.partitions {
-			progress := &partitionProgress{next: part.at + part.filler}
-			progress.offsets.start = progress.next
-			for i := range part.stream.Runs {
-				run := &part.stream.Runs[i]
-				progress.records += run.Records
-				progress.offsets.add(mapped{Source: run.FirstOffset, Target: progress.next, Count: run.Records})
-				progress.next += run.Records
-			}
-			progress.offsets.next = progress.next
-			x.partitions[part] = progress
+			x.partitions[part] = part.expected()
 		}
 	}
 	for _, g := range p.groups {

@@ -37,8 +37,13 @@ func (t *transactions) of(b recordbatch.Batch) fate {
 	if !b.IsTransactional() {
 		return committed
 	}
-	markers := t.markers[b.ProducerID()]
-	i := sort.Search(len(markers), func(i int) bool { return markers[i].Offset > b.BaseOffset() })
+	return t.after(b.ProducerID(), b.BaseOffset())
+}
+
+// after is what became of the transaction that a producer had open at an offset.
+func (t *transactions) after(producerID, offset int64) fate {
+	markers := t.markers[producerID]
+	i := sort.Search(len(markers), func(i int) bool { return markers[i].Offset > offset })
 	switch {
 	case i == len(markers):
 		return undecided

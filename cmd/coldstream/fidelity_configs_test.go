@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream/kafka/kafkatest"
@@ -361,4 +362,20 @@ func TestPrintedCommandsPutConfigsBack(t *testing.T) {
 		}
 	}
 	w.await("the configs are those that it had", func() bool { return cmp.Equal(own, w.ownConfigs("typed.made")) })
+}
+
+// A request that is larger than brokers take is hung up on without an answer.
+func TestBatchThatIsLargerThanRequestsMayBe(t *testing.T) {
+	w := newWorld(t)
+	w.create("giant", 2, "max.message.bytes=20000000")
+	client := w.newClient(kgo.ProducerBatchCompression(kgo.NoCompression()))
+	w.oneBatch(client, []*kgo.Record{{Topic: "giant", Partition: 1, Value: make([]byte, 3_000_000)}})
+	w.oneBatch(client, []*kgo.Record{{Topic: "giant", Value: make([]byte, 2_900_000)}})
+	w.backup("giant")
+	x := newExoticWorld(t).of(t, w)
+	_, out := x.restoreConfigs(exitFailed, "giant", "giant")
+	out.says(t, "giant-1: a batch of 3000", "in offsets [0, 1) is larger than a request that the target's brokers take (socket.request.max.bytes=3000000)",
+		"raise socket.request.max.bytes on all brokers of the target")
+	x.restoreConfigs(exitDone, "giant", "giant", "--partitions", "0")
+	same(t, "the other partition", len(x.read("giant")), 1)
 }

@@ -178,6 +178,11 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	if err != nil {
 		return nil, err
 	}
+	if o.dryRun || !o.yes {
+		if err := plan.Count(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for _, w := range plan.Warnings {
 		e.note("warning: %s", w)
 	}
