@@ -12,7 +12,7 @@ import (
 
 // Patterns choose topics by name. Each pattern is a literal name, a glob (with *, ? or
 // […]) or a regular expression between slashes (RE2), and always matches the whole name.
-// Internal topics are chosen by their literal name only. name@topicID is one incarnation.
+// Of a cluster's topics, internal ones are chosen by their literal name only. name@topicID is one incarnation.
 type Patterns struct {
 	include, exclude []pattern
 }
@@ -152,28 +152,49 @@ func (p *pattern) match(t *Topic) bool {
 	return p.name == t.Name && (p.id == "" || p.id == t.ID.String())
 }
 
-// IsInternalName says whether a topic belongs to Kafka itself by its name.
-func IsInternalName(name string) bool { return strings.HasPrefix(name, "__") }
+// IsInternalName says whether a topic is Kafka's own by its name. Other names that begin alike
+// are those of users' topics.
+func IsInternalName(name string) bool {
+	switch name {
+	case OffsetsTopic, "__transaction_state", "__share_group_state", "__cluster_metadata":
+		return true
+	}
+	return false
+}
+
+// isHiddenName says whether a topic of a cluster is chosen by its literal name only.
+func isHiddenName(name string) bool { return strings.HasPrefix(name, "__") }
 
 // All says that no pattern chooses anything: all topics but internal ones are meant.
 func (ps *Patterns) All() bool { return len(ps.include) == 0 }
 
-// Select returns the chosen topics, in their order. A pattern that matches no topic is a
-// [*PatternError]; one that only excludes may match nothing.
+// Select returns the chosen ones of a cluster's topics, in their order. Internal topics, and
+// all whose names begin with two underscores, are chosen by their literal names only. A pattern that
+// matches no topic is a [*PatternError]; one that only excludes may match nothing.
 func (ps *Patterns) Select(topics []Topic) ([]Topic, error) {
+	return ps.choose(topics, func(t *Topic) bool { return t.Internal || isHiddenName(t.Name) }, false)
+}
+
+// SelectSaved is Select for topics that were saved, and so were chosen once. Only Kafka's own are
+// internal among them, and where all are meant they are meant too.
+func (ps *Patterns) SelectSaved(topics []Topic) ([]Topic, error) {
+	return ps.choose(topics, func(t *Topic) bool { return t.Internal || IsInternalName(t.Name) }, true)
+}
+
+func (ps *Patterns) choose(topics []Topic, isHidden func(*Topic) bool, allMeansHidden bool) ([]Topic, error) { //nolint:revive // one of two ways to choose
 	matches := make([]struct{ any, chosen bool }, len(ps.include))
 	var out []Topic
 	for i := range topics {
 		t := &topics[i]
-		internal := t.Internal || IsInternalName(t.Name)
-		chosen := ps.All() && !internal
+		hidden := isHidden(t)
+		chosen := ps.All() && (!hidden || allMeansHidden)
 		for j := range ps.include {
 			p := &ps.include[j]
 			if !p.match(t) {
 				continue
 			}
 			matches[j].any = true
-			if p.literal() || !internal {
+			if p.literal() || !hidden {
 				matches[j].chosen, chosen = true, true
 			}
 		}

@@ -93,6 +93,33 @@ func TestPatternsTakeWhatMetadataCallsInternalByNameOnly(t *testing.T) {
 	}
 }
 
+// What was saved was chosen once, by its name if need be.
+func TestPatternsSelectSaved(t *testing.T) {
+	topics := clusterTopics("__cluster_metadata", "__consumer_offsets", "__mine", "__share_group_state", "__transaction_state", "orders")
+	for _, tt := range []struct {
+		include, exclude []string
+		want             string
+	}{
+		{nil, []string{"orders"}, "__cluster_metadata __consumer_offsets __mine __share_group_state __transaction_state"},
+		{[]string{"*"}, nil, "__mine orders"},
+		{[]string{"/__.*/"}, nil, "__mine"},
+		{[]string{"__mine,__consumer_offsets"}, nil, "__consumer_offsets __mine"},
+	} {
+		ps, err := ParsePatterns(tt.include, tt.exclude)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chosen, err := ps.SelectSaved(topics)
+		var names []string
+		for _, c := range chosen {
+			names = append(names, c.Name)
+		}
+		if got := strings.Join(names, " "); err != nil || got != tt.want {
+			t.Errorf("%q without %q chose %s (%v), want %s", tt.include, tt.exclude, got, err, tt.want)
+		}
+	}
+}
+
 func TestPatternsChooseIncarnations(t *testing.T) {
 	first, second := TopicID{1}, TopicID{2}
 	topics := []Topic{{Name: "a", ID: first}, {Name: "a", ID: second}, {Name: "b", ID: first}}
@@ -278,7 +305,7 @@ func FuzzPatterns(f *testing.F) {
 		}
 		chosen, _ := ps.Select(topics)
 		for _, c := range chosen {
-			if IsInternalName(c.Name) && !strings.Contains(text, c.Name) {
+			if isHiddenName(c.Name) && !strings.Contains(text, c.Name) {
 				t.Fatalf("%q chose %s", text, c.Name)
 			}
 		}

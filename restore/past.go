@@ -197,7 +197,7 @@ func (p *Plan) chosenOf(names []string) (map[string]bool, error) {
 	}
 	if p.req.Topics != nil {
 		var err error
-		if topics, err = p.req.Topics.Select(topics); err != nil {
+		if topics, err = p.req.Topics.SelectSaved(topics); err != nil {
 			return nil, err
 		}
 	}

@@ -225,7 +225,7 @@ func (p *Plan) addTopic(t coldstream.Topic, metadata *vault.Metadata) error {
 		}
 	}
 	isInternal := coldstream.IsInternalName(plan.target) || plan.source.Internal && plan.target == t.Name
-	if isInternal && p.req.Topics == nil {
+	if isInternal && (p.req.Topics == nil || p.req.Topics.All()) {
 		p.warn("topic %s is internal and left out; --map gives it another name", t.Name)
 		return nil
 	}

@@ -66,7 +66,7 @@ func TestPlanRefuses(t *testing.T) {
 		{"exact where there are holes", Request{Topics: patterns(t, "sparse"), Offsets: OffsetsExact}, "sparse-0 cannot keep its offsets: compaction left holes in offsets [0, 6)"},
 		{"exact behind records", Request{Topics: patterns(t, "payments"), Maps: mapTo("payments=full"), Offsets: OffsetsExact, Append: true}, "full-0 cannot keep its offsets: the records are appended"},
 		{"an internal topic by its name", Request{Topics: patterns(t, "__consumer_offsets")}, "topic __consumer_offsets is internal: what is in it is restored through Kafka's own requests"},
-		{"an internal topic as the target", Request{Topics: patterns(t, "orders"), Maps: mapTo("orders=__orders")}, "topic __orders is internal"},
+		{"an internal topic as the target", Request{Topics: patterns(t, "orders"), Maps: mapTo("orders=__transaction_state")}, "topic __transaction_state is internal"},
 		{"what the target calls internal", Request{Topics: patterns(t, "orders"), Maps: mapTo("orders=marked-internal")}, "topic marked-internal is internal in the target"},
 		{"a name that is too long", Request{Topics: patterns(t, "orders"), Maps: mapTo("/(.*)/=" + strings.Repeat("$1", 50))}, "is no topic name"},
 		{"all of it at once", Request{Topics: patterns(t, "orders,sparse"), Maps: mapTo("orders=full"), Offsets: OffsetsExact},
@@ -154,6 +154,27 @@ func TestAllTopicsLeavesInternalOnesOut(t *testing.T) {
 		t.Errorf("mapped to another name: %+v", mapped.Partitions)
 	}
 	w.refused(t, Request{Topics: patterns(t, "state")}, "topic state is internal")
+}
+
+// Users may begin names of topics as Kafka does: these are topics like others.
+func TestTopicsWithNamesLikeInternalOnes(t *testing.T) {
+	w := newWorld(t)
+	w.backUp(t, []sourceTopic{topicOf("__consumer_offsets", []sourceLog{dense(0, 1)}), topicOf("__mine", []sourceLog{dense(0, 2)}), topicOf("orders", []sourceLog{dense(0, 3)})})
+	without, err := coldstream.ParsePatterns(nil, []string{"orders"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, topics := range map[string]*coldstream.Patterns{
+		"all": nil, "all but one": without, "by name": patterns(t, "__mine"), "by a glob": patterns(t, "__m*"),
+	} {
+		r := w.restore(t, Request{Topics: topics, Maps: mapsOf(t, "/__mine|orders/=__"+strings.ReplaceAll(name, " ", "-")+"-$0")})
+		if p := r.Partitions[0]; p.Topic != "__mine" || p.Records != 2 {
+			t.Errorf("%s: got %+v", name, r.Partitions)
+		}
+	}
+	if _, err := MakePlan(t.Context(), w.vault, w.target, w.request(Request{Topics: patterns(t, "__c*")})); err == nil {
+		t.Error("an internal topic is chosen by a glob")
+	}
 }
 
 func TestOffsetsDecision(t *testing.T) {

@@ -151,7 +151,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	if refused.Error() != "nothing was restored: one; two" || refused.Hint() != "how" {
 		t.Errorf("%v, %s", refused, refused.Hint())
 	}
-	if !coldstream.IsInternalName("__x") || coldstream.IsInternalName("_x") {
-		t.Error("internal names begin with two underscores")
+	if !coldstream.IsInternalName("__consumer_offsets") || coldstream.IsInternalName("__x") || coldstream.IsInternalName("_x") {
+		t.Error("internal are Kafka's own names only")
 	}
 }

@@ -39,7 +39,7 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 		if req.Topics == nil {
 			return s, topics, nil
 		}
-		chosen, err := req.Topics.Select(topics)
+		chosen, err := req.Topics.SelectSaved(topics)
 		if err == nil {
 			return s, chosen, nil
 		}
@@ -62,7 +62,7 @@ func leftBehind(snapshots []vault.Snapshot, chosen *vault.Snapshot, topics []col
 		}
 		there := topicsOf(s)
 		if patterns != nil {
-			there, _ = patterns.Select(there) // where a name lacks, nothing is asked of it
+			there, _ = patterns.SelectSaved(there) // where a name lacks, nothing is asked of it
 		}
 		var names []string
 		for _, t := range there {
@@ -103,7 +103,7 @@ func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, e
 			return err
 		}
 		for _, s := range slices.Backward(candidates) {
-			if _, err := one.Select(topicsOf(s)); err == nil {
+			if _, err := one.SelectSaved(topicsOf(s)); err == nil {
 				holds = append(holds, fmt.Sprintf("%s is in %s", text, s.ID))
 				break
 			}

@@ -226,7 +226,7 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, now time.Time) ([][]
 		in[i] = retention.Snapshot{Time: s.Time, ClusterID: s.ClusterID}
 		for _, t := range topicsIn(s) {
 			if !all {
-				if chosen, _ := patterns.Select([]coldstream.Topic{t}); len(chosen) == 0 { // which patterns match nothing at all is told below
+				if chosen, _ := patterns.SelectSaved([]coldstream.Topic{t}); len(chosen) == 0 { // which patterns match nothing at all is told below
 					out[i] = []string{"other topics"}
 					continue
 				}

@@ -217,7 +217,7 @@ func (c *copier) checkPatterns() error {
 			}
 		}
 	}
-	_, err := c.opts.Topics.Select(topics)
+	_, err := c.opts.Topics.SelectSaved(topics)
 	return err
 }
 
@@ -225,7 +225,7 @@ func (c *copier) checkPatterns() error {
 func (c *copier) choose(s *vault.Snapshot) ([]vault.View, map[string]bool) {
 	topics := topicsOf(s.Views)
 	if c.opts.Topics != nil {
-		topics, _ = c.opts.Topics.Select(topics) // what this snapshot lacks another one has
+		topics, _ = c.opts.Topics.SelectSaved(topics) // what this snapshot lacks another one has
 	}
 	names, ids := map[string]bool{}, map[string]bool{}
 	for _, t := range topics {
