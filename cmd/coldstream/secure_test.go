@@ -62,19 +62,27 @@ func TestSecuredBackupAndRestore(t *testing.T) {
 	}
 }
 
+// listener is one of the shared broker's, and the login there.
+type listener struct{ name, mechanism string }
+
+func (l listener) String() string { return strings.TrimSpace(l.name + " " + l.mechanism) }
+
+// listeners are all that let somebody in.
+func listeners() []listener {
+	out := []listener{{kafkatest.SSL, ""}, {kafkatest.MutualTLS, ""}, {kafkatest.SASLPlaintext, "SCRAM-SHA-256"}}
+	for _, mechanism := range kafkatest.Mechanisms() {
+		out = append(out, listener{kafkatest.SASLSSL, mechanism})
+	}
+	return out
+}
+
 // TestEveryListener logs in through each listener and saves 100 records.
 func TestEveryListener(t *testing.T) {
 	c := realCluster(t)
 	fillTopic(t, c, "listened", 100)
-	type listener struct{ name, mechanism, user string }
-	listeners := []listener{{kafkatest.SSL, "", ""}, {kafkatest.MutualTLS, "", ""}}
-	for _, mechanism := range kafkatest.Mechanisms() {
-		listeners = append(listeners, listener{kafkatest.SASLSSL, mechanism, secureUser})
-	}
-	listeners = append(listeners, listener{kafkatest.SASLPlaintext, "SCRAM-SHA-256", secureUser})
-	for _, l := range listeners {
-		t.Run(strings.TrimSpace(l.name+" "+l.mechanism), func(t *testing.T) {
-			properties := c.WriteClientProperties(t, l.name, l.mechanism, l.user)
+	for _, l := range listeners() {
+		t.Run(l.String(), func(t *testing.T) {
+			properties := c.WriteClientProperties(t, l.name, l.mechanism, secureUser)
 			var saved struct{ Records int64 }
 			command(t, nil, "backup", "-o", "json", "--command-config", properties, "--vault", newVault(t), "-t", "listened").must(t, exitDone).into(t, &saved)
 			if saved.Records != 100 {

@@ -85,6 +85,36 @@ var restoreFaults = []fault{
 
 var kafkaFaults = []fault{
 	{
+		"any-authority", "a certificate is taken from whatever authority", "kafka/auth/tls.go",
+		[]edit{{"if _, err := leaf.Verify(options); err != nil {", "if _, err := leaf.Verify(options); err != nil && false {"}},
+		"kafka/auth", "TestNames",
+	},
+	{
+		"any-name", "a certificate is taken for whatever host", "kafka/auth/tls.go",
+		[]edit{{"\tif t.anyName {\n", "\tif t.anyName || true {\n"}},
+		"kafka/auth", "TestNames",
+	},
+	{
+		"certificates-read-once", "certificates that changed are not read again", "kafka/auth/tls.go",
+		[]edit{{"err == nil && now == then {", "err == nil && (now == then || true) {"}},
+		"kafka/auth", "TestCertificatesAreReadAgain",
+	},
+	{
+		"misspelled-protection", "a misspelled name under security., sasl. or ssl. is passed over", "kafka/auth/settings.go",
+		[]edit{{"\t\tcase guards(name):", "\t\tcase guards(name) && false:"}},
+		"kafka/auth", "TestUnknownNames",
+	},
+	{
+		"secret-in-argv", "a secret on the command line is taken", "kafka/auth/overrides.go",
+		[]edit{{"if holdsSecret(name, value) {", "if holdsSecret(name, value) && false {"}},
+		"kafka/auth", "TestOverridesRefuseSecrets",
+	},
+	{
+		"token-for-ever", "a token that has expired is used", "kafka/auth/oauth.go",
+		[]edit{{"c.kept != \"\" && time.Now().Before(c.until)", "c.kept != \"\""}},
+		"kafka/auth", "TestTokenIsRenewed",
+	},
+	{
 		"stop-off-by-one", "a partition is done one offset before its stop", "kafka/fetch_answer.go",
 		[]edit{{"if p.NextOffset >= p.StopOffset {", "if p.NextOffset >= p.StopOffset-1 {"}},
 		"kafka", "TestFetchReadsTheLastOffset",
