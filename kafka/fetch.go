@@ -35,7 +35,10 @@ const (
 	badAnswers = 3
 	// maxTruncations is how often one fetch of a partition goes back: a log that loses its
 	// end again and again would be read for ever.
-	maxTruncations     = 100
+	maxTruncations = 100
+	// noDataPatience is how long a partition may come back empty although the log goes on:
+	// what is in remote storage only may take its time.
+	noDataPatience     = 30 * time.Second
 	findBrokersTimeout = 5 * time.Second
 )
 
@@ -88,11 +91,15 @@ type fetchPartition struct {
 	failing     failures
 	missing     time.Time // since when the brokers say that its topic is gone
 
-	maxBytes    int32 // asked for; grows where a batch is larger
-	alone       bool  // ask for nothing else: its next batch is large
-	noEpoch     bool  // ask once without the epoch of the last batch
-	empty       int   // answers in a row without data
-	corrupted   int   // answers in a row with bad bytes
+	maxBytes    int32    // asked for; grows where a batch is larger
+	alone       bool     // ask for nothing else: its next batch is large
+	noEpoch     bool     // ask once without the epoch of the last batch
+	empty       int      // answers in a row without data
+	noData      failures // such answers, as long as the brokers do nothing else wrong
+	holey       bool     // a cleaner has taken records from between others
+	proven      int64    // offset at which it was proved that a hole is one
+	corrupted   int      // answers in a row with bad bytes
+	others      failures // of replicas that were asked for what the leader cannot read
 	truncations int
 	log         coldstream.LogOffsets
 }
@@ -274,6 +281,7 @@ type fetchTurn struct {
 	broker     int32
 	partitions []*fetchPartition
 	maxBytes   int32
+	atOnce     bool // do not wait for data that may come
 }
 
 // choose makes the partitions of the next request busy.
@@ -360,7 +368,7 @@ func (e *fetchEngine) release(chosen []*fetchPartition) {
 // before that.
 func (p *fetchPartition) retry(err error) {
 	p.failing.add(err)
-	p.empty, p.leader = 0, -1
+	p.empty, p.noData, p.leader = 0, failures{}, -1
 	p.retryAt = time.Now().Add(p.failing.wait())
 }
 

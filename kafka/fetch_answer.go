@@ -42,12 +42,14 @@ func (e *fetchEngine) takeError(ctx context.Context, p *fetchPartition, a *kmsg.
 	case errors.Is(code, kerr.OffsetOutOfRange):
 		return e.resolveRange(ctx, p)
 	case errors.Is(code, kerr.CorruptMessage):
+		return e.corrupt(ctx, p, fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err))
+	case errors.Is(code, kerr.UnknownServerError): // also where it comes upon bad bytes
 		return e.corrupt(ctx, p, err)
 	case errors.Is(err, coldstream.ErrDenied):
 		return e.fail(ctx, p, err)
 	case errors.Is(err, coldstream.ErrUnknownTopic), errors.Is(code, kerr.InconsistentTopicID):
 		p.retry(err) // the metadata will say whether it is gone
-	case isTemporary(err), errors.Is(code, kerr.UnknownServerError):
+	case isTemporary(err):
 		p.retry(err)
 		if l := a.CurrentLeader; l.LeaderID >= 0 && l.LeaderEpoch > p.leaderEpoch { // KIP-951
 			e.moveTo(p, l.LeaderID, l.LeaderEpoch)
@@ -68,16 +70,13 @@ func (e *fetchEngine) moveTo(p *fetchPartition, leader, epoch int32) {
 }
 
 // corrupt believes bad bytes only when they came several times: the next answer may come
-// from another replica, or over a better network.
+// over a better network.
 func (e *fetchEngine) corrupt(ctx context.Context, p *fetchPartition, err error) error {
 	if p.corrupted++; p.corrupted < badAnswers {
 		p.retry(err)
 		return nil
 	}
-	if !errors.Is(err, coldstream.ErrCorrupt) {
-		err = fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
-	}
-	return e.fail(ctx, p, fmt.Errorf("at offset %d: %w", p.NextOffset, err))
+	return e.salvage(ctx, p, fmt.Errorf("at offset %d: %w", p.NextOffset, err))
 }
 
 // batchRun is the whole batches at the front of an answer.
@@ -113,6 +112,7 @@ func (p *fetchPartition) split(buf []byte) batchRun {
 			start, end = at, at
 		} else {
 			p.noteEpoch(batch.LeaderEpoch(), batch.BaseOffset())
+			p.holey = p.holey || end > start && batch.BaseOffset() > run.nextOffset
 			run.nextOffset, end = batch.NextOffset(), at
 		}
 		rest = after
@@ -150,10 +150,28 @@ func (e *fetchEngine) takeBatches(ctx context.Context, p *fetchPartition, a *kms
 	if len(run.bytes) == 0 {
 		return e.takeNothing(ctx, p, run, answer)
 	}
+	if next := recordbatch.Batch(run.bytes).BaseOffset(); next > p.NextOffset && p.proven != p.NextOffset {
+		proof, err := e.proveHole(ctx, p, next)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			p.retry(fmt.Errorf("look for what lies between offsets %d and %d: %w", p.NextOffset, next, err))
+			return nil
+		case proof != isHole:
+			return e.corrupt(ctx, p, fmt.Errorf("at offset %d: the leader cannot read what is before offset %d: %w", p.NextOffset, next, coldstream.ErrCorrupt))
+		}
+		p.proven = p.NextOffset
+	}
 	p.answered()
-	p.empty, p.corrupted, p.alone, p.maxBytes = 0, 0, false, fetchPartitionBytes
+	return e.deliver(ctx, p, run, max(len(a.RecordBatches), answer.sizeBytes*4/smallPart))
+}
+
+// deliver hands on what was read, which is a part of an answer of so many bytes.
+func (e *fetchEngine) deliver(ctx context.Context, p *fetchPartition, run batchRun, answerBytes int) error {
+	p.empty, p.noData, p.corrupted, p.alone, p.maxBytes = 0, failures{}, 0, false, fetchPartitionBytes
 	content := run.bytes
-	if 4*len(content) < len(a.RecordBatches) || smallPart*len(content) < answer.sizeBytes {
+	if 4*len(content) < answerBytes {
 		content = bytes.Clone(content) // a small part must not keep the whole answer alive
 	}
 	first := p.NextOffset
@@ -188,14 +206,10 @@ func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, run ba
 		p.again(fetchRetryWait)
 		return nil
 	}
-	switch {
-	case atEnd:
+	if atEnd {
 		return e.resolveEnd(ctx, p)
-	case p.Compacted:
-		return e.resolveTail(ctx, p)
 	}
-	p.retry(p.errNoData())
-	return nil
+	return e.resolveEmpty(ctx, p)
 }
 
 func (p *fetchPartition) errNoData() error {

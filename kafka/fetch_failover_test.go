@@ -4,6 +4,9 @@ package kafka
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"coldstream"
 	"coldstream/kafka/kafkatest"
+	"coldstream/recordbatch"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -156,6 +160,59 @@ func TestFetchFromOlderVersions(t *testing.T) {
 					t.Errorf("got %+v, %v", got, err)
 				}
 			})
+		})
+	}
+}
+
+// TestFetchReadsFromAFollowerWhatTheLeaderCannot spoils the leader's copy of one batch: a whole
+// copy is on the other brokers, which answer for it although no replica.selector is set.
+func TestFetchReadsFromAFollowerWhatTheLeaderCannot(t *testing.T) {
+	c, k := startThree(t)
+	for name, spoil := range map[string]func(batch []byte){
+		"payload": func(b []byte) { b[len(b)-2] ^= 1 },
+		"length":  func(b []byte) { copy(b[8:12], []byte{0x7f, 0xff, 0xff, 0xff}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := coldstream.NewTopic{Name: "spoiled-" + name, Partitions: 1, ReplicationFactor: 3, Configs: map[string]string{"min.insync.replicas": "3"}}
+			if err := c.CreateTopic(t.Context(), topic); err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				c.write(t, recordsOf(topic.Name, 0, 10))
+			}
+			plan := c.planOf(t, topic.Name, 1)
+			tp := plan[0].TopicPartition
+			whole := fetch(t, c.Client, plan...)
+			files, err := filepath.Glob(filepath.Join(k.LogDir(c.leaderOf(t, tp)), tp.String(), "*.log"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("files %q, error %v", files, err)
+			}
+			log, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, rest, err := recordbatch.Next(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			second, _, err := recordbatch.Next(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoil(second) // it lies in log
+			f, err := os.OpenFile(files[0], os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteAt(second, int64(len(log)-len(rest)))
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			r := fetch(t, c.Client, plan...)
+			r.wantStory(t, tp, whole.story(tp)...)
+			if !bytes.Equal(r.bytes(tp), whole.bytes(tp)) {
+				t.Error("what was fetched is not what was written")
+			}
 		})
 	}
 }

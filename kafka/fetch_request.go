@@ -60,6 +60,9 @@ func fetchOnce(ctx context.Context, client *kgo.Client, turn fetchTurn) (*fetchA
 func newFetchRequest(turn fetchTurn) (*kmsg.FetchRequest, map[coldstream.TopicID]string) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(fetchMaxWait.Milliseconds()), 1, turn.maxBytes
+	if turn.atOnce {
+		req.MaxWaitMillis = 0
+	}
 	req.SessionEpoch = -1
 	index := map[string]int{}
 	names := map[coldstream.TopicID]string{}

@@ -111,22 +111,45 @@ func (e *fetchEngine) resolveEnd(ctx context.Context, p *fetchPartition) error {
 	return nil
 }
 
-// resolveTail ends a compacted partition whose tail stays empty, because the cleaner
-// removed it. What is only in remote storage may also come late.
-func (e *fetchEngine) resolveTail(ctx context.Context, p *fetchPartition) error {
+// resolveEmpty finds out why a partition stays empty though the log goes on: its bytes may
+// be bad, in remote storage they may come late, and of a compacted one the cleaner may have
+// removed the tail.
+func (e *fetchEngine) resolveEmpty(ctx context.Context, p *fetchPartition) error {
 	local, err := e.client.isLocal(ctx, p)
 	if err != nil {
 		p.retry(fmt.Errorf("ask where the local log starts: %w", err))
 		return ctx.Err()
 	}
-	if !local {
-		p.retry(p.errNoData())
-		return nil
+	if local && p.proven != p.NextOffset {
+		proof, err := e.proveHole(ctx, p, p.log.HighWatermark)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			p.retry(fmt.Errorf("look for what lies behind offset %d: %w", p.NextOffset, err))
+			return nil
+		case proof == isNoHole:
+			return e.salvage(ctx, p, fmt.Errorf("%w: %w", p.errNoData(), coldstream.ErrCorrupt))
+		}
+		p.proven = p.NextOffset
 	}
+	if local && p.Compacted {
+		return e.endTail(ctx, p)
+	}
+	if p.noData.add(p.errNoData()); p.noData.exceed(min(noDataPatience, e.client.patience())) {
+		return e.fail(ctx, p, p.noData.err)
+	}
+	p.answered()
+	p.again(p.noData.wait())
+	return nil
+}
+
+// endTail goes on behind a tail that the cleaner removed.
+func (e *fetchEngine) endTail(ctx context.Context, p *fetchPartition) error {
 	p.answered()
 	first := p.NextOffset
 	p.NextOffset, p.empty = min(p.StopOffset, p.log.HighWatermark), 0 // behind it there may be more
-	err = e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
+	err := e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
 	if err != nil || p.NextOffset < p.StopOffset {
 		return err
 	}

@@ -354,6 +354,19 @@ func TestFetchOfATailWithoutData(t *testing.T) {
 		c.answerListOffsets(p.Topic, earliestLocalOffset, func(p *kmsg.ListOffsetsResponseTopicPartition) { p.Offset = 11 })
 		fetch(t, c.patient(t, briefly), p).wantStory(t, p.TopicPartition, "data [0,10)", "failed")
 	})
+	t.Run("that comes late from remote storage", func(t *testing.T) {
+		t.Parallel()
+		plan := c.filled(t, 1, 4)
+		c.answerListOffsets(plan[0].Topic, earliestLocalOffset, func(p *kmsg.ListOffsetsResponseTopicPartition) { p.Offset = 40 })
+		var empties atomic.Int32
+		c.answerFetches(plan[0].TopicPartition, plan[0].TopicID, func(kmsg.FetchRequestTopicPartition) *kmsg.FetchResponseTopicPartition {
+			if empties.Add(1) <= 2*badAnswers+1 {
+				return answerOf(40)
+			}
+			return nil
+		})
+		fetch(t, c.Client, plan...).wantStory(t, plan[0].TopicPartition, "data [0,40)", "done 40")
+	})
 	t.Run("of a broker that knows no remote storage", func(t *testing.T) {
 		p := begin(t)
 		c.answerListOffsets(p.Topic, earliestLocalOffset, func(p *kmsg.ListOffsetsResponseTopicPartition) { p.ErrorCode = kerr.UnsupportedVersion.Code })
@@ -367,7 +380,7 @@ func TestFetchOfATailWithoutData(t *testing.T) {
 		var late atomic.Int32
 		c.answerFetches(p.TopicPartition, p.TopicID, func(asked kmsg.FetchRequestTopicPartition) *kmsg.FetchResponseTopicPartition {
 			switch {
-			case asked.FetchOffset == 0:
+			case asked.FetchOffset < 10:
 				return answerOf(20, ten(0))
 			case late.Add(1) <= badAnswers:
 				return answerOf(20)

@@ -145,6 +145,26 @@ var kafkaFaults = []fault{
 		"kafka", "TestFetchGoesBackToCommonHistory",
 	},
 	{
+		"bad-bytes-end-it", "nothing is read of what an earlier offset's answer holds behind bad bytes", "kafka/fetch_salvage.go",
+		[]edit{{"at := int64(1), p.NextOffset-1; at >= p.log.LogStartOffset; {", "at := int64(1), int64(-1); at >= p.log.LogStartOffset; {"}},
+		"kafka", "TestFetchGoesOnBehindDamage",
+	},
+	{
+		"skipped-file-is-a-hole", "what the leader passes over to its next file is taken for a hole", "kafka/fetch_answer.go",
+		[]edit{{"case proof != isHole:", "case proof != isHole && p.Compacted:"}},
+		"kafka", "TestFetchGoesOnBehindDamage",
+	},
+	{
+		"batch-in-a-record", "a batch in the bytes of a record is taken for one of the log", "kafka/fetch_salvage.go",
+		[]edit{{"ok && p.isFollowed(buf[at+len(b):], l) {", "ok && (len(b) > 0 || p.isFollowed(buf[at+len(b):], l)) {"}},
+		"kafka", "TestSearchIsNotDeceived",
+	},
+	{
+		"rest-of-the-log-is-gap", "a gap of bad bytes goes to the log's end", "kafka/fetch_salvage.go",
+		[]edit{{"case len(found.bytes) > 0:\n\t\treturn taken", "case len(found.bytes) > 0 && found.isHole:\n\t\treturn taken"}},
+		"kafka", "TestFetchGoesOnBehindDamage",
+	},
+	{
 		"missing-broker-has-no-groups", "the groups of a broker that does not answer are left out", "kafka/coordinators.go",
 		[]edit{{"return fmt.Errorf(\"broker %d: %w\", b.ID, err)", "continue"}},
 		"kafka", "TestGroupsNeedsEveryBroker",
