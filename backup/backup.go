@@ -59,6 +59,9 @@ type Fork struct {
 type Result struct {
 	Snapshot  vault.SnapshotID // zero if none was made
 	VaultHash string
+	// SnapshotTime and ParentTime are those of the snapshot and of the one that it was built
+	// on directly; the latter is zero if there is none.
+	SnapshotTime, ParentTime time.Time
 
 	TopicCount, PartitionCount  int
 	Batches, Records, BytesRead int64

@@ -374,6 +374,7 @@ func (c *collector) count(receipt vault.Receipt) {
 	c.outcome.ObjectsStored += receipt.Objects
 	c.outcome.BytesStored += receipt.BytesStored
 	c.outcome.VaultHash, c.outcome.Snapshot = receipt.VaultHash, receipt.Snapshot
+	c.outcome.SnapshotTime, c.outcome.ParentTime = c.run.snapshotTime, receipt.ParentTime
 	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Records: receipt.Records, Stored: receipt.BytesStored})
 }
 
@@ -385,6 +386,7 @@ func (c *collector) report(result *Result) {
 	result.Batches, result.Records, result.BytesRead = o.Batches, o.Records, o.BytesRead
 	result.BytesStored, result.ObjectsStored = o.BytesStored, o.ObjectsStored
 	result.Snapshot, result.VaultHash = o.Snapshot, o.VaultHash
+	result.SnapshotTime, result.ParentTime = o.SnapshotTime, o.ParentTime
 	result.Gaps = append(result.Gaps, o.Gaps...)
 	result.Forks = append(result.Forks, o.Forks...)
 	result.Failed = append(result.Failed, o.Failed...)

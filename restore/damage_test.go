@@ -264,7 +264,7 @@ func TestResultDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"restore":"` + p.ID.String() + `","snapshot":"` + id.String() + `",` +
-		`"partitions":[{"topic":"orders","partition":0,"target_topic":"orders","target_partition":0,"offsets":"exact","records":2,"dropped_aborted":0,"dropped_undecided":0}],` +
+		`"time_doubts":[],"partitions":[{"topic":"orders","partition":0,"target_topic":"orders","target_partition":0,"offsets":"exact","records":2,"dropped_aborted":0,"dropped_undecided":0}],` +
 		`"groups":[{"group":"g","status":"committed","offsets":[{"topic":"orders","partition":0,"source_offset":4,"target_offset":4,"metadata":"m4"}]}],"groups_missing":[],` +
 		`"retention_held":[{"topic":"orders","config":"retention.ms","value":"1","command":"kafka-configs.sh --alter --topic orders --add-config retention.ms=1"}],` +
 		`"configs_left_out":[{"topic":"orders","config":"unknown.config","value":"1","reason":"the cluster does not know it"}],"configs_differ":[],"not_checked":[]}`

@@ -15,6 +15,8 @@ import (
 type Result struct {
 	Restore  string `json:"restore"`
 	Snapshot string `json:"snapshot"`
+	// TimeDoubts say why the snapshot's time cannot be right.
+	TimeDoubts []string `json:"time_doubts"`
 	// OffsetMapOf is the restore through whose offset map groups were restored, without records.
 	OffsetMapOf    string            `json:"offset_map_of,omitempty"`
 	Partitions     []PartitionResult `json:"partitions"`
@@ -163,7 +165,7 @@ func (p *Plan) DryRun() *Result {
 
 func (x *execution) result() *Result {
 	r := &Result{
-		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(),
+		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(), TimeDoubts: append([]string{}, x.plan.Snapshot.TimeDoubts(x.plan.req.Now())...),
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: MissingGroupsOf(x.plan.groupsMissing), RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
 	}

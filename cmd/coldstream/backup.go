@@ -143,6 +143,7 @@ func (o *backupOptions) failed(e *env, done *backupOutcome, err error) error {
 type backupDocument struct {
 	header
 	Snapshot       string                  `json:"snapshot"`
+	TimeDoubts     []string                `json:"time_doubts"` // why the snapshot's time cannot be right
 	VaultHash      string                  `json:"vault_hash"`
 	TopicCount     int                     `json:"topic_count"`
 	PartitionCount int                     `json:"partition_count"`
@@ -206,8 +207,9 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 		Gaps: []gapDocument{}, GroupsMissing: restore.MissingGroupsOf(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []rescannedDocument{},
 		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied), Healed: []healedDocument{},
 	}
-	if r.HasSnapshot() {
-		d.Snapshot = r.Snapshot.String()
+	d.TimeDoubts = []string{}
+	if s := snapshotOf(r.Result); s != nil {
+		d.Snapshot, d.TimeDoubts = s.ID.String(), timeDoubts(s, s.Time)
 	}
 	for _, g := range r.Gaps {
 		d.Gaps = append(d.Gaps, gapDocument{g.Topic, g.Partition, g.FirstOffset, g.NextOffset, string(g.Cause)})
@@ -289,6 +291,9 @@ func (r *backupOutcome) withHealed(did, were string, lines ...string) []string {
 
 // warn names everything that is not as asked.
 func (o *backupOptions) warn(e *env, r *backup.Result) {
+	if s := snapshotOf(r); s != nil {
+		doubtTime(e, s)
+	}
 	for _, g := range r.Gaps {
 		e.note("gap: %s offsets [%d, %d) were gone before they could be saved (%s)", g.TopicPartition, g.FirstOffset, g.NextOffset, g.Cause)
 	}

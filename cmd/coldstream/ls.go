@@ -42,10 +42,11 @@ counts offsets between the log start and the end that were gone before they coul
 
 type lsDocument struct {
 	header
-	Snapshot  string          `json:"snapshot"`
-	Time      string          `json:"time"`
-	ClusterID string          `json:"cluster_id"`
-	Topics    []topicDocument `json:"topics"`
+	Snapshot   string          `json:"snapshot"`
+	Time       string          `json:"time"`
+	TimeDoubts []string        `json:"time_doubts"` // why the time cannot be right
+	ClusterID  string          `json:"cluster_id"`
+	Topics     []topicDocument `json:"topics"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 }
@@ -112,7 +113,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	l := &listing{snapshot: snapshot, topics: topics, damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
+	l := &listing{snapshot: snapshot, topics: topics, now: e.now(), damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
 	if err := l.read(ctx, v); err != nil {
 		return err
 	}
@@ -124,6 +125,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
+	doubtTime(e, snapshot)
 	lacking(e, snapshot, l.groupsMissing)
 	return noteDamage(e, l.damage)
 }
@@ -132,6 +134,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 type listing struct {
 	snapshot *vault.Snapshot
 	topics   []coldstream.Topic
+	now      time.Time
 	document lsDocument
 	damage   []*vault.DamageError
 	// groupsMissing are the consumer groups that the snapshot lacks.
@@ -149,7 +152,7 @@ func (l *listing) read(ctx context.Context, v *vault.Vault) error {
 	}
 	l.groupsMissing = missing
 	l.document = lsDocument{
-		header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), s.ClusterID, []topicDocument{}, restore.MissingGroupsOf(missing),
+		header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), timeDoubts(s, l.now), s.ClusterID, []topicDocument{}, restore.MissingGroupsOf(missing),
 	}
 	asked := map[incarnation]bool{}
 	for _, t := range l.topics {

@@ -186,6 +186,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	for _, w := range plan.Warnings {
 		e.note("warning: %s", w)
 	}
+	doubtTime(e, plan.Snapshot)
 	listDamage(e, plan.Damage)
 	if o.dryRun || !o.yes {
 		o.sayWhere(e, plan)

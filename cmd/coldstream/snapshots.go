@@ -29,7 +29,8 @@ func newSnapshotsCommand(global *globalOptions, e *env) *cobra.Command {
 		Short: "List the restore points of a vault, oldest first",
 		Long: `List the restore points of a vault, oldest first. "size" is that of the record batches which the
 vault held of the snapshot's partitions when the snapshot was made: what the brokers need for them,
-not what the vault takes. -l adds how many consumer groups are in it, which topics, and what
+not what the vault takes. The order is that in which the backups built on each other; a "time" that cannot be right, because a clock
+was wrong, is marked. -l adds how many consumer groups are in it, which topics, and what
 the backup could not read. What is in each topic says: coldstream ls --snapshot ID`,
 		Example: "  coldstream snapshots --vault /srv/kafka-vault -l",
 		Args:    noArgs,
@@ -46,12 +47,14 @@ type snapshotsDocument struct {
 }
 
 type snapshotDocument struct {
-	ID             string `json:"id"`
-	Time           string `json:"time"`
-	ClusterID      string `json:"cluster_id"`
-	TopicCount     int    `json:"topic_count"`
-	PartitionCount int    `json:"partition_count"`
-	Bytes          int64  `json:"bytes"`
+	ID   string `json:"id"`
+	Time string `json:"time"`
+	// TimeDoubts say why the time cannot be right.
+	TimeDoubts     []string `json:"time_doubts"`
+	ClusterID      string   `json:"cluster_id"`
+	TopicCount     int      `json:"topic_count"`
+	PartitionCount int      `json:"partition_count"`
+	Bytes          int64    `json:"bytes"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 	*snapshotDetails
@@ -82,7 +85,7 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 		}
 		lacking(e, &s, missing)
 		sd := snapshotDocument{
-			ID: s.ID.String(), Time: timestamp(s.Time), ClusterID: s.ClusterID,
+			ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(&s, e.now()), ClusterID: s.ClusterID,
 			TopicCount: topicCount(&s), PartitionCount: len(s.Views), Bytes: s.SizeBytes,
 			GroupsMissing: restore.MissingGroupsOf(missing),
 		}
@@ -132,7 +135,7 @@ func (d *snapshotsDocument) rows() []row {
 	}
 	rows := []row{head}
 	for _, s := range d.Snapshots {
-		r := row{s.ID, s.Time, s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)}
+		r := row{s.ID, s.Time + doubtWords(s.TimeDoubts), s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)}
 		if s.snapshotDetails != nil {
 			var missing []string
 			for _, name := range slices.Sorted(maps.Keys(s.Missing)) {
