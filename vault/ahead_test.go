@@ -60,6 +60,11 @@ func (f *far) Open(ctx context.Context, key string) (io.ReadCloser, int64, error
 	return f.Store.Open(ctx, key)
 }
 
+func (f *far) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	defer f.request("read")()
+	return f.Store.Read(ctx, key, offset, length)
+}
+
 func (f *far) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
 	defer f.request("list")()
 	return f.Store.List(ctx, prefix, after)
@@ -150,5 +155,50 @@ func TestTurnedWhileOpeningFarAway(t *testing.T) {
 		if now, err := k.vault.lookAgain(t.Context(), before); err != nil || now.isStill(before) || now.newest != 1 {
 			t.Errorf("with %s: %+v, %v", key, now, err)
 		}
+	}
+}
+
+// TestReadingFarAwayStorage reads one stream of many frames, with 30 ms for each request.
+func TestReadingFarAwayStorage(t *testing.T) {
+	inner := mem.New()
+	k := newKit(t, inner)
+	k.chain(stream("orders", 0), 100) // a pack each
+	view := View{Stream: stream("orders", 0), NextOffset: 1000, LastEpoch: 1}
+	for name, c := range map[string]struct {
+		cache int64
+		max   time.Duration
+	}{"with room": {64 << 20, time.Second}, "without": {1, 4 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := newFar(inner, 30*time.Millisecond)
+				v, err := Open(t.Context(), store)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h, err := v.OpenHistory(t.Context(), []View{view}, HistoryOptions{CacheBytes: c.cache})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began, next := time.Now(), int64(0)
+				for b, err := range h.Streams()[0].Batches(t.Context(), 0) {
+					if err != nil {
+						t.Fatal(err)
+					}
+					if b.BaseOffset() != next {
+						t.Fatalf("batch at %d, want %d", b.BaseOffset(), next)
+					}
+					next = b.NextOffset()
+				}
+				if took := time.Since(began); next != 1000 || took > c.max {
+					t.Errorf("read up to %d in %v", next, took)
+				}
+				if h.frames.ahead != 0 {
+					t.Errorf("%d bytes are still reserved", h.frames.ahead)
+				}
+				if n := store.counts["read"]; n > 100 {
+					t.Errorf("%d reads of 100 frames", n)
+				}
+			})
+		})
 	}
 }

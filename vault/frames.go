@@ -35,6 +35,7 @@ type frameCache struct {
 
 	mu      sync.Mutex
 	bytes   int64
+	ahead   int64 // reserved for frames that are read ahead
 	entries map[frameKey]*list.Element
 	order   *list.List // of *cachedFrame, most recently used first
 	reading map[frameKey]*frameRead

@@ -26,8 +26,11 @@ func (s *StreamHistory) Batches(ctx context.Context, firstOffset int64) iter.Seq
 			}
 			return 1
 		})
+		ahead := s.readAhead(ctx)
+		defer ahead.stop()
 		for reached := firstOffset; i < len(s.Runs); i++ {
 			run := &s.Runs[i]
+			ahead.at(i)
 			if lost := s.lostBefore(firstOffset, run.FirstOffset); lost != nil {
 				yield(nil, lost)
 				return
