@@ -6,8 +6,6 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
-
 	"coldstream/blob"
 	azurestore "coldstream/blob/azure"
 	"coldstream/blob/storetest"
@@ -15,13 +13,7 @@ import (
 
 func TestContract(t *testing.T) {
 	a := storetest.Azurite(t)
-	admin, err := container.NewClientFromConnectionString(a.ConnectionString, "vaults", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.Create(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	a.MakeContainer(t, "vaults")
 	storetest.KeepsContract(t, func(_ *testing.T, prefix string) (blob.Store, error) {
 		return azurestore.Open(azurestore.Options{Container: "vaults", Prefix: prefix, Login: azurestore.Login{ConnectionString: a.ConnectionString}})
 	})

@@ -64,6 +64,9 @@ func (s *Store) explain(ctx context.Context, did action, key string, err error) 
 	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody":
 		return fmt.Errorf("the bytes were altered on their way: %w (%w)", blob.ErrTemporary, said)
 	}
+	if answer.StatusCode == http.StatusNotImplemented {
+		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, said)
+	}
 	if next := s.next(did, key, &answer); next != "" {
 		return &blob.Failure{Err: denied(&answer, said), Next: next}
 	}

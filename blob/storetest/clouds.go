@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+
 	"coldstream/internal/testproc"
 )
 
@@ -42,6 +44,20 @@ func Azurite(tb TB) *Azure {
 	endpoint := "http://" + p.addr + "/" + AzureAccount
 	return &Azure{Endpoint: endpoint, ConnectionString: fmt.Sprintf(
 		"DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=%s;", AzureAccount, AzureKey, endpoint)}
+}
+
+// MakeContainer makes a container.
+func (a *Azure) MakeContainer(tb TB, name string) {
+	tb.Helper()
+	client, err := container.NewClientFromConnectionString(a.ConnectionString, name, nil)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+		defer cancel()
+		_, err = client.Create(ctx, nil)
+	}
+	if err != nil {
+		tb.Fatalf("make container %s: %v", name, err)
+	}
 }
 
 // GCS is a server of the protocol of Google Cloud Storage with one bucket.

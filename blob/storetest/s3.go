@@ -19,7 +19,8 @@ const Region = "us-east-1"
 type S3 struct {
 	Endpoint string // http://HOST:PORT
 	Bucket   string
-	// Dir has the objects as files, by their keys, if the server is versitygw.
+	// Dir has the objects as files: of versitygw by their keys, of MinIO in folders of these
+	// names.
 	Dir   string
 	Admin *minio.Client
 }
@@ -72,7 +73,7 @@ func (s *S3) AddUser(tb TB, name string) {
 // MinIO starts the server that most people run for themselves. To build it takes minutes.
 func MinIO(tb TB) *S3 {
 	tb.Helper()
-	return newS3(tb, start(tb, program{"minio", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
+	p := start(tb, program{"minio", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
 		path, err := testproc.GoInstall(ctx, testproc.GoProgram{Package: "github.com/minio/minio", Version: "v0.0.0-20260212201848-7aac2a2c5b7c"})
 		if err != nil {
 			return nil, err
@@ -84,7 +85,10 @@ func MinIO(tb TB) *S3 {
 		cmd := exec.Command(path, "server", "--address", addr, "--console-address", "127.0.0.1:0", objects)
 		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+AccessKey, "MINIO_ROOT_PASSWORD="+SecretKey)
 		return cmd, nil
-	}}))
+	}})
+	s := newS3(tb, p)
+	s.Dir = filepath.Join(p.dir, "objects", s.Bucket)
+	return s
 }
 
 func newS3(tb TB, p *process) *S3 {

@@ -74,14 +74,14 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if err != nil {
 		return fmt.Errorf("init %s: %w", at, err)
 	}
+	if v.IsExclusive() {
+		e.note("one process at a time may write to this vault: never run two of backup, restore, forget and prune at once")
+	}
 	if isMachineFormat(o.global.output) {
 		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID(), v.IsExclusive()})
 	}
 	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}); err != nil {
 		return err
-	}
-	if v.IsExclusive() {
-		e.note("one process at a time may write to this vault: never run two of backup, restore, forget and prune at once")
 	}
 	if !o.global.quiet {
 		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", terminal.Quote(o.vault.url)))

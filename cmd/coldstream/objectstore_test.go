@@ -17,16 +17,22 @@ import (
 	"coldstream/vault"
 )
 
-// bucket is a server of object storage, for whole commands.
+// bucket is a server of object storage, for whole commands. What only S3 has is in S3.
 type bucket struct {
 	*storetest.S3
+	vault func(prefix string) string // its URL
+}
+
+func inS3(t *testing.T, s *storetest.S3) bucket {
+	s.Setenv(t)
+	return bucket{s, s.URL}
 }
 
 // newWorldIn is a world whose vault is under a new prefix of the bucket.
 func (b bucket) newWorldIn(t *testing.T) (w *world, prefix string) {
 	t.Helper()
 	w, prefix = newWorld(t), storetest.NewPrefix()
-	w.vault = b.URL(prefix)
+	w.vault = b.vault(prefix)
 	w.run("init").must(t, exitDone)
 	return w, prefix
 }
@@ -40,14 +46,14 @@ func (b bucket) through(p *storetest.Proxy, url string) string {
 // in depth is tested here once.
 func TestVaultInABucket(t *testing.T) {
 	realCluster(t)
-	b := bucket{storetest.Versitygw(t)}
-	b.Setenv(t)
+	b := inS3(t, storetest.Versitygw(t))
 	t.Run("fidelity", func(t *testing.T) { b.fidelity(t) })
 	t.Run("damage at rest", func(t *testing.T) { b.damage(t) })
 	t.Run("two writers", func(t *testing.T) { b.twoWriters(t) })
 	t.Run("turns", func(t *testing.T) { b.turns(t) })
 	t.Run("trouble", func(t *testing.T) { b.trouble(t) })
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
+	t.Run("exclusive", func(t *testing.T) { b.exclusive(t) })
 	t.Run("no vault", func(t *testing.T) { b.noVault(t) })
 	t.Run("kill", func(t *testing.T) { b.kill(t, buildProgram(t)) })
 }
@@ -170,6 +176,9 @@ func (b bucket) turns(t *testing.T) {
 	w.verify()
 	w.restoreAs("turned", "turned-copy", "--offsets", "exact")
 	sameContent(t, w.read("turned-copy"), w.read("turned"))
+	if b.S3 == nil {
+		return
+	}
 	bases, err := filepath.Glob(filepath.Join(b.Dir, filepath.FromSlash(prefix), "epochs", "*", "base"))
 	if err != nil || len(bases) != 2 {
 		t.Errorf("bases that garbage collection left: %v, %v; want that of the epoch and of the one before", bases, err)
@@ -237,6 +246,29 @@ func (b bucket) cost(t *testing.T) {
 			t.Errorf("a backup without news made %d writing requests and %d lists, want at most 3 and 2", writes, lists)
 		}
 	}
+}
+
+// exclusive has a server that does not know If-None-Match.
+func (b bucket) exclusive(t *testing.T) {
+	w := newWorld(t)
+	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, func(_ int, r *http.Request) storetest.Fault {
+		if r.Header.Get("If-None-Match") != "" {
+			return storetest.Fault{Status: http.StatusNotImplemented}
+		}
+		return storetest.Fault{}
+	}), b.vault(storetest.NewPrefix()))
+	w.run("init").must(t, exitFailed).says(t, "init --exclusive")
+	var made initDocument
+	w.run("init", "--exclusive").must(t, exitDone).says(t, "one process at a time").into(t, &made)
+	same(t, "exclusive", made.Exclusive, true)
+	w.fill("alone", 2, 100)
+	w.backup("alone")
+	w.turn()
+	w.produce(someRecords(newRandom(t), "alone", 0, 20)...)
+	w.backup("alone")
+	w.verify()
+	w.restoreAs("alone", "alone-copy", "--offsets", "exact")
+	sameContent(t, w.read("alone-copy"), w.read("alone"))
 }
 
 func (b bucket) noVault(t *testing.T) {

@@ -61,6 +61,11 @@ type bucketURL struct {
 	getenv                 func(string) string
 }
 
+// shown is the URL for people: without options, which may have a secret in them.
+func (u *bucketURL) shown() string {
+	return strings.TrimSuffix(u.scheme+"://"+u.bucket+"/"+u.prefix, "/")
+}
+
 // kind is one scheme of vault URLs.
 type kind struct {
 	example string
@@ -111,9 +116,9 @@ func Parse(raw string, getenv func(string) string) (*Location, error) {
 	u.getenv = getenv
 	d, err := k.driver(u)
 	if err != nil {
-		return nil, &UsageError{fmt.Errorf("vault %s: %w", raw, err), "write it as " + k.example}
+		return nil, &UsageError{fmt.Errorf("vault %s: %w", u.shown(), err), "write it as " + k.example}
 	}
-	return &Location{shown: strings.TrimSuffix(m[1]+"://"+u.bucket+"/"+u.prefix, "/"), driver: d}, nil
+	return &Location{shown: u.shown(), driver: d}, nil
 }
 
 // prefixSegment is what every storage takes in a name as it is.
@@ -139,13 +144,17 @@ func (k *kind) parse(name, raw string) (*bucketURL, error) {
 			return nil, err
 		}
 	}
+	if at, err := url.Parse(options.Get("endpoint")); err == nil && (at.User != nil || at.RawQuery != "") {
+		return nil, credentialsInURL(name)
+	}
 	prefix := strings.Trim(u.Path, "/")
+	shown := (&bucketURL{scheme: name, bucket: u.Host, prefix: prefix}).shown()
 	if u.Host == "" || u.Fragment != "" || len(prefix) > maxPrefixBytes {
-		return nil, &UsageError{fmt.Errorf("vault %s: it is not a bucket and a prefix", raw), "write it as " + k.example}
+		return nil, &UsageError{fmt.Errorf("vault %s: it is not a bucket and a prefix", shown), "write it as " + k.example}
 	}
 	for segment := range strings.SplitSeq(prefix, "/") {
 		if prefix != "" && (!prefixSegment.MatchString(segment) || strings.Trim(segment, ".") == "") {
-			return nil, &UsageError{fmt.Errorf("vault %s: %q cannot be part of a prefix", raw, segment), "use letters, digits, '-' and '_'"}
+			return nil, &UsageError{fmt.Errorf("vault %s: %q cannot be part of a prefix", shown, segment), "use letters, digits, '-' and '_'"}
 		}
 	}
 	return &bucketURL{scheme: name, bucket: u.Host, prefix: prefix, options: options}, nil
