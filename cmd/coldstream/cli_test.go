@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -233,4 +235,29 @@ func TestFirstBackupAndRestoreAsTheReadmeTellsIt(t *testing.T) {
 		t.Errorf("stdout: %s", out.stdout)
 	}
 	command(t, vars, append(restore, "--yes")...).must(t, exitFailed).says(t, "first-again-0 holds records", "--append")
+}
+
+// TestVerifyCounts: a script reads ok, and how much was looked at.
+func TestVerifyCounts(t *testing.T) {
+	at := embeddedOrders(t, embedded.Topic{Name: "orders", Partitions: 3})
+	vault := newVault(t)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+	var d struct {
+		OK             bool `json:"ok"`
+		SnapshotCount  int  `json:"snapshot_count"`
+		PackCount      int  `json:"pack_count"`
+		PartitionCount int  `json:"partition_count"`
+	}
+	command(t, nil, "verify", "--vault", vault, "-o", "json").must(t, exitDone).into(t, &d)
+	if !d.OK || d.SnapshotCount != 2 || d.PackCount != 1 || d.PartitionCount != 3 {
+		t.Errorf("%+v", d)
+	}
+	if err := os.RemoveAll(filepath.Join(vault, "packs")); err != nil {
+		t.Fatal(err)
+	}
+	command(t, nil, "verify", "--vault", vault, "-o", "json").must(t, exitDamage).into(t, &d)
+	if d.OK || d.SnapshotCount != 2 {
+		t.Errorf("%+v", d)
+	}
 }

@@ -49,8 +49,12 @@ const hintHeal = "fetch again what the cluster still has with: coldstream backup
 
 type verifyDocument struct {
 	header
-	Problems     []problemDocument `json:"problems"`
-	BytesChecked int64             `json:"bytes_checked"`
+	OK             bool              `json:"ok"`
+	SnapshotCount  int               `json:"snapshot_count"`
+	PackCount      int               `json:"pack_count"`
+	PartitionCount int               `json:"partition_count"`
+	Problems       []problemDocument `json:"problems"`
+	BytesChecked   int64             `json:"bytes_checked"`
 }
 
 type problemDocument struct {
@@ -100,7 +104,9 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 }
 
 func newVerifyDocument(r *vault.VerifyReport) verifyDocument {
-	d := verifyDocument{header{SchemaVersion: schemaVersion}, []problemDocument{}, r.BytesChecked}
+	d := verifyDocument{
+		header{SchemaVersion: schemaVersion}, len(r.Problems) == 0, r.Snapshots, r.Packs, r.Streams, []problemDocument{}, r.BytesChecked,
+	}
 	for _, p := range r.Problems {
 		d.Problems = append(d.Problems, problemDocument{
 			p.Object, p.Kind, p.Stream.Topic, p.Stream.Partition, p.FirstOffset, p.NextOffset, p.Error(),
