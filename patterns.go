@@ -303,6 +303,22 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
+// Unmatched returns the names among the patterns that are of none of the topics. A user who
+// may not describe a topic sees it in no list of all.
+func (ps *Patterns) Unmatched(topics []Topic) []string {
+	var out []string
+	if ps == nil {
+		return nil
+	}
+	for i := range ps.include {
+		p := &ps.include[i]
+		if p.literal() && p.id == "" && !slices.ContainsFunc(topics, func(t Topic) bool { return p.match(&t) }) {
+			out = append(out, p.name)
+		}
+	}
+	return out
+}
+
 // Texts returns the patterns that include, as they were written.
 func (ps *Patterns) Texts() []string {
 	out := make([]string, len(ps.include))

@@ -68,6 +68,9 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err != nil {
 		return nil, fmt.Errorf("read cluster metadata: %w", err)
 	}
+	if err := addHidden(ctx, source, cluster, opts.Topics); err != nil {
+		return nil, err
+	}
 	topics, err := selectTopics(cluster.Topics, opts.Topics)
 	if err != nil {
 		return nil, err
@@ -84,6 +87,26 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	}
 	p.began = opts.Now()
 	return p, p.readEnds(ctx, source)
+}
+
+// addHidden asks for topics that were named and are not listed: the cluster says of those
+// that the user may not describe, if they are asked for by name, that they are denied.
+func addHidden(ctx context.Context, source coldstream.Source, cluster *coldstream.Cluster, patterns *coldstream.Patterns) error {
+	names := patterns.Unmatched(cluster.Topics)
+	if len(names) == 0 {
+		return nil
+	}
+	named, err := source.Metadata(ctx, names)
+	if err != nil {
+		return fmt.Errorf("read cluster metadata: %w", err)
+	}
+	for _, t := range named.Topics {
+		if errors.Is(t.Err, coldstream.ErrDenied) {
+			cluster.Topics = append(cluster.Topics, t)
+		}
+	}
+	slices.SortFunc(cluster.Topics, func(a, b coldstream.Topic) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
 }
 
 func selectTopics(all []coldstream.Topic, patterns *coldstream.Patterns) ([]coldstream.Topic, error) {

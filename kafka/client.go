@@ -62,7 +62,8 @@ type Client struct {
 	lanes *lanes
 	waits *waits
 
-	closed atomic.Bool
+	closed  atomic.Bool
+	written atomic.Pointer[string] // a topic that is to be written to
 
 	fetchMu sync.Mutex
 	fetches []*kgo.Client

@@ -147,7 +147,7 @@ func (c *Client) checkClusterRight(ctx context.Context) error {
 		err = coldstream.ErrDenied
 	}
 	if errors.Is(err, coldstream.ErrDenied) {
-		return fmt.Errorf("describe the cluster: without this right brokers leave consumer groups out and do not say so: %w", err)
+		return fmt.Errorf("describe the cluster: without this right brokers leave consumer groups out and do not say so: %w", c.lacksOnCluster(err, "Describe"))
 	}
 	return err
 }

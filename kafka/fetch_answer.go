@@ -46,7 +46,7 @@ func (e *fetchEngine) takeError(ctx context.Context, p *fetchPartition, a *kmsg.
 	case errors.Is(code, kerr.UnknownServerError): // also where it comes upon bad bytes
 		return e.corrupt(ctx, p, err)
 	case errors.Is(err, coldstream.ErrDenied):
-		return e.fail(ctx, p, err)
+		return e.fail(ctx, p, e.client.lacksOnTopic(err, "Read", p.Topic))
 	case errors.Is(err, coldstream.ErrUnknownTopic), errors.Is(code, kerr.InconsistentTopicID):
 		p.retry(err) // the metadata will say whether it is gone
 	case isTemporary(err):

@@ -81,6 +81,7 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 		for name, resp := range c.fetchMany(ctx, pending) {
 			if g := pending[name]; g != nil {
 				g.Offsets, g.Err = offsetsOf(resp)
+				g.Err = c.lacksOnGroup(g.Err, "Describe", g.Name)
 			}
 		}
 		var last error

@@ -72,7 +72,11 @@ func (c *Client) describeCluster(ctx context.Context, names []string) (*coldstre
 	c.waits.see(cluster.Brokers)
 	for i := range resp.Topics {
 		if t := &resp.Topics[i]; t.Topic != nil {
-			cluster.Topics = append(cluster.Topics, topicOf(t))
+			topic := topicOf(t)
+			if errors.Is(topic.Err, coldstream.ErrDenied) { // said of topics that are not there, too
+				topic.Err = fmt.Errorf("it is not there, or you may not see it: %w", c.lacksOnTopic(topic.Err, "Describe", topic.Name))
+			}
+			cluster.Topics = append(cluster.Topics, topic)
 		}
 	}
 	for _, name := range names {
@@ -159,6 +163,7 @@ func (c *Client) describeSome(ctx context.Context, topics []*coldstream.Topic) e
 	for i := range resp.Resources {
 		if t := byName[resp.Resources[i].ResourceName]; t != nil {
 			setConfigs(t, &resp.Resources[i])
+			t.ConfigsErr = c.lacksOnTopic(t.ConfigsErr, "DescribeConfigs", t.Name)
 		}
 	}
 	return nil

@@ -113,7 +113,7 @@ func (c *Client) listOffsets(ctx context.Context, broker int32, req *kmsg.ListOf
 	for _, t := range kresp.(*kmsg.ListOffsetsResponse).Topics {
 		for _, p := range t.Partitions {
 			tp := coldstream.TopicPartition{Topic: t.Topic, Partition: p.Partition}
-			out[tp] = offsetOrError{p.Offset, expected(brokerError(p.ErrorCode, nil))}
+			out[tp] = offsetOrError{p.Offset, c.lacksOnTopic(expected(brokerError(p.ErrorCode, nil)), "Describe", t.Topic)}
 		}
 	}
 	return out, nil

@@ -29,7 +29,7 @@ const requestsInFlight = 5
 //
 // When ctx ends, batches without an answer fail with its error and may yet be appended.
 func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.ProduceBatch) []coldstream.ProduceResult {
-	p := &production{batches: batches, outcomes: make([]outcome, len(batches)), patience: c.patience(), waits: c.waits}
+	p := &production{batches: batches, outcomes: make([]outcome, len(batches)), patience: c.patience(), waits: c.waits, lacks: c.lacksOnTopic}
 	pending := p.accept()
 	l, err := c.lane(lane)
 	if err != nil {
@@ -45,6 +45,7 @@ func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.Pro
 type production struct {
 	lane     *leaderTable
 	waits    *waits
+	lacks    func(err error, operation, topic string) error
 	patience time.Duration
 	batches  []coldstream.ProduceBatch
 	// outcomes has one entry for each batch; requests under way at the same time write

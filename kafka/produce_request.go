@@ -131,7 +131,7 @@ func (p *production) settle(i int, answer kmsg.ProduceResponseTopicPartition) {
 		p.outcomes[i] = outcome{baseOffset: -1, done: true}
 		return
 	}
-	err := produceError(answer)
+	err := p.lacks(produceError(answer), "Write", p.batches[i].Topic)
 	switch {
 	case err == nil:
 		p.outcomes[i] = outcome{baseOffset: answer.BaseOffset, done: true}

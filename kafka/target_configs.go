@@ -54,7 +54,7 @@ func (c *Client) alterOnce(ctx context.Context, req *kmsg.IncrementalAlterConfig
 	if len(resp.Resources) != 1 {
 		return fmt.Errorf("the answer is about %d topics", len(resp.Resources))
 	}
-	return brokerError(resp.Resources[0].ErrorCode, resp.Resources[0].ErrorMessage)
+	return c.lacksOnTopic(brokerError(resp.Resources[0].ErrorCode, resp.Resources[0].ErrorMessage), "AlterConfigs", req.Resources[0].ResourceName)
 }
 
 // requestLimit is the brokers' setting for the size of requests.

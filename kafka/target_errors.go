@@ -73,7 +73,10 @@ const tooOld = "broker is too old"
 // requestError says whether a request without an answer is worth another try. All of a
 // network's ways to fail are; whether the broker has done what was asked is not known.
 func requestError(err error) error {
+	var code *kerr.Error
 	switch {
+	case errors.As(err, &code) && errors.Is(brokerError(code.Code, nil), coldstream.ErrDenied):
+		return brokerError(code.Code, nil) // of who was asked for the coordinator, say
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return fmt.Errorf("%w: %w", coldstream.ErrUnreachable, err)
 	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), strings.Contains(err.Error(), tooOld):

@@ -90,7 +90,7 @@ func (g *groupCommit) findTopics(ctx context.Context) error {
 	g.ids = make(map[string]coldstream.TopicID, len(resp.Topics))
 	for _, topic := range resp.Topics {
 		if err := brokerError(topic.ErrorCode, nil); err != nil {
-			return fmt.Errorf("topic %s: %w", text(topic.Topic), err)
+			return fmt.Errorf("topic %s: %w", text(topic.Topic), g.client.lacksOnTopic(err, "Describe", text(topic.Topic)))
 		}
 		g.ids[text(topic.Topic)] = topic.TopicID
 	}
@@ -119,13 +119,13 @@ func (c *Client) groupState(ctx context.Context, group string) (string, error) {
 	req.Groups = []string{group}
 	resp, err := req.RequestWith(ctx, c.kgo)
 	if err != nil {
-		return "", requestError(err)
+		return "", c.lacksOnGroup(requestError(err), "Read", group)
 	}
 	for _, described := range resp.Groups {
 		switch err := brokerError(described.ErrorCode, described.ErrorMessage); {
 		case errors.Is(err, kerr.GroupIDNotFound):
 		case err != nil:
-			return "", fmt.Errorf("describe the group: %w", err)
+			return "", fmt.Errorf("describe the group: %w", c.lacksOnGroup(err, "Describe", group))
 		case described.State != "Dead": // older brokers say so of a group they do not know
 			return described.State, nil
 		}
@@ -181,7 +181,7 @@ func commitSize(offsets []coldstream.GroupOffset) int {
 func (g *groupCommit) commitSome(ctx context.Context, offsets []coldstream.GroupOffset) error {
 	resp, err := g.newRequest(offsets).RequestWith(ctx, g.client.kgo)
 	if err != nil {
-		return requestError(err)
+		return g.client.lacksOnGroup(requestError(err), "Read", g.group)
 	}
 	names := make(map[coldstream.TopicID]string, len(g.ids))
 	for name, id := range g.ids {
@@ -192,7 +192,7 @@ func (g *groupCommit) commitSome(ctx context.Context, offsets []coldstream.Group
 		name := cmp.Or(topic.Topic, names[topic.TopicID])
 		for _, partition := range topic.Partitions {
 			tp := coldstream.TopicPartition{Topic: name, Partition: partition.Partition}
-			errs[tp] = commitError(partition.ErrorCode)
+			errs[tp] = g.lacks(commitError(partition.ErrorCode), "Read", name)
 		}
 	}
 	for _, offset := range offsets {
@@ -245,6 +245,14 @@ func commitError(code int16) error {
 	return err
 }
 
+// lacks names the right whose lack an error for an offset of a topic tells of.
+func (g *groupCommit) lacks(err error, operation, topic string) error {
+	if errors.Is(err, kerr.GroupAuthorizationFailed) {
+		return g.client.lacksOnGroup(err, operation, g.group)
+	}
+	return g.client.lacksOnTopic(err, operation, topic)
+}
+
 // readBack compares what the coordinator has with what was committed.
 func (g *groupCommit) readBack(ctx context.Context) error {
 	got, err := g.fetch(ctx)
@@ -286,7 +294,7 @@ func (g *groupCommit) fetch(ctx context.Context) (map[coldstream.TopicPartition]
 	got := make(map[coldstream.TopicPartition]coldstream.GroupOffset, len(g.offsets))
 	for _, group := range resp.Groups {
 		if err := brokerError(group.ErrorCode, nil); err != nil {
-			return nil, err
+			return nil, g.client.lacksOnGroup(err, "Describe", g.group)
 		}
 		for _, topic := range group.Topics {
 			for _, partition := range topic.Partitions {

@@ -22,7 +22,8 @@ func (c *Client) InitProducer(ctx context.Context) (coldstream.ProducerIdentity,
 			return requestError(err)
 		}
 		producer = coldstream.ProducerIdentity{ID: resp.ProducerID, Epoch: resp.ProducerEpoch}
-		return brokerError(resp.ErrorCode, nil)
+		// Whoever may write to any topic may have one; before Kafka 2.8 that took IdempotentWrite.
+		return c.lacksOnTopic(brokerError(resp.ErrorCode, nil), "Write", c.writtenTopic())
 	})
 	if err != nil {
 		return coldstream.ProducerIdentity{}, fmt.Errorf("get a producer ID: %w", err)

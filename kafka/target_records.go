@@ -21,6 +21,7 @@ const deleteTimeout = 30 * time.Second
 // refused; the error names the first one and counts the others.
 func (c *Client) DeleteRecords(ctx context.Context, logStartOffsets map[coldstream.TopicPartition]int64) error {
 	d := &deletion{
+		lacks:   c.lacksOnTopic,
 		leaders: newLeaderTable(c.kgo),
 		offsets: logStartOffsets,
 		pending: slices.SortedFunc(maps.Keys(logStartOffsets), coldstream.TopicPartition.Compare),
@@ -39,6 +40,7 @@ func (c *Client) DeleteRecords(ctx context.Context, logStartOffsets map[coldstre
 
 // deletion is one call of DeleteRecords.
 type deletion struct {
+	lacks   func(err error, operation, topic string) error
 	leaders *leaderTable
 	offsets map[coldstream.TopicPartition]int64
 	pending []coldstream.TopicPartition
@@ -129,7 +131,7 @@ func (d *deletion) ask(ctx context.Context, leader int32, some []int, errs []err
 		for _, partition := range topic.Partitions {
 			tp := coldstream.TopicPartition{Topic: topic.Topic, Partition: partition.Partition}
 			if i, ok := places[tp]; ok {
-				errs[i] = expected(brokerError(partition.ErrorCode, nil))
+				errs[i] = d.lacks(expected(brokerError(partition.ErrorCode, nil)), "Delete", tp.Topic)
 			}
 		}
 	}

@@ -46,6 +46,7 @@ func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) err
 // CheckTopic implements [coldstream.TopicAdmin]. Its errors are those that CreateTopic
 // would return.
 func (c *Client) CheckTopic(ctx context.Context, topic coldstream.NewTopic) error {
+	c.written.Store(&topic.Name)
 	err := c.await(ctx, "a check of the new topic "+topic.Name, func(ctx context.Context) error {
 		return c.createTopic(ctx, topic, validateOnly)
 	})
@@ -85,7 +86,7 @@ func (c *Client) requestTopic(ctx context.Context, topic coldstream.NewTopic, mo
 		return none, fmt.Errorf("broker %d answered with a %T of other topics", controller, answer)
 	}
 	created := resp.Topics[0]
-	err = brokerError(created.ErrorCode, created.ErrorMessage)
+	err = c.lacksOnTopic(brokerError(created.ErrorCode, created.ErrorMessage), "Create", topic.Name)
 	switch created.ErrorCode {
 	case kerr.TopicAlreadyExists.Code:
 		err = fmt.Errorf("%w: %w", fs.ErrExist, err)
@@ -213,7 +214,7 @@ func (c *Client) leadersSeenBy(ctx context.Context, broker int32, topic coldstre
 		return nil, fmt.Errorf("broker %d answered with a %T of other topics", broker, answer)
 	}
 	if err := brokerError(resp.Topics[0].ErrorCode, nil); err != nil {
-		return nil, err
+		return nil, c.lacksOnTopic(err, "Describe", topic.Name)
 	}
 	leaders := make(map[int32]int32)
 	for _, partition := range resp.Topics[0].Partitions {

@@ -83,12 +83,17 @@ func (o *clusterOptions) readProperties() error {
 // connect reaches the cluster; the caller closes the client. The observer is told of what
 // is waited for, also later.
 func (o *clusterOptions) connect(ctx context.Context, observer coldstream.Observer) (*kafka.Client, error) {
-	return kafka.Connect(ctx, kafka.Config{
+	return kafka.Connect(ctx, o.config(observer))
+}
+
+// config is how to reach the cluster.
+func (o *clusterOptions) config(observer coldstream.Observer) kafka.Config {
+	return kafka.Config{
 		Bootstrap:      splitList(o.bootstrap),
 		Auth:           o.auth,
 		ConnectTimeout: o.connectTimeout,
 		Patience:       o.patience,
 		FetchBytes:     o.fetchBytes,
 		Observer:       observer,
-	})
+	}
 }

@@ -136,6 +136,7 @@ incrementally. Try it without a cluster: coldstream demo`,
 		newPruneCommand(global, e),
 		newImportCommand(global, e),
 		newDemoCommand(global, e),
+		newDoctorCommand(global, e),
 		newCompletionCommand(e),
 		newVersionCommand(global, e),
 	)

@@ -211,3 +211,19 @@ func (c *Config) Dial(ctx context.Context, address string, timeout time.Duration
 	dialer := net.Dialer{Timeout: timeout}
 	return dialer.DialContext(ctx, "tcp", address)
 }
+
+// Principal is the user that brokers take this client for, in their words, unless a rule of
+// theirs makes another name of it; User:NAME where only a token tells.
+func (c *Config) Principal() string {
+	switch {
+	case c != nil && c.login != nil && c.login.user != "":
+		return "User:" + c.login.user
+	case c != nil && c.login != nil:
+		return "User:NAME"
+	case c != nil && c.tls != nil:
+		if own := c.tls.current().certificates; len(own) > 0 && own[0].Leaf != nil {
+			return "User:" + own[0].Leaf.Subject.String()
+		}
+	}
+	return "User:ANONYMOUS"
+}
