@@ -208,11 +208,11 @@ func TestWhatBrokersDecidedHoldsAfterARestore(t *testing.T) {
 		if len(done.LeftOut) != 1 || done.LeftOut[0].Config != throttled {
 			t.Errorf("left out: %+v", done.LeftOut)
 		}
-		out.says(t, "cleanup.policy was compact at the source (in a broker's file), and is delete here (Kafka's default): set as at the source", "it names brokers of the source")
+		out.says(t, "topic strange.copy: cleanup.policy is set as at the source: it was compact at the source (in a broker's file), and is delete here (Kafka's default)", "it names brokers of the source")
 
 		done, out = w.restoreConfigs(exitDone, "strange", "strange.own", "--configs", "own")
 		same(t, "its own configs", w.ownConfigs("strange.own"), map[string]string{"segment.ms": "7777777"})
-		out.says(t, "cleanup.policy was compact at the source (in a broker's file), and is delete here (Kafka's default): left as it is")
+		out.says(t, "cleanup.policy is left as it is: it was compact at the source (in a broker's file), and is delete here (Kafka's default)")
 		if len(done.Differ) != 5 || done.Differ[0].Set {
 			t.Errorf("differences: %+v", done.Differ)
 		}
@@ -224,8 +224,8 @@ func TestWhatBrokersDecidedHoldsAfterARestore(t *testing.T) {
 		w.create("made.before", 1, "retention.bytes=1000000")
 		_, out := w.restoreConfigs(exitDone, "strange", "made.before", "--config", "segment.ms=555555")
 		same(t, "configs", w.ownConfigs("made.before"), map[string]string{"retention.bytes": "1000000", "segment.ms": "555555"})
-		out.says(t, "cleanup.policy was compact at the source (in a broker's file), and is delete here (Kafka's default): left as it is",
-			"retention.bytes was 77777777 at the source (in a broker's file), and is 1000000 here (the topic's own): left as it is")
+		out.says(t, "cleanup.policy is left as it is: it was compact at the source (in a broker's file), and is delete here (Kafka's default)",
+			"retention.bytes is left as it is: it was 77777777 at the source (in a broker's file), and is 1000000 here (the topic's own)")
 	})
 }
 

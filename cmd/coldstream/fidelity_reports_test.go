@@ -200,7 +200,7 @@ var promised = map[string][]string{
 		"partitions[].dropped_undecided", "groups[].group", "groups[].status", "groups[].offsets[].topic",
 		"groups[].offsets[].partition", "groups[].offsets[].source_offset", "groups[].offsets[].target_offset",
 		"groups[].offsets[].metadata", "retention_held[].topic", "retention_held[].config", "retention_held[].value",
-		"retention_held[].command", "configs_left_out[]", "groups_missing[]",
+		"retention_held[].command", "configs_left_out[]", "configs_differ[]", "not_checked[]", "groups_missing[]",
 		"partitions[].why", // why offsets are translated
 	},
 	"snapshots": {

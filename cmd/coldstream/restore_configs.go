@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"coldstream/restore"
 )
@@ -11,13 +12,12 @@ import (
 func sayConfigs(e *env, r *restore.Result) {
 	lines := groupedLines{}
 	for _, d := range r.ConfigsDiffer {
-		was := fmt.Sprintf("%s at the source (%s)", shownValue(d.SourceValue), sourceName(d.SourceSource))
-		is := fmt.Sprintf("%s here (%s)", shownValue(d.TargetValue), sourceName(d.TargetSource))
-		what := "left as it is"
+		what := "is left as it is"
 		if d.Set {
-			what = "set as at the source"
+			what = "is set as at the source"
 		}
-		lines.add(d.Topic, fmt.Sprintf("%s was %s, and is %s: %s", d.Config, was, is, what))
+		lines.add(d.Topic, fmt.Sprintf("%s %s: it was %s at the source (%s), and is %s here (%s)",
+			d.Config, what, shownValue(d.SourceValue), sourceName(d.SourceSource), shownValue(d.TargetValue), sourceName(d.TargetSource)))
 	}
 	for _, c := range r.ConfigsLeftOut {
 		lines.add(c.Topic, fmt.Sprintf("config %s=%s is left out: %s", c.Config, c.Value, c.Reason))
@@ -61,8 +61,16 @@ func shownValue(value string) string {
 	return value
 }
 
-// sourceName says in words where Kafka has a config from.
-func sourceName(source string) string {
+// sourceName says in words where Kafka has a config from, or several brokers have it from.
+func sourceName(sources string) string {
+	var names []string
+	for source := range strings.SplitSeq(sources, ", ") {
+		names = append(names, oneSourceName(source))
+	}
+	return strings.Join(names, ", ")
+}
+
+func oneSourceName(source string) string {
 	switch source {
 	case "":
 		return "from its brokers"
