@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -157,6 +158,29 @@ func (m *MissingGroups) String() string {
 		return fmt.Sprintf("all consumer groups of partition %d of %s: %v", *m.CoordinatorPartition, OffsetsTopic, m.Err)
 	}
 	return fmt.Sprintf("consumer groups: %v", m.Err)
+}
+
+// MissingGroupsTexts tells people what is missing, partitions with one reason together.
+func MissingGroupsTexts(missing []MissingGroups) []string {
+	var out []string
+	byReason := map[string][]string{}
+	for i := range missing {
+		if p := missing[i].CoordinatorPartition; p != nil {
+			reason := missing[i].Err.Error()
+			byReason[reason] = append(byReason[reason], strconv.Itoa(int(*p)))
+		}
+	}
+	for i := range missing {
+		partitions := byReason[missing[i].Err.Error()]
+		switch {
+		case missing[i].CoordinatorPartition == nil || len(partitions) == 1:
+			out = append(out, missing[i].String())
+		case len(partitions) > 1:
+			out = append(out, fmt.Sprintf("all consumer groups of partitions %s of %s: %v", strings.Join(partitions, ", "), OffsetsTopic, missing[i].Err))
+			delete(byReason, missing[i].Err.Error())
+		}
+	}
+	return out
 }
 
 // OffsetsTopic is where brokers keep the offsets of consumer groups.

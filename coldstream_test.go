@@ -117,3 +117,18 @@ func TestErrorsSayWhatWasExpected(t *testing.T) {
 		}
 	}
 }
+
+func TestMissingGroupsTexts(t *testing.T) {
+	name, one, five, six := "", int32(1), int32(5), int32(6)
+	gone, moved := errors.New("no leader"), errors.New("it moved")
+	got := MissingGroupsTexts([]MissingGroups{
+		{Err: errors.New("denied")}, {CoordinatorPartition: &one, Err: gone}, {CoordinatorPartition: &five, Err: moved}, {CoordinatorPartition: &six, Err: gone}, {Group: &name, Err: gone},
+	})
+	want := []string{
+		"consumer groups: denied", "all consumer groups of partitions 1, 6 of __consumer_offsets: no leader",
+		"all consumer groups of partition 5 of __consumer_offsets: it moved", `consumer group "": no leader`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -181,7 +181,7 @@ func (ps *Patterns) SelectSaved(topics []Topic) ([]Topic, error) {
 	return ps.choose(topics, func(t *Topic) bool { return t.Internal || IsInternalName(t.Name) }, true)
 }
 
-func (ps *Patterns) choose(topics []Topic, isHidden func(*Topic) bool, allMeansHidden bool) ([]Topic, error) { //nolint:revive // one of two ways to choose
+func (ps *Patterns) choose(topics []Topic, isHidden func(*Topic) bool, allMeansHidden bool) ([]Topic, error) {
 	matches := make([]struct{ any, chosen bool }, len(ps.include))
 	var out []Topic
 	for i := range topics {

@@ -174,18 +174,14 @@ func (p *Plan) noteGroupsMissing(missing []coldstream.MissingGroups) {
 			p.groupsMissing = append(p.groupsMissing, m)
 		}
 	}
-	p.warn("snapshot %s does not have all consumer groups: %s%s", p.Snapshot.ID, missingText(missing), p.wholeGroups(". "))
+	p.warn("snapshot %s does not have all consumer groups: %s%s", p.Snapshot.ID, missingText(missing), p.wholeGroups("; "))
 }
 
 func missingText(missing []coldstream.MissingGroups) string {
 	const named = 5
-	var texts []string
-	for i := range missing {
-		if i == named {
-			texts = append(texts, fmt.Sprintf("and %d more", len(missing)-i))
-			break
-		}
-		texts = append(texts, missing[i].String())
+	texts := coldstream.MissingGroupsTexts(missing)
+	if more := len(texts) - named; more > 0 {
+		texts = append(texts[:named], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(texts, "; ")
 }

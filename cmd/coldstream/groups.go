@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"coldstream"
@@ -13,14 +14,11 @@ import (
 // warnOfGroups names the groups that a snapshot lacks. Rights that are missing are named beside
 // all others that are.
 func warnOfGroups(e *env, missing []coldstream.MissingGroups) {
-	unreachable := false
-	for i := range missing {
-		if m := &missing[i]; !errors.Is(m.Err, coldstream.ErrDenied) {
-			e.note("not saved: %s", m)
-			unreachable = true
-		}
+	unreachable := slices.DeleteFunc(slices.Clone(missing), func(m coldstream.MissingGroups) bool { return errors.Is(m.Err, coldstream.ErrDenied) })
+	for _, text := range coldstream.MissingGroupsTexts(unreachable) {
+		e.note("not saved: %s", text)
 	}
-	if unreachable {
+	if len(unreachable) > 0 {
 		e.hint("back up again once all brokers are up: this snapshot does not have the offsets of these groups")
 	}
 }

@@ -150,8 +150,8 @@ func (d *snapshotsDocument) rows() []row {
 
 // lacking says which consumer groups a snapshot lacks.
 func lacking(e *env, s *vault.Snapshot, missing []coldstream.MissingGroups) {
-	for i := range missing {
-		e.note("snapshot %s lacks %s", s.ID, &missing[i])
+	for _, text := range coldstream.MissingGroupsTexts(missing) {
+		e.note("snapshot %s lacks %s", s.ID, text)
 	}
 }
 
