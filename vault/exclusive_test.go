@@ -24,7 +24,7 @@ func (r replacing) Create(ctx context.Context, key string, body []byte) error {
 }
 
 // Unconditional looks first.
-func (r replacing) Unconditional() blob.Store { return metered{r.Store} }
+func (r replacing) Unconditional() blob.Store { return metered(r) }
 
 func TestInitFindsThatStorageReplaces(t *testing.T) {
 	inner := mem.New()

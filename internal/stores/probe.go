@@ -33,7 +33,7 @@ type Probe struct {
 func ProbeVault(ctx context.Context, store blob.Store) *Probe {
 	const begun = "epochs/0000000000/begun"
 	p := &Probe{Level: "shared"}
-	var listed error = fmt.Errorf("%s is not listed", begun)
+	listed := fmt.Errorf("%s is not listed", begun)
 	for e, err := range store.List(ctx, "epochs/", "") {
 		if listed = err; err == nil && e.Key != begun {
 			listed = fmt.Errorf("%s is not listed", begun)
