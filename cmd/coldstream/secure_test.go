@@ -97,6 +97,7 @@ type wrong struct {
 	name       string
 	properties string
 	says       []string
+	waits      bool // for the whole connect timeout, since it may pass
 }
 
 // TestWrongLogins tells each mistake from the others, within the connect timeout, and says
@@ -118,31 +119,35 @@ func TestWrongLogins(t *testing.T) {
 	}
 	plainBootstrap := "bootstrap.servers=" + c.Bootstrap() + "\n"
 	for _, w := range []wrong{
-		{"wrong password", but(scram, securePassword, wrongPassword), []string{`login as "alice" with SCRAM-SHA-512 was refused`, "check user and password", "line 6"}},
-		{"wrong password in PLAIN", but(good(kafkatest.SASLSSL, "PLAIN"), securePassword, wrongPassword), []string{`login as "alice" with PLAIN was refused`, "check user and password"}},
-		{"unknown user", but(scram, secureUser, "mallory"), []string{`login as "mallory" with SCRAM-SHA-512 was refused`}},
-		{"unknown CA", but(scram, c.Secrets().CA(), c.Secrets().OtherCA()), []string{"of an authority that is not trusted", "ssl.truststore.location", "CN=Test CA"}},
-		{"no CA", but(good(kafkatest.SSL, ""), "ssl.truststore", "#"), []string{"of an authority that is not trusted", "ssl.truststore.location"}},
-		{"expired certificate", good(kafkatest.Expired, ""), []string{"the broker's certificate has expired", "renew"}},
-		{"wrong name", good(kafkatest.OtherName, ""), []string{"the broker's certificate is for another name", "broker.example.com"}},
+		{"wrong password", but(scram, securePassword, wrongPassword), []string{`login as "alice" with SCRAM-SHA-512 was refused`, "check user and password", "line 6"}, false},
+		{"wrong password in PLAIN", but(good(kafkatest.SASLSSL, "PLAIN"), securePassword, wrongPassword), []string{`login as "alice" with PLAIN was refused`, "check user and password"}, false},
+		{"unknown user", but(scram, secureUser, "mallory"), []string{`login as "mallory" with SCRAM-SHA-512 was refused`}, false},
+		{"unknown CA", but(scram, c.Secrets().CA(), c.Secrets().OtherCA()), []string{"of an authority that is not trusted", "ssl.truststore.location", "CN=Test CA"}, false},
+		{"no CA", but(good(kafkatest.SSL, ""), "ssl.truststore", "#"), []string{"of an authority that is not trusted", "ssl.truststore.location"}, false},
+		{"expired certificate", good(kafkatest.Expired, ""), []string{"the broker's certificate has expired", "renew"}, false},
+		{"wrong name", good(kafkatest.OtherName, ""), []string{"the broker's certificate is for another name", "broker.example.com"}, false},
 		{"wrong mechanism", but(but(scram, "SCRAM-SHA-512", "GSSAPI"), "org.apache.kafka.common.security.scram.ScramLoginModule", "com.sun.security.auth.module.Krb5LoginModule") +
-			"sasl.kerberos.service.name=kafka\n", []string{"does not offer sasl.mechanism=GSSAPI, and offers", "SCRAM-SHA-512"}},
-		{"TLS to a plaintext port", plainBootstrap + strings.TrimPrefix(good(kafkatest.SSL, ""), bootstrap(kafkatest.SSL)), []string{"does not speak TLS", "security.protocol=PLAINTEXT"}},
-		{"login at a plaintext port", plainBootstrap + strings.TrimPrefix(good(kafkatest.SASLPlaintext, "SCRAM-SHA-256"), bootstrap(kafkatest.SASLPlaintext)), []string{"asks for no login", "security.protocol=PLAINTEXT"}},
-		{"plaintext to a TLS port", bootstrap(kafkatest.SSL), []string{"speaks TLS, and it was spoken to in plaintext", "security.protocol=SSL"}},
-		{"login without TLS at a TLS port", but(scram, "SASL_SSL", "SASL_PLAINTEXT"), []string{"wants TLS", "security.protocol=SASL_SSL"}},
-		{"no login at a port that wants one", bootstrap(kafkatest.SASLPlaintext), []string{"asks for a login (SASL: ", "sasl.mechanism"}},
-		{"TLS without the login", but(scram, "security.protocol=SASL_SSL", "security.protocol=SSL"), []string{"wants a login", "security.protocol=SASL_SSL"}},
-		{"no certificate of the client", but(good(kafkatest.MutualTLS, ""), "ssl.keystore", "#"), []string{"wants a certificate of the client", "ssl.keystore.location"}},
-		{"token refused", but(tokens, securePassword, wrongPassword), []string{"HTTP 401 invalid_client", "check client ID and secret"}},
-		{"no token endpoint", but(tokens, tokenURL, "http://127.0.0.1:1/token?key="+wrongPassword), []string{"token endpoint http://127.0.0.1:1/token", "connection refused", "check sasl.oauthbearer.token.endpoint.url"}},
+			"sasl.kerberos.service.name=kafka\n", []string{"does not offer sasl.mechanism=GSSAPI, and offers", "SCRAM-SHA-512"}, false},
+		{"TLS to a plaintext port", plainBootstrap + strings.TrimPrefix(good(kafkatest.SSL, ""), bootstrap(kafkatest.SSL)), []string{"does not speak TLS", "security.protocol=PLAINTEXT"}, false},
+		{"login at a plaintext port", plainBootstrap + strings.TrimPrefix(good(kafkatest.SASLPlaintext, "SCRAM-SHA-256"), bootstrap(kafkatest.SASLPlaintext)), []string{"asks for no login", "security.protocol=PLAINTEXT"}, false},
+		{"plaintext to a TLS port", bootstrap(kafkatest.SSL), []string{"speaks TLS, and it was spoken to in plaintext", "security.protocol=SSL"}, false},
+		{"login without TLS at a TLS port", but(scram, "SASL_SSL", "SASL_PLAINTEXT"), []string{"wants TLS", "security.protocol=SASL_SSL"}, false},
+		{"no login at a port that wants one", bootstrap(kafkatest.SASLPlaintext), []string{"asks for a login (SASL: ", "sasl.mechanism"}, false},
+		{"TLS without the login", but(scram, "security.protocol=SASL_SSL", "security.protocol=SSL"), []string{"wants a login", "security.protocol=SASL_SSL"}, false},
+		{"no certificate of the client", but(good(kafkatest.MutualTLS, ""), "ssl.keystore", "#"), []string{"wants a certificate of the client", "ssl.keystore.location"}, false},
+		{"token refused", but(tokens, securePassword, wrongPassword), []string{"HTTP 401 invalid_client", "check client ID and secret"}, false},
+		{"no token endpoint", but(tokens, tokenURL, "http://127.0.0.1:1/token?key="+wrongPassword), []string{"token endpoint http://127.0.0.1:1/token", "connection refused", "check sasl.oauthbearer.token.endpoint.url"}, true},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "client.properties")
 			if err := os.WriteFile(file, []byte(w.properties), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got := command(t, nil, "backup", "-o", "json", "--verbose", "--command-config", file, "--connect-timeout", "8s", "--vault", newVault(t)).must(t, exitUnreachable).says(t, w.says...)
+			timeout := "8s"
+			if w.waits {
+				timeout = "4s"
+			}
+			got := command(t, nil, "backup", "-o", "json", "--verbose", "--command-config", file, "--connect-timeout", timeout, "--vault", newVault(t)).must(t, exitUnreachable).says(t, w.says...)
 			noSecrets(t, got)
 		})
 	}
