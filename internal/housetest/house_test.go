@@ -252,6 +252,34 @@ func TestPlainBuildsNeedNoCompiler(t *testing.T) {
 	}
 }
 
+var pageLink = regexp.MustCompile(`\]\(([^)\s#]+)(?:#[^)\s]*)?\)`)
+
+// lostLinks finds links of a page to files of the tree that are not there.
+func lostLinks(name, text string) (wrong []string) {
+	if path.Ext(name) != ".md" {
+		return nil
+	}
+	for i, line := range strings.Split(text, "\n") {
+		for _, link := range pageLink.FindAllStringSubmatch(line, -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, path.Dir(name), link[1])); err != nil {
+				wrong = append(wrong, fmt.Sprintf("%d: a link to what is not there: %s", i+1, link[1]))
+			}
+		}
+	}
+	return wrong
+}
+
+func TestLinksBetweenPages(t *testing.T) {
+	const text = "[a](docs/testing.md) [b](docs/none.md#x)\n[c](https://example.org/none.md) [d](#here)"
+	if diff := cmp.Diff([]string{"1: a link to what is not there: docs/none.md"}, lostLinks("README.md", text)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	hold(t, lostLinks)
+}
+
 var required = regexp.MustCompile(`(?m)^\s*(?:require )?([\w.-]+\.[\w.-]+/\S+) v\S+`)
 
 // undocumented returns the modules that a go.mod requires and the text does not name.

@@ -212,4 +212,14 @@ var commandFaults = []fault{
 		[]edit{{"exitIncomplete  = 3", "exitIncomplete  = 4"}},
 		"cmd/coldstream", "TestExitCodesAreThosePromised",
 	},
+	{
+		"names-obeyed", "a terminal obeys what stands in names of others", "internal/terminal/terminal.go",
+		[]edit{{"		case strconv.IsPrint(r):", "		case strconv.IsPrint(r) || r == 0x1b:"}},
+		"cmd/coldstream", "TestHostileErrors",
+	},
+	{
+		"demo-proves-nothing", "the demo calls topics the same that are not", "cmd/coldstream/demo_report.go",
+		[]edit{{"	out.Same = before == out.After", "	out.Same = true"}},
+		"cmd/coldstream", "TestDemoFailsWhereTheProofFails",
+	},
 }
