@@ -357,7 +357,11 @@ func TestPrintedCommandsPutConfigsBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := realCluster(t).Tool(t.Context(), "org.apache.kafka.tools.ConfigCommand", strings.Fields(string(words))...); err != nil {
+		_, err = realCluster(t).Tool(t.Context(), "org.apache.kafka.tools.ConfigCommand", strings.Fields(string(words))...)
+		if err != nil && strings.Contains(err.Error(), "ClassNotFoundException") { // before Kafka 4
+			_, err = realCluster(t).Tool(t.Context(), "kafka.admin.ConfigCommand", strings.Fields(string(words))...)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,6 +37,21 @@ var restoreFaults = []fault{
 		"restore", "TestEmptyTargetKeepsItsOwnConfigs",
 	},
 	{
+		"inherited-not-set", "what the source's brokers decided is named and not set", "restore/effective.go",
+		[]edit{{"c.final[name], d.set = was.value, true", "d.set = true"}},
+		"restore", "TestWhatBrokersOfTheSourceDecided",
+	},
+	{
+		"live-topic-changed", "a live topic keeps the configs of a restore that failed", "restore/execute.go",
+		[]edit{{"\t\t\tx.leaveAsItWas(ctx, t)\n\t\t\tcontinue\n", "\t\t\tcontinue\n"}},
+		"restore", "TestFailedAppendHarmsNobody",
+	},
+	{
+		"dry-run-uncounted", "a dry run counts records of aborted transactions", "restore/count.go",
+		[]edit{{"t.FirstOffset) != committed {", "t.FirstOffset) < committed {"}},
+		"restore", "TestTransactionsAgainstTheModel",
+	},
+	{
 		"filler-stays", "empty records in front of the log's start stay", "restore/execute.go",
 		[]edit{{"part.filler > 0 && progress.next >= start {", "part.filler > 0 && progress.next < start {"}},
 		"restore", "TestRestoreOfADenseTopicIsExact",
