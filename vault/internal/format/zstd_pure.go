@@ -3,5 +3,5 @@
 package format
 
 // newFastest makes the encoder that every build has: libzstd has to be asked for, for a C
-// compiler takes minutes for it.
+// compiler takes its time for it.
 func newFastest() (fastest, error) { return newPureFastest() }
