@@ -186,7 +186,7 @@ func lacks() []lack {
 		{kmsg.Produce.Int16(), 3, restoring, "records cannot be written (Produce v3, Kafka 0.11)", StatusFail},
 		{kmsg.InitProducerID.Int16(), 0, restoring, "records cannot be written once and only once (InitProducerId, Kafka 0.11)", StatusFail},
 		{kmsg.CreateTopics.Int16(), 0, restoring, "topics cannot be made: make them before the restore (CreateTopics)", StatusWarn},
-		{kmsg.IncrementalAlterConfigs.Int16(), 0, restoring, "configs of topics cannot be set and put back (IncrementalAlterConfigs, Kafka 2.3)", StatusWarn},
+		{kmsg.IncrementalAlterConfigs.Int16(), 0, restoring, "a change of configs that somebody else makes at the same moment may be lost (IncrementalAlterConfigs, Kafka 2.3)", StatusWarn},
 		{kmsg.DeleteRecords.Int16(), 0, restoring, "a log that starts above 0 cannot be exact: use --offsets translate (DeleteRecords, Kafka 0.11)", StatusWarn},
 		{kmsg.OffsetCommit.Int16(), 2, restoring, "consumer groups cannot be restored (OffsetCommit)", StatusWarn},
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"coldstream"
@@ -48,6 +49,9 @@ func (c *Client) CheckTopicConfigs(ctx context.Context, topic string, change col
 
 func (c *Client) alterOnce(ctx context.Context, req *kmsg.IncrementalAlterConfigsRequest) error {
 	resp, err := req.RequestWith(ctx, c.kgo)
+	if err != nil && strings.Contains(err.Error(), tooOld) {
+		return c.alterWhole(ctx, req)
+	}
 	if err != nil {
 		return requestError(err)
 	}
