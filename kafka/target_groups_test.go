@@ -12,6 +12,7 @@ import (
 	"coldstream"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -170,6 +171,32 @@ func TestCommitGroupRefusesOffsetsThatCannotBe(t *testing.T) {
 	err = c.CommitGroup(t.Context(), "g", []coldstream.GroupOffset{{TopicPartition: tp, Offset: 1}, {TopicPartition: tp, Offset: 2}})
 	wantError(t, err, "commit offsets of group g: orders-3: two offsets for one partition")
 	wantError(t, c.CommitGroup(t.Context(), "g", nil), "")
+}
+
+// A share group holds the name: that is said, and not that the group is unknown.
+func TestCommitGroupIntoAShareGroup(t *testing.T) {
+	c := startReal(t)
+	name, _ := c.create(t, 1)
+	group := groupName()
+	starts := kadm.Offsets{}
+	starts.AddOffset(name, 0, 0, -1)
+	err := c.patiently(t.Context(), func(ctx context.Context) error { // the coordinator may be starting
+		altered, err := c.adm.AlterShareGroupOffsets(ctx, group, starts)
+		if err == nil {
+			err = altered.Error()
+		}
+		if err != nil {
+			return temporary(err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.CommitGroup(t.Context(), group, []coldstream.GroupOffset{{TopicPartition: partitionsOf(name, 1)[0], Offset: 1}})
+	if !errors.Is(err, coldstream.ErrUnsupported) || !strings.Contains(err.Error(), "share group") {
+		t.Errorf("got error %v, want ErrUnsupported", err)
+	}
 }
 
 func TestCommitGroupNamesThePartitionThatWasRefused(t *testing.T) {

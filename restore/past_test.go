@@ -60,6 +60,19 @@ func TestGroupsThroughTheMapOfARestoreThatFailed(t *testing.T) {
 	w.refused(t, Request{GroupsOnly: true, RestoreID: failed.ID.String()}, "none of the partitions came through")
 }
 
+// The map is true of the topics that were restored into, and of no others.
+func TestGroupsThroughAMapThatIsTrueNoMore(t *testing.T) {
+	w := newWorld(t)
+	p, req := restored(t, w)
+	w.delete(t, "copy")
+	w.refused(t, req, "topic copy, which restore "+p.ID.String()+" made or filled, is not there any more")
+	w.create(t, "copy", 2)
+	for partition := range int32(2) {
+		w.produce(t, "copy", partition, 9)
+	}
+	w.refused(t, req, "topic copy was deleted and made again since restore "+p.ID.String())
+}
+
 // Which restore was the last one is no matter of clocks.
 func TestLastRestoreWhateverTheClock(t *testing.T) {
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestGroupsOfACoordinatorThatIsGone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs three real brokers: run without -short")
 	}
-	brokers := kafkatest.Start(t, kafkatest.Config{Nodes: 3, HeapMB: 384, Properties: map[string]string{"offsets.topic.replication.factor": "1"}})
+	brokers := kafkatest.Start(t, kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Nodes: 3, HeapMB: 384, Properties: map[string]string{"offsets.topic.replication.factor": "1"}})
 	w := newWorldOf(t, brokers.Addrs())
 	if _, err := w.adm.CreateTopic(t.Context(), 1, 3, nil, "orders"); err != nil {
 		t.Fatal(err)
@@ -163,11 +164,10 @@ func TestGroupsThatMayNotBeDescribed(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real Kafka: run without -short")
 	}
-	brokers := kafkatest.Start(t, kafkatest.Config{Properties: map[string]string{
+	brokers := kafkatest.Start(t, kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Properties: map[string]string{
 		"authorizer.class.name":                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"allow.everyone.if.no.acl.found":       "true",
 		"offsets.topic.num.partitions":         "1",
-		"group.consumer.assignors":             "uniform",
 		"transaction.state.log.num.partitions": "1",
 	}})
 	w := newWorldOf(t, brokers.Addrs())

@@ -185,6 +185,16 @@ var kafkaFaults = []fault{
 		"kafka", "TestGroupsNeedsEveryBroker",
 	},
 	{
+		"map-of-another-topic", "groups are committed through the offset map of a topic that was made again", "restore/past.go",
+		[]edit{{"case t.ID.String() != was:", "case false && was != \"\":"}},
+		"restore", "TestGroupsThroughAMapThatIsTrueNoMore",
+	},
+	{
+		"last-restore-by-clock", "the clock says which restore was the last one", "restore/past.go",
+		[]edit{{"cmp.Compare(a.hold.Sequence, b.hold.Sequence), ", ""}},
+		"restore", "TestLastRestoreWhateverTheClock",
+	},
+	{
 		"moved-coordinator-missed", "a list of groups counts although a coordinator moved meanwhile", "kafka/coordinators.go",
 		[]edit{{"(!ok || now != leader)", "!ok && now != leader"}},
 		"kafka", "TestGroupsWaitForTheirCoordinators",
