@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -133,6 +134,9 @@ func (c *conn) moved(n int, err error) error {
 	return err
 }
 
+// plainServer is what net/http says of a server without TLS; there is no error to tell it by.
+const plainServer = "server gave HTTP response to HTTPS client"
+
 // Diagnose says what a failed connection means, for errors that are no answer of the
 // storage: it is [blob.ErrTemporary], or a [*blob.Failure] with what to do.
 func Diagnose(ctx context.Context, err error) error {
@@ -151,7 +155,7 @@ func Diagnose(ctx context.Context, err error) error {
 		return &blob.Failure{Err: err, Next: "name the certificate of the authority that signed the server's, in PEM, with the option ca_file"}
 	case errors.As(err, &host), errors.As(err, &invalid):
 		return &blob.Failure{Err: err, Next: "the server's certificate is not valid for this endpoint: check the option endpoint and the certificate"}
-	case errors.As(err, &record):
+	case errors.As(err, &record), strings.Contains(err.Error(), plainServer):
 		return &blob.Failure{Err: err, Next: "the server speaks plain HTTP: write endpoint=http://HOST:PORT"}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return &blob.Failure{Err: fmt.Errorf("%w: %w", err, blob.ErrTemporary), Next: "check the option endpoint, the region, and the name of the bucket"}
