@@ -57,7 +57,7 @@ func classify(ctx context.Context, err error) *failure {
 	case errors.Is(err, coldstream.ErrUnreachable):
 		return &failure{exitUnreachable, err, "check --bootstrap-server, and that the brokers' advertised listeners can be reached from here"}
 	case errors.Is(err, coldstream.ErrDenied):
-		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; docs/operations.md has the list"}
+		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; see what it needs with: coldstream doctor --for backup (or restore)"}
 	case errors.Is(err, coldstream.ErrCorrupt):
 		return &failure{exitDamage, err, "see what is lost with: coldstream verify --deep"}
 	case errors.Is(err, syscall.EROFS):
