@@ -122,3 +122,14 @@ type Gap struct {
 	NextOffset  int64
 	Cause       GapCause
 }
+
+// ShortPartition is a partition of which a backup could not read all that was due: a snapshot
+// shows what was saved until then.
+type ShortPartition struct {
+	TopicPartition
+	TopicID TopicID
+	// NextOffset is the end of the log that the backup was to read.
+	NextOffset int64
+	// Err says why.
+	Err error
+}

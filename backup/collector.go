@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"coldstream"
+	"coldstream/recordbatch"
 	"coldstream/vault"
 )
 
@@ -29,6 +30,7 @@ type collector struct {
 	fetches int   // of the source, begun so far
 	stopped error // set once nothing more of the fetch will be committed
 	outcome Result
+	below   int64 // records that are stored with others of their batches, and shown by nobody
 }
 
 // pending is what the next commit will hold so far.
@@ -291,6 +293,7 @@ func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
 	c.waiting.add(f.TopicPartition, vault.Piece{FirstOffset: f.FirstOffset, NextOffset: f.NextOffset, Batches: f.Batches})
 	c.advance(p, f.NextOffset, f.LogOffsets)
 	p.watch.watchData(f, c.run.opts.Now())
+	c.below += recordsBelow(f)
 	if epoch, ok := vault.LastLeaderEpoch(f.Batches); ok {
 		p.lastEpoch = epoch
 	}
@@ -356,7 +359,8 @@ func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstrea
 func (c *collector) fail(e *coldstream.PartitionFailed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.byTP[e.TopicPartition].failed = true
+	p := c.byTP[e.TopicPartition]
+	p.failed, p.err = true, e.Err
 	failure := PartitionError{TopicPartition: e.TopicPartition, Err: e.Err}
 	if errors.Is(e.Err, coldstream.ErrDenied) {
 		c.outcome.Denied = append(c.outcome.Denied, failure)
@@ -383,7 +387,7 @@ func (c *collector) report(result *Result) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.outcome
-	result.Batches, result.Records, result.BytesRead = o.Batches, o.Records, o.BytesRead
+	result.Batches, result.Records, result.BytesRead = o.Batches, max(0, o.Records-c.below), o.BytesRead
 	result.BytesStored, result.ObjectsStored = o.BytesStored, o.ObjectsStored
 	result.Snapshot, result.VaultHash = o.Snapshot, o.VaultHash
 	result.SnapshotTime, result.ParentTime = o.SnapshotTime, o.ParentTime
@@ -410,3 +414,29 @@ func (c *collector) announce(partitions []*partition) {
 		Activity: activity, Topics: len(topics), Partitions: len(partitions), Offsets: offsets,
 	})
 }
+
+// recordsBelow counts the records of a first batch that lie below the offset that was asked for:
+// they are in the log no more.
+func recordsBelow(f *coldstream.Fetched) int64 {
+	batch, _, err := recordbatch.Next(f.Batches)
+	if err != nil || batch.BaseOffset() >= f.FirstOffset || batch.IsControl() {
+		return 0
+	}
+	if int64(batch.RecordCount()) == batch.NextOffset()-batch.BaseOffset() {
+		return f.FirstOffset - batch.BaseOffset()
+	}
+	records, err := recordbatch.NewDecoder().Absolute(batch, maxDecoded)
+	if err != nil {
+		return 0 // a count is not worth more
+	}
+	n := int64(0)
+	for _, r := range records {
+		if r.Offset < f.FirstOffset {
+			n++
+		}
+	}
+	return n
+}
+
+// maxDecoded bounds what a batch may become to be counted.
+const maxDecoded = 64 << 20

@@ -43,6 +43,7 @@ type partition struct {
 	lastEpoch      int32
 	compacted      bool
 	failed         bool
+	err            error // why it failed
 
 	watch  *watch   // of a topic that a cleaner compacts; else nil
 	before *earlier // if the partition is read again in full
@@ -283,7 +284,21 @@ func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 	}
 	slices.SortFunc(s.Views, func(a, b vault.View) int { return a.Stream.Compare(b.Stream) })
 	s.Compacted = p.sortedCompacted()
+	s.Metadata.Short = p.short()
 	return s
+}
+
+// short are the partitions that were not read to their ends.
+func (p *plan) short() []coldstream.ShortPartition {
+	var out []coldstream.ShortPartition
+	for _, part := range p.partitions { // sorted
+		if part.failed {
+			out = append(out, coldstream.ShortPartition{
+				TopicPartition: part.stream.TopicPartition(), TopicID: part.stream.TopicID, NextOffset: part.highWatermark, Err: part.err,
+			})
+		}
+	}
+	return out
 }
 
 // view never begins below floor: what the vault dropped on purpose cannot be shown,

@@ -119,7 +119,7 @@ func TestFetchFailsWhatCannotSucceedAndGoesOnWithTheRest(t *testing.T) {
 	for _, test := range []struct {
 		code *kerr.Error
 		want error
-	}{{kerr.TopicAuthorizationFailed, coldstream.ErrDenied}, {kerr.UnsupportedVersion, kerr.UnsupportedVersion}} {
+	}{{kerr.TopicAuthorizationFailed, coldstream.ErrDenied}, {kerr.UnsupportedVersion, kerr.UnsupportedVersion}, {kerr.CorruptMessage, coldstream.ErrCorrupt}} {
 		c := startFake(t)
 		plan := c.filled(t, 2, 2)
 		tp := plan[0].TopicPartition

@@ -111,6 +111,10 @@ func (e *fetchEngine) trySalvage(ctx context.Context, p *fetchPartition, cause e
 		return err
 	case len(found.bytes) > 0:
 		return taken(e.resume(ctx, p, found))
+	case !isBad && errors.Is(cause, coldstream.ErrCorrupt):
+		// Nothing behind can be read, and no bytes were seen that are bad: another time it may
+		// be otherwise, and a gap lasts.
+		return taken(e.fail(ctx, p, cause))
 	case !isBad:
 		return errNothingBad
 	}
@@ -199,21 +203,19 @@ type foundBatches struct {
 
 // findBehind looks for the first batch behind bad bytes: in what the leader sends from there,
 // in what it sends from before, and where its index leads to behind. It also says whether it
-// has seen bytes that are bad, or heard of some.
+// has seen bytes that are bad.
 func (e *fetchEngine) findBehind(ctx context.Context, p *fetchPartition) (found foundBatches, isBad bool, err error) {
 	l, err := e.lookAt(ctx, p, p.leader, p.NextOffset, lookBytes)
 	if err != nil {
 		return found, false, err
 	}
-	isBad = errors.Is(l.unread, kerr.CorruptMessage)
-	found, bad := p.search(l)
-	isBad = isBad || bad
-	if len(found.bytes) > 0 && (bad || found.firstOffset <= p.NextOffset) {
+	found, isBad = p.search(l)
+	if len(found.bytes) > 0 && (isBad || found.firstOffset <= p.NextOffset) {
 		return found, isBad, nil
 	}
 	// What was found is of the next file, if the broker has passed over the rest of this one.
-	before, bad, err := e.lookBack(ctx, p, lookBytes)
-	isBad = isBad || bad
+	before, isWorse, err := e.lookBack(ctx, p, lookBytes)
+	isBad = isBad || isWorse
 	if err != nil || len(before.bytes) > 0 {
 		return before, isBad, err
 	}

@@ -122,9 +122,6 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 			refuse("%s cannot keep its offsets: %s", part.target, part.why)
 			refused.Next = "restore with --offsets auto or translate"
 		}
-		for _, gap := range part.stream.Gaps {
-			p.warn("%s: offsets [%d, %d) are not in the vault, because they were gone before a backup could save them (%s)", part.stream.View.Stream.TopicPartition(), gap.FirstOffset, gap.NextOffset, gap.Cause)
-		}
 	}
 	if !p.req.PutBackRetention {
 		p.hold(t, t.retained(), p.req.Now())

@@ -37,6 +37,7 @@ type Plan struct {
 	target coldstream.Target
 	topics []*topicPlan
 	groups []*groupPlan
+	short  []coldstream.ShortPartition
 	past   *past // the restore through whose offset map groups are restored, without records
 	// groupsMissing are groups that the snapshot lacks, if all were asked for.
 	groupsMissing []coldstream.MissingGroups
@@ -72,6 +73,8 @@ type partitionPlan struct {
 	target coldstream.TopicPartition
 	exact  bool
 	why    string // not exact
+	// isShort says that the view lacks offsets that were due: they could not be saved.
+	isShort bool
 	// at is the target's end offset when the restore begins; filler the number of empty
 	// records that lift it to the source's log start.
 	at, filler int64
@@ -112,6 +115,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	}
 	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
 	if req.Snapshot == "" {
+		if notice := OlderNotice(catalog.Snapshots(), snapshot, req.Topics); notice != "" {
+			p.warn("%s", notice)
+		}
 		p.warnOfOthers(catalog.Snapshots(), chosen)
 	}
 	metadata, err := p.readMetadata(ctx)
@@ -197,6 +203,7 @@ func (p *Plan) planTopics(ctx context.Context, chosen []coldstream.Topic, metada
 	if err := p.checkNames(refused); err != nil {
 		return err
 	}
+	p.short = metadata.Short
 	if err := p.openHistory(ctx); err != nil {
 		return err
 	}
@@ -316,14 +323,40 @@ func (p *Plan) openHistory(ctx context.Context) error {
 	for i, s := range history.Streams() {
 		p.Damage = append(p.Damage, s.Fewer...)
 		t := owners[i]
+		isShort := p.warnOfShort(s)
 		t.partitions = append(t.partitions, &partitionPlan{
 			stream: s, target: coldstream.TopicPartition{Topic: t.target, Partition: s.View.Stream.Partition},
+			isShort: isShort,
 		})
 	}
 	for _, t := range p.topics {
 		slices.SortFunc(t.partitions, func(a, b *partitionPlan) int { return cmp.Compare(a.target.Partition, b.target.Partition) })
 	}
 	return nil
+}
+
+// warnOfShort says what a view lacks of what was due when its snapshot was taken.
+func (p *Plan) warnOfShort(s *vault.StreamHistory) (isShort bool) {
+	stream := s.View.Stream
+	for _, gap := range s.Gaps {
+		p.warn("%s: offsets [%d, %d) are not in the vault, because %s (%s)", stream.TopicPartition(), gap.FirstOffset, gap.NextOffset, whyGone(gap.Cause), gap.Cause)
+	}
+	for i := range p.short {
+		short := &p.short[i]
+		if short.TopicPartition == stream.TopicPartition() && short.TopicID == stream.TopicID {
+			p.warn("%s ends at offset %d in snapshot %s: the backup was to read it to offset %d, and could not: %v",
+				stream.TopicPartition(), s.View.NextOffset, p.Snapshot.ID, short.NextOffset, short.Err)
+			return true
+		}
+	}
+	return len(s.Gaps) > 0
+}
+
+func whyGone(cause coldstream.GapCause) string {
+	if cause == coldstream.GapCorrupt {
+		return "the brokers held bytes there that fit no checksum"
+	}
+	return "they were gone before a backup could save them"
 }
 
 // findMissing finds partitions that the backup could not read: what comes back of their

@@ -259,8 +259,8 @@ func TestPlanWarns(t *testing.T) {
 	want := []string{
 		"topic orders: its configs were not recorded (denied by the cluster)",
 		"orders-1 is not in snapshot " + id.String() + ": the backup could not read it",
-		"topic orders gets replication factor 1 instead of 3: the target has no more brokers",
 		"orders-2: offsets [4, 8) are not in the vault, because they were gone before a backup could save them (topic_deleted)",
+		"topic orders gets replication factor 1 instead of 3: the target has no more brokers",
 		"topic payments has 3 partitions, 2 more than in the snapshot: producers will spread keys differently",
 	}
 	if diff := cmp.Diff(want, w.plan(t, Request{}).Warnings); diff != "" {

@@ -44,7 +44,9 @@ type PartitionResult struct {
 	Records          int64  `json:"records"`
 	DroppedAborted   int64  `json:"dropped_aborted"`
 	DroppedUndecided int64  `json:"dropped_undecided"`
-	Error            string `json:"error,omitempty"`
+	// IsShort says that the snapshot lacks offsets of it that were due.
+	IsShort bool   `json:"short,omitempty"`
+	Error   string `json:"error,omitempty"`
 
 	err error
 }
@@ -133,6 +135,12 @@ func (r *Result) hasCorrupt() bool {
 // show less than when the snapshot was taken, nothing does.
 func (r *Result) Healable() bool { return r.hasCorrupt() || len(r.Damage) > r.fewer }
 
+// Short says that the snapshot lacks offsets that were due, or partitions: the backup could
+// not save them.
+func (r *Result) Short() bool {
+	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.IsShort })
+}
+
 // Incomplete says that something named in the result is not as asked.
 func (r *Result) Incomplete() bool {
 	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.err != nil }) ||
@@ -185,7 +193,7 @@ func (x *execution) result() *Result {
 		for _, id := range t.missing {
 			err := fmt.Errorf("snapshot %s does not hold it: the backup could not read it", x.plan.Snapshot.ID)
 			r.Partitions = append(r.Partitions, PartitionResult{
-				Topic: t.source.Name, Partition: id, TargetTopic: t.target, TargetPartition: id, Offsets: "translated", Error: err.Error(), err: err,
+				Topic: t.source.Name, Partition: id, TargetTopic: t.target, TargetPartition: id, Offsets: "translated", IsShort: true, Error: err.Error(), err: err,
 			})
 		}
 		for _, h := range t.configs.held {
@@ -212,7 +220,7 @@ func (x *execution) partitionResult(t *topicPlan, part *partitionPlan) Partition
 	out := PartitionResult{
 		Topic: t.source.Name, Partition: part.stream.View.Stream.Partition,
 		TargetTopic: part.target.Topic, TargetPartition: part.target.Partition,
-		Offsets: "translated", Why: part.why, Records: progress.records,
+		Offsets: "translated", Why: part.why, Records: progress.records, IsShort: part.isShort,
 		DroppedAborted: progress.aborted, DroppedUndecided: progress.pending, err: cmp.Or(progress.err, progress.configsErr),
 	}
 	if part.exact {

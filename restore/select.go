@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"coldstream"
 	"coldstream/vault"
@@ -46,6 +47,27 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 		errs = append(errs, err)
 	}
 	return nil, nil, noneHoldsAll(candidates, req.Topics, errs)
+}
+
+// OlderNotice says that an older snapshot than the newest of its cluster was chosen, because
+// that lacks some of the topics asked for; it is empty if it does not.
+func OlderNotice(snapshots []vault.Snapshot, chosen *vault.Snapshot, patterns *coldstream.Patterns) string {
+	for i := range slices.Backward(snapshots) {
+		newest := &snapshots[i]
+		if newest.ClusterID != chosen.ClusterID {
+			continue
+		}
+		if newest.ID == chosen.ID || patterns == nil {
+			return ""
+		}
+		_, err := patterns.Select(topicsOf(newest))
+		if err == nil {
+			return ""
+		}
+		return fmt.Sprintf("snapshot %s of %s is taken, and not the newest one, %s of %s, because that one does not hold all topics asked for: %v",
+			chosen.ID, chosen.Time.UTC().Format(time.RFC3339), newest.ID, newest.Time.UTC().Format(time.RFC3339), err)
+	}
+	return ""
 }
 
 // leftBehind finds the newest snapshot with topics that were asked for by no name, as by

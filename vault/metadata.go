@@ -19,6 +19,8 @@ const (
 	// SectionGroupsMissing is there only where groups are missing, so that this is known
 	// without reading any section.
 	SectionGroupsMissing = "groups_missing"
+	// SectionShort is there only where partitions were cut short.
+	SectionShort = "short"
 )
 
 type encodedSection struct {
@@ -30,10 +32,10 @@ type encodedSection struct {
 // encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
 // that it is stored once.
 func encodeMetadata(m *Metadata) ([]encodedSection, error) {
-	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionTopics}}
+	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionShort}, {name: SectionTopics}}
 	out = slices.DeleteFunc(out, func(s encodedSection) bool {
 		return s.name == SectionDefaults && m.Defaults == nil && m.Missing[SectionDefaults] == "" || // nobody asked
-			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0
+			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0 || s.name == SectionShort && len(m.Short) == 0
 	})
 	for i := range out {
 		s := &out[i]
@@ -50,6 +52,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 			s.payload, err = format.EncodeGroups(m.Groups)
 		case SectionGroupsMissing:
 			s.payload, err = format.EncodeGroupsMissing(m.GroupsMissing)
+		case SectionShort:
+			s.payload, err = format.EncodeShort(m.Short)
 		case SectionTopics:
 			s.payload, err = format.EncodeTopics(m.Topics)
 		}
@@ -144,6 +148,8 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 		m.Groups, err = format.DecodeGroups(payload)
 	case SectionGroupsMissing:
 		m.GroupsMissing, err = format.DecodeGroupsMissing(payload)
+	case SectionShort:
+		m.Short, err = format.DecodeShort(payload)
 	case SectionTopics:
 		m.Topics, err = format.DecodeTopics(payload)
 	default:

@@ -80,6 +80,8 @@ type Metadata struct {
 	// GroupsMissing says which consumer groups Groups may lack, and of which it lacks the
 	// offsets.
 	GroupsMissing []coldstream.MissingGroups
+	// Short are partitions whose views end before what was due. They are sorted.
+	Short []coldstream.ShortPartition
 	// Damaged names the sections that were saved and cannot be read any more.
 	Damaged map[string]*DamageError
 }

@@ -217,10 +217,12 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	snapshot, topics, err := restore.Choose(catalog, &restore.Request{Topics: patterns, Snapshot: o.snapshot, ClusterID: o.clusterID})
+	req := &restore.Request{Topics: patterns, Snapshot: o.snapshot, ClusterID: o.clusterID}
+	snapshot, topics, err := restore.Choose(catalog, req)
 	if err != nil {
 		return err
 	}
+	noteOlder(e, catalog, snapshot, req)
 	views, err := plan.views(snapshot, topics)
 	if err != nil {
 		return err

@@ -113,6 +113,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
+	noteOlder(e, catalog, snapshot, req)
 	l := &listing{snapshot: snapshot, topics: topics, now: e.now(), damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
 	if err := l.read(ctx, v); err != nil {
 		return err
@@ -356,4 +357,14 @@ func (d *topicDocument) detailRows() []row {
 			plural(max(0, next[at.partition]-at.offset), "offset"))})
 	}
 	return rows
+}
+
+// noteOlder says that an older snapshot than the newest is taken, unless one was named.
+func noteOlder(e *env, catalog *vault.Catalog, snapshot *vault.Snapshot, req *restore.Request) {
+	if req.Snapshot != "" {
+		return
+	}
+	if notice := restore.OlderNotice(catalog.Snapshots(), snapshot, req.Topics); notice != "" {
+		e.note("warning: %s", notice)
+	}
 }

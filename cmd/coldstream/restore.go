@@ -32,6 +32,7 @@ type restoreOptions struct {
 	restoreID        string
 	appendRecords    bool
 	putBackRetention bool
+	strict           bool
 	configs          string
 	setConfigs       []string
 	dryRun           bool
@@ -82,6 +83,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.BoolVar(&o.groupsOnly, "groups-only", false, "restore no records, only offsets of consumer groups, into topics that were restored before")
 	f.StringVar(&o.restoreID, "restore", "", "with --groups-only: the `ID`, or a unique prefix of it, of the restore that brought the topics (default: the last one that did)")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
+	f.BoolVar(&o.strict, "strict", false, "end with 3 if the snapshot lacks records that were due when it was taken: gaps, and partitions that the backup could not read")
 	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it will delete restored records")
 	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made, a `MODE`: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
 	f.StringArrayVar(&o.setConfigs, "config", nil, "set this config on the restored topics, whatever they had: `NAME=VALUE`, repeatable")
@@ -285,7 +287,7 @@ func (o *restoreOptions) report(e *env, r *restore.Result) error {
 		return err
 	case r.Damaged():
 		return &incomplete{exitDamage}
-	case !o.dryRun && r.Incomplete():
+	case !o.dryRun && r.Incomplete(), o.strict && r.Short():
 		return &incomplete{exitIncomplete}
 	}
 	return nil

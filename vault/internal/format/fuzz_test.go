@@ -68,6 +68,7 @@ func FuzzDecodeCluster(f *testing.F)       { fuzzDecoder(f, "cluster", againClus
 func FuzzDecodeTopics(f *testing.F)        { fuzzDecoder(f, "topics", againTopics) }
 func FuzzDecodeGroups(f *testing.F)        { fuzzDecoder(f, "groups", againGroups) }
 func FuzzDecodeDefaults(f *testing.F)      { fuzzDecoder(f, "defaults", againDefaults) }
+func FuzzDecodeShort(f *testing.F)         { fuzzDecoder(f, "short", againShort) }
 func FuzzDecodeGroupsMissing(f *testing.F) { fuzzDecoder(f, "groupsmissing", againGroupsMissing) }
 
 // FuzzDecodePackIndex puts the right hash and lengths around what it tries, and tries it

@@ -109,6 +109,34 @@ func againGroupsMissing(b []byte) ([]byte, error) {
 	return reencoded(EncodeGroupsMissing(v))
 }
 
+func againShort(b []byte) ([]byte, error) {
+	v, err := DecodeShort(b)
+	if err != nil {
+		return nil, err
+	}
+	return reencoded(EncodeShort(v))
+}
+
+func testShort() []coldstream.ShortPartition {
+	return []coldstream.ShortPartition{
+		{TopicPartition: coldstream.TopicPartition{Topic: "orders"}, NextOffset: 7, Err: errors.New("denied")},
+		{TopicPartition: coldstream.TopicPartition{Topic: "orders", Partition: 3}, TopicID: coldstream.TopicID{1}, NextOffset: 1 << 40, Err: errors.New("unavailable for 10m0s")},
+	}
+}
+
+func TestShortRejections(t *testing.T) {
+	type c = rejection[*[]coldstream.ShortPartition]
+	good := func() *[]coldstream.ShortPartition { s := testShort(); return &s }
+	checkRejections(t, good, func(s *[]coldstream.ShortPartition) error { _, err := EncodeShort(*s); return err }, []c{
+		{"none", func(s *[]coldstream.ShortPartition) { *s = nil }, coldstream.ErrCorrupt, "no partition"},
+		{"out of order", func(s *[]coldstream.ShortPartition) { swap(*s) }, coldstream.ErrCorrupt, "stands behind"},
+		{"twice", func(s *[]coldstream.ShortPartition) { (*s)[1] = (*s)[0] }, coldstream.ErrCorrupt, "stands behind"},
+		{"negative partition", func(s *[]coldstream.ShortPartition) { (*s)[0].Partition = -1 }, coldstream.ErrCorrupt, "partition -1"},
+		{"negative offset", func(s *[]coldstream.ShortPartition) { (*s)[0].NextOffset = -1 }, coldstream.ErrCorrupt, "offset -1"},
+		{"without a reason", func(s *[]coldstream.ShortPartition) { (*s)[0].Err = nil }, coldstream.ErrCorrupt, "error"},
+	})
+}
+
 func testGroupsMissing() []coldstream.MissingGroups {
 	nameless, billing, partition := "", "bill\xffing", int32(0)
 	return []coldstream.MissingGroups{
@@ -139,6 +167,7 @@ func sectionVectors() []vector {
 		{file: "topics-empty.json", again: againTopics, encode: must(func() ([]byte, error) { return EncodeTopics(nil) })},
 		{file: "groups-full.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(testGroups()) })},
 		{file: "groupsmissing-full.json", again: againGroupsMissing, encode: must(func() ([]byte, error) { return EncodeGroupsMissing(testGroupsMissing()) })},
+		{file: "short-full.json", again: againShort, encode: must(func() ([]byte, error) { return EncodeShort(testShort()) })},
 		{file: "groups-empty.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(nil) })},
 	}
 }
