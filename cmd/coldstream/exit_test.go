@@ -16,11 +16,11 @@ import (
 
 // TestExitCodesAreThosePromised: scripts rely on the numbers, not on our names for them.
 func TestExitCodesAreThosePromised(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(readme), "\n## Exit codes\n")
+	_, section, _ := strings.Cut(string(page), "\n## Exit codes\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	words := map[int]string{
 		exitDone: "done", exitFailed: "failed", exitUsage: "wrong usage", exitIncomplete: "done, but something",
@@ -38,7 +38,7 @@ func TestExitCodesAreThosePromised(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(words, got); diff != "" {
-		t.Errorf("(-program +README)\n%s", diff)
+		t.Errorf("(-program +docs/operations.md)\n%s", diff)
 	}
 }
 
