@@ -20,6 +20,9 @@ var (
 	ErrDenied = errors.New("denied by the cluster")
 	// ErrUnknownTopic means that the cluster has no such topic.
 	ErrUnknownTopic = errors.New("unknown topic")
+	// ErrGaveUp means that something stayed unavailable for all of the patience: nobody said
+	// no.
+	ErrGaveUp = errors.New("gave up")
 	// ErrGroupActive means that a consumer group has members, so that its offsets
 	// cannot be set from outside.
 	ErrGroupActive = errors.New("consumer group has active members")

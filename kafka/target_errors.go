@@ -162,7 +162,7 @@ func gaveUp(ctx context.Context, patience time.Duration, last error) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, errPatience) {
 		return fmt.Errorf("%w (before that: %w)", cause, last)
 	}
-	return fmt.Errorf("gave up after %s: %w", patience, last)
+	return fmt.Errorf("%w after %s: %w", coldstream.ErrGaveUp, patience, last)
 }
 
 // pause waits; it is false if ctx ended first.

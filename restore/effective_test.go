@@ -3,6 +3,7 @@ package restore
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -128,5 +129,24 @@ func TestTargetThatDoesNotTell(t *testing.T) {
 		if i >= len(p.NotChecked) || !strings.HasPrefix(p.NotChecked[i], want) {
 			t.Errorf("not checked: %q, want %q", p.NotChecked, want)
 		}
+	}
+}
+
+// A cluster that does not answer is not asked again for each config.
+func TestTargetThatGivesNoAnswerIsAskedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(0, 3)}, "cleanup.policy=compact", "segment.ms=5000000")})
+	w.target = w.connect(t, time.Second)
+	asked := 0
+	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.NotController, Count: -1, When: func(req kmsg.Request) bool {
+		topics := req.(*kmsg.CreateTopicsRequest).Topics
+		if len(topics[0].Configs) == 1 {
+			asked++ // for one config alone
+		}
+		return len(topics[0].Configs) > 0
+	}})
+	w.refused(t, Request{}, "gave up after 1s")
+	if asked > 0 {
+		t.Errorf("asked %d times about one config", asked)
 	}
 }

@@ -108,6 +108,9 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 	}
 	if t.create || t.existing.ConfigsErr == nil {
 		if err := p.settle(ctx, t); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			refuse("%v", err)
 			var config *refusedConfigError
 			if errors.As(err, &config) {

@@ -50,7 +50,7 @@ func (s *settlement) settleFinal(ctx context.Context) error {
 	if whole == nil {
 		return nil
 	}
-	if len(c.final) == 0 || s.checkCreate(ctx, nil) != nil {
+	if !isAnswer(ctx, whole) || len(c.final) == 0 || s.checkCreate(ctx, nil) != nil {
 		return fmt.Errorf("topic %s cannot be made: %w", t.target, whole)
 	}
 	accepted, refused := map[string]string{}, map[string]error{}
@@ -101,6 +101,12 @@ func (e *refusedConfigError) next() string {
 	return fmt.Sprintf("choose a value that the cluster takes with --config %s=VALUE, or take what its brokers have with --configs none", e.name)
 }
 
+// isAnswer says that an error is the cluster's word, and not that it gave none: then nobody
+// should ask on.
+func isAnswer(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && !errors.Is(err, coldstream.ErrGaveUp)
+}
+
 // checkDuring asks about the configs of the restore, and about the way back.
 func (s *settlement) checkDuring(ctx context.Context, during map[string]string) error {
 	c := s.topic.configs
@@ -120,8 +126,8 @@ func (s *settlement) checkDuring(ctx context.Context, during map[string]string) 
 func (s *settlement) settleDuring(ctx context.Context) error {
 	c := s.topic.configs
 	whole := s.checkDuring(ctx, c.during)
-	if whole == nil {
-		return nil
+	if whole == nil || !isAnswer(ctx, whole) {
+		return whole
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.asked)) {
 		if err := s.checkAsked(ctx, name, c.asked[name]); err != nil {
