@@ -111,7 +111,7 @@ func TestErrorsSayWhatWasExpected(t *testing.T) {
 	if !errors.As(err, &base) || base.Want != 7 {
 		t.Fatalf("%v is no BaseOffsetError", err)
 	}
-	for _, part := range []string{"orders-3", "offset 9", "expected 7", "another producer"} {
+	for _, part := range []string{"orders-3", "offset 9", "where 7 was expected", "another producer"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}

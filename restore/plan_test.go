@@ -393,7 +393,7 @@ func TestPlanWhoseRequestsFail(t *testing.T) {
 		into  string
 		want  string
 	}{
-		{"the topic cannot be described", kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "there", Err: kerr.TopicAuthorizationFailed}, "there", "topic there: denied"},
+		{"the topic cannot be described", kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "there", Err: kerr.TopicAuthorizationFailed}, "there", "topic there: it is not there, or you may not see it: denied"},
 		{"its offsets cannot be listed", kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed}, "there", "read log offsets of there-0"},
 		{"its configs cannot be described", kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Resource: "there", Err: kerr.TopicAuthorizationFailed}, "there", "configs"},
 		{"a topic may not be made", kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Topic: "new", Err: kerr.PolicyViolation}, "new", "topic new cannot be made"},
