@@ -271,6 +271,13 @@ func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error
 	case *coldstream.Truncated:
 		c.takeTruncated(e)
 	case *coldstream.PartitionDone:
+		// The log may have lost its end before that was read. Where it lost what was saved,
+		// that was told as a truncation.
+		if p := c.byTP[e.TopicPartition]; !p.truncated && e.NextOffset < p.highWatermark {
+			c.addGap(p, p.scan, coldstream.Gap{
+				TopicPartition: e.TopicPartition, FirstOffset: e.NextOffset, NextOffset: p.highWatermark, Cause: coldstream.GapTruncated,
+			})
+		}
 		c.finishPartition(e.TopicPartition, e.LogOffsets)
 	case *coldstream.PartitionFailed:
 		c.fail(e)
@@ -340,7 +347,7 @@ func (c *collector) takeTruncated(e *coldstream.Truncated) {
 	c.outcome.Forks = append(c.outcome.Forks, Fork{
 		TopicPartition: e.TopicPartition, Epoch: e.Epoch, FirstOffset: e.NextOffset, NextOffset: e.WasOffset,
 	})
-	p.nextOffset, p.lastEpoch = e.NextOffset, e.Epoch
+	p.nextOffset, p.lastEpoch, p.truncated = e.NextOffset, e.Epoch, true
 	if p.watch != nil {
 		// What follows was written by another leader, perhaps before the end was last seen.
 		p.watch.truncated = true

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"context"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,5 +56,36 @@ func TestPutBack(t *testing.T) {
 	}
 	if diff := cmp.Diff([3][]int64{{0, 2, 4}, {1, 3, 5}, {0, 2, 4}}, got); diff != "" {
 		t.Errorf("pieces, gaps, scans (-want +got)\n%s", diff)
+	}
+}
+
+// longerSource says of the logs that they were longer than they are.
+type longerSource struct{ coldstream.Source }
+
+func (s *longerSource) LogOffsets(ctx context.Context, tps []coldstream.TopicPartition) (map[coldstream.TopicPartition]coldstream.LogOffsets, error) {
+	ends, err := s.Source.LogOffsets(ctx, tps)
+	for tp, end := range ends {
+		end.HighWatermark += 2
+		ends[tp] = end
+	}
+	return ends, err
+}
+
+// A log that lost its end before that was read does not end in silence.
+func TestLogThatEndsEarlierThanItDid(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "t", 1)
+	w.produce(t, "t", 0, 3)
+	r, err := Run(t.Context(), &longerSource{w.source}, w.vault, Options{Now: w.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []coldstream.Gap{gap("t", 3, 5, coldstream.GapTruncated)}; !slices.Equal(r.Gaps, want) {
+		t.Errorf("gaps %v, want %v", r.Gaps, want)
+	}
+	w.holds(t, r.Snapshot, "t-0 [0, 5) 3 records, gap [3, 5) truncated")
+	w.produce(t, "t", 0, 4)
+	if again := w.run(t, Options{}); again.Records == 0 {
+		t.Errorf("nothing was saved of what came since: %+v", again)
 	}
 }

@@ -42,6 +42,7 @@ type partition struct {
 	epochs         []coldstream.EpochStart // of the vault's head
 	lastEpoch      int32
 	compacted      bool
+	truncated      bool // it lost what was saved of it
 	failed         bool
 	err            error // why it failed
 
