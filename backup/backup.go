@@ -84,6 +84,9 @@ type Result struct {
 	// Damage is what of the vault's catalog could not be read, and what of the chosen topics
 	// only damaged packs hold and could not be fetched again.
 	Damage []*vault.DamageError
+	// OlderDamage is what costs only older states of the chosen topics: nothing of this run
+	// is built on it, and its snapshot does not show it.
+	OlderDamage []*vault.DamageError
 }
 
 // HasSnapshot says that the run made its snapshot.

@@ -292,12 +292,28 @@ func (h *healing) report(result *Result) {
 	result.BytesStored += h.stored.BytesStored
 	result.ObjectsStored += h.stored.Objects
 	result.VaultHash = cmp.Or(h.stored.VaultHash, result.VaultHash)
-	result.Damage = append(result.Damage, h.apart...)
+	for _, d := range h.apart {
+		h.tell(result, d, !errors.Is(d, errNotInCluster))
+	}
 	for _, r := range h.ranges {
 		result.Healed = append(result.Healed, r.healed...)
 		for _, lost := range r.parts {
-			result.Damage = append(result.Damage, r.remaining(lost.Damage)...)
+			for _, d := range r.remaining(lost.Damage) {
+				h.tell(result, d, d.NextOffset > r.partition.logStartOffset)
+			}
 		}
+	}
+}
+
+// tell adds damage to a result, unless its loss was accepted: apart, where no newest state
+// is concerned.
+func (h *healing) tell(result *Result, d *vault.DamageError, newest bool) {
+	switch {
+	case h.losses.IsAccepted(d):
+	case newest:
+		result.Damage = append(result.Damage, d)
+	default:
+		result.OlderDamage = append(result.OlderDamage, d)
 	}
 }
 

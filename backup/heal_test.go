@@ -60,6 +60,9 @@ func healed(r *Result) (healed, left []string) {
 	for _, d := range r.Damage {
 		left = append(left, fmt.Sprintf("%s %s [%d, %d)", d.Kind, d.Stream.TopicPartition(), d.FirstOffset, d.NextOffset))
 	}
+	for _, d := range r.OlderDamage {
+		left = append(left, fmt.Sprintf("of older states: %s %s [%d, %d)", d.Kind, d.Stream.TopicPartition(), d.FirstOffset, d.NextOffset))
+	}
 	return healed, left
 }
 
@@ -172,10 +175,11 @@ func TestClusterHasLostItToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	left := []string{"missing gone-0 [0, 2)", "missing orders-0 [0, 4)"}
-	heals(t, w.foresee(t), []string{"orders-0 [4, 9)"}, left)
+	older := []string{"of older states: " + left[0], "of older states: " + left[1]}
+	heals(t, w.foresee(t), []string{"orders-0 [4, 9)"}, older)
 	r := w.run(t, Options{})
-	heals(t, r, []string{"orders-0 [4, 9)"}, left)
-	for _, d := range r.Damage {
+	heals(t, r, []string{"orders-0 [4, 9)"}, older)
+	for _, d := range r.OlderDamage {
 		if !strings.Contains(d.Error(), "the cluster does not have them any more") {
 			t.Errorf("damage %v", d)
 		}
@@ -188,7 +192,7 @@ func TestClusterHasLostItToo(t *testing.T) {
 		if diff := cmp.Diff(left, w.verify(t, false)); diff != "" {
 			t.Errorf("verify: -want +got\n%s", diff)
 		}
-		heals(t, w.run(t, Options{}), nil, left)
+		heals(t, w.run(t, Options{}), nil, older)
 	}
 }
 
@@ -255,7 +259,7 @@ func TestHealingInsideBatches(t *testing.T) {
 	w.forget(t, packs[1])
 	w.deleteRecords(t, "orders", 6)
 	r := w.run(t, Options{})
-	heals(t, r, []string{"orders-0 [6, 20)"}, []string{"missing orders-0 [4, 6)"})
+	heals(t, r, []string{"orders-0 [6, 20)"}, []string{"of older states: missing orders-0 [4, 6)"})
 	if got := w.verify(t, true); len(got) != 1 || got[0] != "missing orders-0 [4, 6)" {
 		t.Errorf("verify: %v", got)
 	}
@@ -361,7 +365,7 @@ func TestHealingATopicThatWasMadeAgain(t *testing.T) {
 	w.produce(t, "orders", 0, 8)
 	for range 2 {
 		r := w.run(t, Options{})
-		heals(t, r, nil, []string{"missing orders-0 [0, 5)"})
+		heals(t, r, nil, []string{"of older states: missing orders-0 [0, 5)"})
 		w.reads(t, r.Snapshot, "orders-0 [0, 8) 8 records")
 	}
 }

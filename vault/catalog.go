@@ -40,6 +40,7 @@ type Catalog struct {
 	commitBytes  int64            // stored, of all commits
 	waiting      []*format.Commit // read, but they do not join
 	damage       []*DamageError
+	accepted     acceptances // where there is damage
 
 	opts catalogOptions
 }
@@ -98,7 +99,10 @@ func (c *Catalog) Snapshots() []Snapshot { return slices.Clone(c.snapshots) }
 // Damage lists the catalog's objects that are missing or altered, and the commits that
 // do not join without them. What only these told is lost to the heads; snapshots of
 // commits that do not join are among [Catalog.Snapshots], as far as they can be read.
-func (c *Catalog) Damage() []*DamageError { return slices.Clone(c.damage) }
+// What was accepted by [Vault.AcceptLoss] is not among it.
+func (c *Catalog) Damage() []*DamageError {
+	return slices.DeleteFunc(slices.Clone(c.damage), c.accepted.has)
+}
 
 // Head says how far the vault has got with a stream.
 func (c *Catalog) Head(s coldstream.Stream) (Head, bool) { return c.head(s) }

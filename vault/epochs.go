@@ -102,7 +102,7 @@ func (v *Vault) openCatalog(ctx context.Context, opts catalogOptions) (*Catalog,
 			return nil, err
 		}
 		if now.isStill(found) {
-			return c, nil
+			return c, c.readAccepted(ctx, v)
 		}
 	}
 }

@@ -19,8 +19,12 @@ type Losses struct {
 	// Ranges are sorted by stream and offset and do not overlap.
 	Ranges []LostRange
 
-	found []format.Mark
+	found    []format.Mark
+	accepted acceptances
 }
+
+// IsAccepted says that somebody accepted the loss ([Vault.AcceptLoss]).
+func (l *Losses) IsAccepted(d *DamageError) bool { return l.accepted.has(d) }
 
 // LostRange is offsets that nothing in the vault holds but a damaged pack.
 type LostRange struct {
@@ -51,7 +55,10 @@ func (w *Writer) Losses(ctx context.Context, topics func(topic string) bool) (*L
 			return nil, err
 		}
 		if now.isStill(found) { // what a newer epoch took away is not missing
-			return &f.losses, nil
+			if len(f.losses.Ranges) > 0 {
+				f.losses.accepted, _, err = v.listAcceptances(ctx)
+			}
+			return &f.losses, err
 		}
 	}
 }

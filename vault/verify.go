@@ -27,7 +27,11 @@ type VerifyOptions struct {
 // VerifyReport is what a verification found.
 type VerifyReport struct {
 	// Problems are sorted by object and offsets; empty means that all is well.
-	Problems     []*DamageError
+	Problems []*DamageError
+	// Accepted is damage whose loss was accepted ([Vault.AcceptLoss]); likewise.
+	Accepted []*DamageError
+	// Concerned are the snapshots that show what damage costs.
+	Concerned    map[*DamageError][]SnapshotID
 	BytesChecked int64
 	Snapshots    int
 	Streams      int
@@ -71,7 +75,7 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	if err != nil {
 		return nil, err
 	}
-	ver.add(catalog.Damage()...)
+	ver.add(catalog.damage...)
 	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
 	ver.settlePacks()
 	ver.checkListed(catalog)
@@ -100,6 +104,9 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	ver.settleAround(catalog)
 	ver.settleDamage(catalog)
 	ver.sortProblems()
+	if err := ver.settleAccepted(ctx, catalog); err != nil {
+		return nil, err
+	}
 	return &catalog.found, nil
 }
 

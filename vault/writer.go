@@ -280,7 +280,7 @@ func (c *commitInMaking) provenSection(ctx context.Context, s section) (*DamageE
 	var damage *DamageError
 	if errors.As(err, &damage) {
 		c.catalog.damage = append(c.catalog.damage, damage)
-		return damage, nil
+		return damage, c.catalog.readAccepted(ctx, c.vault)
 	}
 	return nil, err
 }

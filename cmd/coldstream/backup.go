@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -223,7 +224,7 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 	for _, h := range r.Healed {
 		d.Healed = append(d.Healed, healedDocument{h.Topic, h.Partition, h.FirstOffset, h.NextOffset})
 	}
-	for _, damage := range r.Damage {
+	for _, damage := range slices.Concat(r.Damage, r.OlderDamage) {
 		d.Damage = append(d.Damage, damage.Error())
 	}
 	return d
@@ -321,6 +322,10 @@ func (o *backupOptions) warn(e *env, r *backup.Result) {
 		}
 	}
 	warnOfGroups(e, r.GroupsMissing)
+	if n := len(r.OlderDamage); n > 0 {
+		e.note("warning: damage in the vault that costs older states only, %s, the first: %v; accept it with: coldstream repair --accept-loss",
+			losses(n), r.OlderDamage[0])
+	}
 	listDamage(e, r.Damage)
 	if len(r.Damage) > 0 {
 		e.hint("what the damaged objects held was fetched again where the cluster still has it. See what is left of the damage with: coldstream verify --deep")

@@ -54,17 +54,22 @@ type verifyDocument struct {
 	PackCount      int               `json:"pack_count"`
 	PartitionCount int               `json:"partition_count"`
 	Problems       []problemDocument `json:"problems"`
+	Accepted       []problemDocument `json:"accepted"`
 	BytesChecked   int64             `json:"bytes_checked"`
 }
 
 type problemDocument struct {
-	Object      string `json:"object"`
-	Kind        string `json:"kind"`
-	Topic       string `json:"topic"`
-	Partition   int32  `json:"partition"`
-	FirstOffset int64  `json:"first_offset"`
-	NextOffset  int64  `json:"next_offset"`
-	Message     string `json:"message"`
+	ID          string   `json:"id"` // for: repair --accept-loss
+	Object      string   `json:"object"`
+	Kind        string   `json:"kind"`
+	ClusterID   string   `json:"cluster_id"`
+	Topic       string   `json:"topic"`
+	TopicID     string   `json:"topic_id"`
+	Partition   int32    `json:"partition"`
+	FirstOffset int64    `json:"first_offset"`
+	NextOffset  int64    `json:"next_offset"`
+	Snapshots   []string `json:"snapshots"` // that show what it costs
+	Message     string   `json:"message"`
 }
 
 func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
@@ -98,29 +103,59 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		if slices.ContainsFunc(report.Problems, func(p *vault.DamageError) bool { return strings.HasPrefix(p.Object, "packs/") }) {
 			e.hint(hintHeal)
 		}
+		e.hint("what cannot be had again can be accepted, so that new damage stands out: coldstream repair --accept-loss")
 		return &incomplete{exitDamage}
 	}
 	return err
 }
 
 func newVerifyDocument(r *vault.VerifyReport) verifyDocument {
-	d := verifyDocument{
-		header{SchemaVersion: schemaVersion}, len(r.Problems) == 0, r.Snapshots, r.Packs, r.Streams, []problemDocument{}, r.BytesChecked,
+	return verifyDocument{
+		header: header{SchemaVersion: schemaVersion}, OK: len(r.Problems) == 0,
+		SnapshotCount: r.Snapshots, PackCount: r.Packs, PartitionCount: r.Streams,
+		Problems: problemDocuments(r, r.Problems), Accepted: problemDocuments(r, r.Accepted), BytesChecked: r.BytesChecked,
 	}
-	for _, p := range r.Problems {
-		d.Problems = append(d.Problems, problemDocument{
-			p.Object, p.Kind, p.Stream.Topic, p.Stream.Partition, p.FirstOffset, p.NextOffset, p.Error(),
-		})
+}
+
+func problemDocuments(r *vault.VerifyReport, problems []*vault.DamageError) []problemDocument {
+	out := []problemDocument{}
+	for _, p := range problems {
+		d := problemDocument{
+			ID: p.ID(), Object: p.Object, Kind: p.Kind, ClusterID: p.Stream.ClusterID, Topic: p.Stream.Topic, Partition: p.Stream.Partition,
+			FirstOffset: p.FirstOffset, NextOffset: p.NextOffset, Snapshots: []string{}, Message: p.Error(),
+		}
+		if !p.Stream.TopicID.IsZero() {
+			d.TopicID = p.Stream.TopicID.String()
+		}
+		for _, id := range r.Concerned[p] {
+			d.Snapshots = append(d.Snapshots, id.String())
+		}
+		out = append(out, d)
 	}
-	return d
+	return out
+}
+
+// problemLine is a problem for people: with what is needed to accept it.
+func problemLine(r *vault.VerifyReport, p *vault.DamageError) string {
+	line := p.ID() + "  " + p.Error()
+	if p.NextOffset > p.FirstOffset && !p.Stream.TopicID.IsZero() {
+		line += fmt.Sprintf(" (topic ID %s)", p.Stream.TopicID)
+	}
+	if ids := r.Concerned[p]; len(ids) > 0 {
+		line += fmt.Sprintf("; %s, the newest %s", plural(int64(len(ids)), "snapshot"), ids[len(ids)-1])
+	}
+	return line
 }
 
 func (o *verifyOptions) lines(r *vault.VerifyReport) []string {
 	var lines []string
 	for _, p := range r.Problems {
-		lines = append(lines, p.Error())
+		lines = append(lines, problemLine(r, p))
 	}
 	what := fmt.Sprintf("%s, %s, %s", plural(int64(r.Snapshots), "snapshot"), plural(int64(r.Packs), "pack"), plural(int64(r.Streams), "partition"))
+	if n := len(r.Accepted); n > 0 {
+		what += fmt.Sprintf(", and accepted damage: %s", losses(n))
+	}
 	if len(r.Problems) > 0 {
 		return append(lines, fmt.Sprintf("%s found in %s", plural(int64(len(r.Problems)), "problem"), what))
 	}

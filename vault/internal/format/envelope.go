@@ -24,8 +24,10 @@ const (
 	KindChapter Kind = 6
 	KindViews   Kind = 7
 	KindMark    Kind = 8
+	// KindAcceptance is of an accepted loss.
+	KindAcceptance Kind = 9
 
-	newestKind = KindMark
+	newestKind = KindAcceptance
 )
 
 const (

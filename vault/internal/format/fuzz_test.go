@@ -61,6 +61,7 @@ func FuzzDecodeCommit(f *testing.F)        { fuzzDecoder(f, "commit", againCommi
 func FuzzDecodeTable(f *testing.F)         { fuzzDecoder(f, "table", againTable) }
 func FuzzDecodeBase(f *testing.F)          { fuzzDecoder(f, "base", againBase) }
 func FuzzDecodeChapter(f *testing.F)       { fuzzDecoder(f, "chapter", againChapter) }
+func FuzzDecodeAcceptance(f *testing.F)    { fuzzDecoder(f, "acceptance", againAcceptance) }
 func FuzzDecodeViews(f *testing.F)         { fuzzDecoder(f, "views", againViews) }
 func FuzzDecodePackHeader(f *testing.F)    { fuzzDecoder(f, "packheader", againHeader) }
 func FuzzDecodeDescriptor(f *testing.F)    { fuzzDecoder(f, "description", againDescriptor) }

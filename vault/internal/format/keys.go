@@ -22,6 +22,8 @@ const (
 	TablesPrefix   = "tables/"
 	RestoresPrefix = "restores/"
 	MarksPrefix    = "damaged/"
+	// AcceptedPrefix is that of accepted losses.
+	AcceptedPrefix = "accepted/"
 )
 
 // VaultID is a vault's identity.
@@ -241,4 +243,17 @@ func ParseMarkKey(key string) (Mark, error) {
 		return Mark{}, corruptf("key %q", key)
 	}
 	return m, nil
+}
+
+// AcceptanceKey is the key of an accepted loss.
+func AcceptanceKey(id AcceptanceID) string { return AcceptedPrefix + id.String() }
+
+// ParseAcceptanceKey reads what [AcceptanceKey] writes.
+func ParseAcceptanceKey(key string) (id AcceptanceID, err error) {
+	name := strings.TrimPrefix(key, AcceptedPrefix)
+	size, errID := hex.Decode(id[:], []byte(name[:min(len(name), 2*len(id))]))
+	if errID != nil || size != len(id) || AcceptanceKey(id) != key {
+		return AcceptanceID{}, corruptf("key %q", key)
+	}
+	return id, nil
 }
