@@ -30,11 +30,11 @@ lint: $(GOLANGCI) ## the linter, and vet for the systems that are not this one
 	GOOS=windows go build -o /dev/null ./cmd/coldstream
 
 test: race ## everything that guards a change
-	go test -count=1 -timeout 20m -p 2 ./...
+	go test -count=1 -timeout 60m -p 2 ./...
 
 race: ## without brokers (-short), under the race detector
 	@if [ "$$(go env CGO_ENABLED)" = 1 ]; then \
-		set -x; go test -race -short -count=1 -timeout 10m $(RACE_PACKAGES); \
+		set -x; go test -race -short -count=1 -timeout 60m $(RACE_PACKAGES); \
 	else echo "make race: LEFT OUT: the race detector needs cgo and a C compiler" >&2; fi
 
 long: fuzz ## sweeps, older versions of Kafka, fuzzing
