@@ -18,6 +18,8 @@ var (
 	ErrUnreachable = errors.New("cluster unreachable")
 	// ErrDenied means that the cluster refused a request for lack of rights.
 	ErrDenied = errors.New("denied by the cluster")
+	// ErrNotOffered means that brokers do not know a request: they are old, or no Apache Kafka.
+	ErrNotOffered = errors.New("not offered by these brokers")
 	// ErrUnknownTopic means that the cluster has no such topic.
 	ErrUnknownTopic = errors.New("unknown topic")
 	// ErrGaveUp means that something stayed unavailable for all of the patience: nobody said

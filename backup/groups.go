@@ -11,12 +11,16 @@ import (
 
 // readGroups reads the committed offsets of all groups. What is not known of them goes into the
 // snapshot and the result: it must not look like "no groups".
-func (p *plan) readGroups(ctx context.Context, source coldstream.Source) error {
+func (p *plan) readGroups(ctx context.Context, source coldstream.Source, observer coldstream.Observer) error {
 	groups, err := source.Groups(ctx)
 	switch {
 	case errors.Is(err, coldstream.ErrDenied):
 		p.metadata.Missing[vault.SectionGroups] = err.Error()
 		p.deny(fmt.Errorf("read consumer groups: %w", err))
+		return nil
+	case errors.Is(err, coldstream.ErrNotOffered):
+		p.metadata.Missing[vault.SectionGroups] = err.Error()
+		observer.Observe(&coldstream.Warning{Text: fmt.Sprintf("the offsets of consumer groups are not saved: %v", err)})
 		return nil
 	case err != nil:
 		return fmt.Errorf("read consumer groups: %w", err)

@@ -21,6 +21,8 @@ type plan struct {
 	isChosen   func(topic string) bool
 	denied     []PartitionError
 	failed     []PartitionError
+	// missesConfigs is set where the brokers know no request for configs.
+	missesConfigs error
 	// groupsMissing are consumer groups whose offsets are not known.
 	groupsMissing []coldstream.MissingGroups
 }
@@ -81,10 +83,11 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}}
 	p.metadata.Cluster.Topics = nil
 	p.takeTopics(cluster.ID, topics)
+	p.tellMissing(opts.Observer)
 	if err := p.readDefaults(ctx, source, opts.Observer); err != nil {
 		return nil, err
 	}
-	if err := p.readGroups(ctx, source); err != nil {
+	if err := p.readGroups(ctx, source, opts.Observer); err != nil {
 		return nil, err
 	}
 	p.began = opts.Now()
@@ -143,7 +146,9 @@ func (p *plan) takeTopics(clusterID string, topics []coldstream.Topic) {
 			p.refuse(t.Name, t.Err)
 			continue
 		}
-		if t.ConfigsErr != nil {
+		if errors.Is(t.ConfigsErr, coldstream.ErrNotOffered) {
+			p.missesConfigs = t.ConfigsErr
+		} else if t.ConfigsErr != nil {
 			p.refuse(t.Name, fmt.Errorf("read configs: %w", t.ConfigsErr))
 		}
 		p.metadata.Topics = append(p.metadata.Topics, *t)
@@ -155,6 +160,17 @@ func (p *plan) takeTopics(clusterID string, topics []coldstream.Topic) {
 			p.partitions = append(p.partitions, p.resume(s, t))
 		}
 	}
+}
+
+// tellMissing says once what is not saved because the brokers do not know the request for it.
+func (p *plan) tellMissing(observer coldstream.Observer) {
+	if p.missesConfigs == nil {
+		return
+	}
+	observer.Observe(&coldstream.Warning{
+		Text: fmt.Sprintf("the configs of topics are not saved: %v", p.missesConfigs),
+		Hint: "a restore makes the topics with the configs of the target's brokers",
+	})
 }
 
 func (p *plan) refuse(topic string, err error) {

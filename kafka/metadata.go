@@ -135,6 +135,12 @@ func (c *Client) describeConfigs(ctx context.Context, topics []coldstream.Topic)
 			}
 			return err
 		})
+		if errors.Is(err, coldstream.ErrNotOffered) {
+			for _, t := range chunk {
+				t.ConfigsErr = err
+			}
+			continue
+		}
 		if err != nil && (!answered || ctx.Err() != nil) {
 			return err
 		}

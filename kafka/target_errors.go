@@ -79,8 +79,10 @@ func requestError(err error) error {
 		return brokerError(code.Code, nil) // of who was asked for the coordinator, say
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return fmt.Errorf("%w: %w", coldstream.ErrUnreachable, err)
-	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), strings.Contains(err.Error(), tooOld):
+	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), errors.Is(err, coldstream.ErrNotOffered):
 		return err
+	case strings.Contains(err.Error(), tooOld):
+		return fmt.Errorf("%w: %w", coldstream.ErrNotOffered, err)
 	}
 	return temporary(fmt.Errorf("%w: %w", errUnanswered, err))
 }

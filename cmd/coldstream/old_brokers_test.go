@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"coldstream/kafka/kafkatest"
@@ -82,4 +83,45 @@ func TestOldVersionsOfTheProtocol(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLookAlikes: what a broker that only looks like Kafka does not have is told once, with
+// what it costs, and is not called denied. The records are saved all the same.
+func TestLookAlikes(t *testing.T) {
+	for _, test := range []struct {
+		key          kmsg.Key
+		says, doctor string
+	}{
+		{kmsg.DescribeConfigs, "the configs of topics are not saved", "configs of topics are not saved"},
+		{kmsg.ListGroups, "the offsets of consumer groups are not saved", "consumer groups are not saved"},
+		{kmsg.OffsetForLeaderEpoch, "", "may go unnoticed"},
+		{kmsg.DescribeCluster, "", "for lack of rights is not told"},
+	} {
+		t.Run(test.key.Name(), func(t *testing.T) {
+			fake := kafkatest.StartFake(t, kfake.NumBrokers(1), kfake.SeedTopics(2, "orders", "payments"))
+			hideAPI(fake, test.key)
+			at := strings.Join(fake.ListenAddrs(), ",")
+			out := command(t, nil, "backup", "-b", at, "--vault", newVault(t), "--patience", "5s").must(t, exitDone)
+			if strings.Contains(out.stderr, "denied") || test.says != "" && strings.Count(out.stderr, test.says) != 1 {
+				t.Errorf("stderr: %s", out.stderr)
+			}
+			d := checked(t, exitDone, "-b", at)
+			d.wants(t, "versions", "broker 0", "warn", test.doctor)
+		})
+	}
+}
+
+// hideAPI makes an embedded cluster say that it does not know a request.
+func hideAPI(fake *kfake.Cluster, hidden kmsg.Key) {
+	fake.ControlKey(kmsg.ApiVersions.Int16(), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		resp := kreq.ResponseKind().(*kmsg.ApiVersionsResponse)
+		all := kversion.V3_3_0()
+		all.EachMaxKeyVersion(func(key, version int16) {
+			if kmsg.Key(key) != hidden {
+				resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{ApiKey: key, MaxVersion: version})
+			}
+		})
+		return resp, nil, true
+	})
 }
