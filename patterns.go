@@ -231,6 +231,24 @@ func (ps *Patterns) uselessExcludes(topics []Topic) (errs []error) {
 	return errs
 }
 
+// CheckExcludes is an error if a pattern excludes none of the topics.
+func (ps *Patterns) CheckExcludes(topics []Topic) error {
+	return errors.Join(ps.uselessExcludes(topics)...)
+}
+
+// Within gives the patterns without those that exclude none of the topics: what is not there
+// need not be left out.
+func (ps *Patterns) Within(topics []Topic) *Patterns {
+	within := &Patterns{include: ps.include}
+	for i := range ps.exclude {
+		p := ps.exclude[i]
+		if slices.ContainsFunc(topics, func(t Topic) bool { return p.match(&t) }) {
+			within.exclude = append(within.exclude, p)
+		}
+	}
+	return within
+}
+
 func (ps *Patterns) excludes(t *Topic) bool {
 	return slices.ContainsFunc(ps.exclude, func(p pattern) bool { return p.match(t) })
 }

@@ -35,12 +35,20 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 		return nil, nil, err
 	}
 	var errs []error // of the newest first
+	var all []coldstream.Topic
 	for _, s := range slices.Backward(candidates) {
 		topics := topicsOf(s)
 		if req.Topics == nil {
 			return s, topics, nil
 		}
-		chosen, err := req.Topics.SelectSaved(topics)
+		all = append(all, topics...)
+	}
+	if err := req.Topics.CheckExcludes(all); err != nil {
+		return nil, nil, noneHoldsAll(candidates, req.Topics, []error{err})
+	}
+	for _, s := range slices.Backward(candidates) {
+		topics := topicsOf(s)
+		chosen, err := req.Topics.Within(topics).SelectSaved(topics)
 		if err == nil {
 			return s, chosen, nil
 		}
@@ -60,7 +68,8 @@ func OlderNotice(snapshots []vault.Snapshot, chosen *vault.Snapshot, patterns *c
 		if newest.ID == chosen.ID || patterns == nil {
 			return ""
 		}
-		_, err := patterns.Select(topicsOf(newest))
+		topics := topicsOf(newest)
+		_, err := patterns.Within(topics).SelectSaved(topics)
 		if err == nil {
 			return ""
 		}

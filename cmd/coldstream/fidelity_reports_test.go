@@ -192,7 +192,7 @@ var promised = map[string][]string{
 		"schema_version", "snapshot", "vault_hash", "topic_count", "partition_count", "batches", "records", "bytes_read",
 		"bytes_stored", "objects_stored", "gaps[].topic", "gaps[].partition", "gaps[].first_offset", "gaps[].next_offset",
 		"gaps[].cause", "forks[]", "rescanned[]", "failed[]", "denied[]", "healed[]",
-		"groups_missing[]",
+		"groups_missing[]", "time_doubts[]",
 	},
 	"restore": {
 		"schema_version", "restore", "snapshot", "partitions[].topic", "partitions[].partition", "partitions[].target_topic",
@@ -200,18 +200,20 @@ var promised = map[string][]string{
 		"partitions[].dropped_undecided", "groups[].group", "groups[].status", "groups[].offsets[].topic",
 		"groups[].offsets[].partition", "groups[].offsets[].source_offset", "groups[].offsets[].target_offset",
 		"groups[].offsets[].metadata", "retention_held[].topic", "retention_held[].config", "retention_held[].value",
-		"retention_held[].command", "configs_left_out[]", "configs_differ[]", "not_checked[]", "groups_missing[]",
+		"retention_held[].command", "configs_left_out[]", "configs_differ[]", "not_checked[]", "groups_missing[]", "time_doubts[]",
 		"partitions[].why", // why offsets are translated
 	},
 	"snapshots": {
 		"schema_version", "snapshots[].id", "snapshots[].time", "snapshots[].cluster_id", "snapshots[].topic_count",
-		"snapshots[].partition_count", "snapshots[].bytes", "snapshots[].groups_missing[]",
+		"snapshots[].partition_count", "snapshots[].bytes", "snapshots[].groups_missing[]", "snapshots[].time_doubts[]",
 	},
-	"verify": {"schema_version", "problems[]", "bytes_checked"},
+	"verify": {
+		"schema_version", "ok", "problems[]", "accepted[]", "bytes_checked", "snapshot_count", "pack_count", "partition_count",
+	},
 	"ls": {
 		"schema_version", "snapshot", "topics[].topic", "topics[].topic_id", "topics[].partition_count",
 		"topics[].partitions[].partition", "topics[].partitions[].log_start_offset", "topics[].partitions[].next_offset",
-		"topics[].partitions[].leader_epoch", "groups_missing[]",
+		"topics[].partitions[].leader_epoch", "groups_missing[]", "time_doubts[]",
 		"cluster_id", "time", "topics[].bytes", "topics[].configs[].name", "topics[].configs[].value", "topics[].groups[]", "topics[].newest_record",
 		"topics[].partitions[].bytes", "topics[].partitions[].gaps[]", "topics[].partitions[].newest_record", "topics[].partitions[].records", "topics[].records",
 	},

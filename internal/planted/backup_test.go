@@ -38,7 +38,7 @@ var backupFaults = []fault{
 	},
 	{
 		"groups-after-ends", "committed offsets of groups are read after the ends of the logs", "backup/plan.go",
-		[]edit{{"if err := p.readGroups(ctx, source); err != nil {", "if err := p.readEnds(ctx, source); err != nil {"}, {"\treturn p, p.readEnds(ctx, source)\n}", "\treturn p, p.readGroups(ctx, source)\n}"}},
+		[]edit{{"if err := p.readGroups(ctx, source, opts.Observer); err != nil {", "if err := p.readEnds(ctx, source); err != nil {"}, {"\treturn p, p.readEnds(ctx, source)\n}", "\treturn p, p.readGroups(ctx, source, opts.Observer)\n}"}},
 		"backup", "TestGroupThatMovesDuringABackup",
 	},
 	{
@@ -58,7 +58,7 @@ var backupFaults = []fault{
 	},
 	{
 		"denied-groups-are-none", "groups that may not be read look like no groups", "backup/groups.go",
-		[]edit{{"p.metadata.Missing[vault.SectionGroups] = err.Error()", "_ = err.Error()"}},
+		[]edit{{"p.metadata.Missing[vault.SectionGroups] = err.Error()\n\t\tp.deny(", "p.deny("}},
 		"backup", "TestRefusals",
 	},
 	{
