@@ -190,9 +190,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 	}
 	doubtTime(e, plan.Snapshot)
 	listDamage(e, plan.Damage)
-	if o.dryRun || !o.yes {
-		o.sayWhere(e, plan)
-	}
+	o.sayWhere(e, plan)
 	if o.dryRun {
 		return plan.DryRun(), nil
 	}
