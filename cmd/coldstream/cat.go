@@ -74,19 +74,19 @@ Exit codes: 0 done; 2 wrong usage or unknown topic; 5 damage was met, what is pr
 	o.vault.addFlags(cmd, e)
 	o.vault.addSpoolFlag(cmd)
 	f := cmd.Flags()
-	f.StringVar(&global.output, "output", "table", "json is the same as -J, and so is -o json") // -o is the offset here, as in kcat
-	f.StringVarP(&o.partitions, "partitions", "p", "", "print these partitions only, as 0-3,7")
-	f.StringArrayVarP(&o.offsets, "offset", "o", nil, "where to begin: beginning, end, N, -N, s@TIME; or where to stop: e@TIME")
-	f.Int64VarP(&o.count, "count", "c", 0, "stop after this many records")
-	f.StringVar(&o.since, "since", "", "only records with a timestamp from this time on")
-	f.StringVar(&o.until, "until", "", "only records with a timestamp before this time")
-	f.StringVarP(&o.format, "format", "f", "", "how to print a record (default '%s\\n')")
+	f.StringVar(&global.output, "output", "table", "`FORMAT` of the result: json is the same as -J, and so is -o json") // -o is the offset here, as in kcat
+	f.StringVarP(&o.partitions, "partitions", "p", "", "print these `PARTITIONS` only, as 0-3,7")
+	f.StringArrayVarP(&o.offsets, "offset", "o", nil, "begin at this `OFFSET`: beginning, end, N, -N or s@TIME; or stop at e@TIME")
+	f.Int64VarP(&o.count, "count", "c", 0, "stop after `N` records")
+	f.StringVar(&o.since, "since", "", "print only records with a timestamp from this `TIME` on")
+	f.StringVar(&o.until, "until", "", "print only records with a timestamp before this `TIME`")
+	f.StringVarP(&o.format, "format", "f", "", "print a record in this `FORMAT` (default '%s\\n')")
 	f.BoolVarP(&o.json, "json", "J", false, "print a line of JSON for each record")
-	f.StringVar(&o.snapshot, "snapshot", "", "snapshot ID or unique prefix (default: the newest that has the topic)")
-	f.StringVar(&o.clusterID, "cluster-id", "", "source cluster, where the vault holds several")
-	f.StringVar(&o.isolation, "isolation", "read_committed", "read_committed or read_uncommitted")
-	f.StringVar(&o.key, "key", "", "only records with this key")
-	f.StringVar(&o.grep, "grep", "", "only records whose key or value matches this regular expression (RE2)")
+	f.StringVar(&o.snapshot, "snapshot", "", "read the snapshot with this `ID` or unique prefix (default: the newest that has the topic)")
+	f.StringVar(&o.clusterID, "cluster-id", "", "read a snapshot of the cluster with this `ID`, where the vault holds several")
+	f.StringVar(&o.isolation, "isolation", "read_committed", "`LEVEL`: read_committed or read_uncommitted")
+	f.StringVar(&o.key, "key", "", "print only records with this `KEY`")
+	f.StringVar(&o.grep, "grep", "", "print only records whose key or value matches this `REGEX` (RE2)")
 	return cmd
 }
 

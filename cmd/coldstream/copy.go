@@ -46,7 +46,7 @@ copied as it was asked; 5 a vault is damaged; 10 no vault; 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runCopy(cmd.Context(), o, e) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.from.url, "from", "", "read the vault with this `URL`: a folder, s3://BUCKET/PREFIX, or elastio:NAME")
+	f.StringVar(&o.from.url, "from", "", "read the vault with this `URL`: a folder, s3://BUCKET/PREFIX, gs://…, azblob://…, or elastio:NAME")
 	f.StringVar(&o.to.url, "to", "", "copy into the vault with this `URL`")
 	f.StringArrayVar(&o.snapshots, "snapshot", nil, "copy only the snapshot with this `ID` or unique prefix, repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
