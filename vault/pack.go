@@ -108,7 +108,9 @@ func (p *pack) wholeBody(header int) *packBody {
 	return body
 }
 
-var errReadBack = errors.New("a frame that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
+// ErrReadBack means that a frame that was just encoded does not decode to what went in. Nothing
+// of it was stored: it is a failure of this host, and no damage of the vault.
+var ErrReadBack = errors.New("a frame that was just encoded does not decode to what went in: this host's memory or processor cannot be trusted")
 
 // encode makes the frame's bytes, in place where stored has room for them.
 func (f *frame) encode(codec *format.FrameCodec, w *Writer) (err error) {
@@ -130,7 +132,7 @@ func (f *frame) encode(codec *format.FrameCodec, w *Writer) (err error) {
 		err = codec.ReadBack(f.stored, f.entry, parts)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errReadBack, err)
+		return fmt.Errorf("%w: %v", ErrReadBack, err) //nolint:errorlint // nothing stored is corrupt
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"coldstream"
 	"coldstream/blob/faultblob"
 	"coldstream/blob/mem"
 	"coldstream/recordbatch"
@@ -134,7 +135,7 @@ func TestBodyAfterAFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		blocks[0].row.Length++
-		if err := w.encodeInto(t.Context(), w.openBody(), &Part{frames: planFrames(blocks)}); !errors.Is(err, errReadBack) {
+		if err := w.encodeInto(t.Context(), w.openBody(), &Part{frames: planFrames(blocks)}); !errors.Is(err, ErrReadBack) {
 			t.Fatalf("%v: error %v, want that it does not decode to what went in", codec, err)
 		}
 		body := w.body
@@ -185,7 +186,7 @@ func TestReadBackLeftOut(t *testing.T) {
 			blocks[0].row.Length++
 			return w.encodeFrames(t.Context(), planFrames(blocks))
 		}
-		if err := encode(WriterOptions{}); !errors.Is(err, errReadBack) {
+		if err := encode(WriterOptions{}); !errors.Is(err, ErrReadBack) || errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("%v: error %v, want that it does not decode to what went in", codec, err)
 		}
 		if err := encode(WriterOptions{NoReadBack: true}); err != nil {

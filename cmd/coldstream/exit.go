@@ -8,6 +8,7 @@ import (
 
 	"coldstream"
 	"coldstream/blob"
+	"coldstream/vault"
 )
 
 // The exit codes, as the documentation promises them.
@@ -58,6 +59,8 @@ func classify(ctx context.Context, err error) *failure {
 		return &failure{exitUnreachable, err, "check --bootstrap-server, and that the brokers' advertised listeners can be reached from here"}
 	case errors.Is(err, coldstream.ErrDenied):
 		return &failure{exitUnreachable, err, "the user that coldstream logs in as lacks a right; see what it needs with: coldstream doctor --for backup (or restore)"}
+	case errors.Is(err, vault.ErrReadBack):
+		return &failure{exitFailed, err, "nothing of it was stored; test this host's memory, and run the backup on another host"}
 	case errors.Is(err, coldstream.ErrCorrupt):
 		return &failure{exitDamage, err, "see what is lost with: coldstream verify --deep"}
 	case errors.Is(err, syscall.EROFS):

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"coldstream/kafka/embedded"
+	"coldstream/vault"
 )
 
 // TestExitCodesAreThosePromised: scripts rely on the numbers, not on our names for them.
@@ -67,4 +69,12 @@ func TestABackupWithGapsIsIncomplete(t *testing.T) {
 	}
 	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitIncomplete).says(t, "gap: orders-0 offsets [100, 103)")
 	command(t, nil, "backup", "-b", at, "--vault", vault).must(t, exitDone)
+}
+
+// Bad memory of this host is no damage of the vault.
+func TestReadBackIsAFailureOfThisHost(t *testing.T) {
+	f := classify(t.Context(), fmt.Errorf("encode: %w", vault.ErrReadBack))
+	if f.code != exitFailed || !strings.Contains(f.hint, "another host") {
+		t.Errorf("exit code %d, hint %q", f.code, f.hint)
+	}
 }
