@@ -23,7 +23,7 @@ const (
 // itself is asked. Until stop returns, objects are read. Storage that is near is not read
 // ahead: there it saves nothing.
 func (v *Vault) ahead(ctx context.Context, objects []blob.Entry) (fast *Vault, stop func()) {
-	if _, far := v.store.(blob.Metered); !far || len(objects) < 2 {
+	if !v.isFar() || len(objects) < 2 {
 		return v, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)

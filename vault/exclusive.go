@@ -31,7 +31,7 @@ func (v *Vault) useExclusively() {
 // taken away: only a refusal proves that the storage creates on condition. Several say
 // that they do and replace. What the proof fails on is taken away again.
 func (v *Vault) proveConditions(ctx context.Context) error {
-	if _, far := v.store.(blob.Metered); !far || v.info.Exclusive || v.IsPermanent() {
+	if !v.isFar() || v.info.Exclusive || v.IsPermanent() {
 		return nil
 	}
 	err := v.store.Create(ctx, format.BegunKey(0), nil)

@@ -3,8 +3,6 @@ package vault
 import (
 	"context"
 	"sync"
-
-	"coldstream/blob"
 )
 
 // framesAheadOfOne is how many frames of one stream are read before they are needed, where
@@ -28,7 +26,7 @@ type aheadFrame struct {
 
 // readAhead begins to read ahead; without a need for it the result is nil, which does nothing.
 func (s *StreamHistory) readAhead(ctx context.Context) *framesAhead {
-	if _, far := s.history.vault.store.(blob.Metered); !far {
+	if !s.history.vault.isFar() {
 		return nil
 	}
 	a := &framesAhead{stream: s}

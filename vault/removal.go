@@ -144,6 +144,11 @@ func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, doc
 	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
 		return err
 	}
+	return v.ProveSnapshot(ctx, snapshot)
+}
+
+// ProveSnapshot is an error if a snapshot is not there any more, as [Vault.Hold] says.
+func (v *Vault) ProveSnapshot(ctx context.Context, snapshot SnapshotID) error {
 	c, err := v.OpenCatalog(ctx)
 	if err != nil {
 		return err

@@ -2,11 +2,13 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"testing"
 
 	"coldstream/blob"
+	"coldstream/blob/faultblob"
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
 )
@@ -66,5 +68,45 @@ func TestWhoMayOnlyReadNeedsNoBase(t *testing.T) {
 	}
 	if n := len(c.Snapshots()); n != 3 {
 		t.Errorf("%d snapshots, want 3", n)
+	}
+}
+
+// uncreated fails the test at each Create.
+type uncreated struct {
+	blob.Store
+	t *testing.T
+}
+
+func (u uncreated) Create(_ context.Context, key string, _ []byte) error {
+	u.t.Errorf("create %s", key)
+	return fs.ErrPermission
+}
+
+// Verify writes nothing to a sound vault, and a vault that is only read is never written to.
+func TestWhoOnlyReadsCreatesNothing(t *testing.T) {
+	k := newKit(t, mem.New())
+	k.chain(stream("orders", 0), 3)
+	v, err := Open(t.Context(), uncreated{k.store, t})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := v.Verify(t.Context(), VerifyOptions{Deep: true})
+	if err != nil || len(report.Problems) > 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	for _, key := range keys(t, k.store, format.PacksPrefix) {
+		if err := faultblob.FlipBit(t.Context(), k.store, key, 8*200); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reader := v.ReadOnly().ReadOnly()
+	if report, err = reader.Verify(t.Context(), VerifyOptions{Deep: true}); err != nil || len(report.Problems) == 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	if err := reader.PutRestoreRecord(t.Context(), RestoreID{}, recordHold, nil); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("got %v, want ErrReadOnly", err)
+	}
+	if err := reader.store.Delete(t.Context(), format.VaultKey); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("got %v, want ErrReadOnly", err)
 	}
 }

@@ -64,7 +64,7 @@ func (v *Vault) listed(ctx context.Context, s *survey, prefix, after string) ite
 // firstLook is the look before an epoch is read. Where requests cost, it lists at once what
 // else is listed then.
 func (v *Vault) firstLook(ctx context.Context, opts *catalogOptions) (*epochsFound, error) {
-	if _, costs := v.store.(blob.Metered); !costs {
+	if !v.isFar() {
 		return v.look(ctx, 0)
 	}
 	last := untilPacks
@@ -83,7 +83,7 @@ func (v *Vault) firstLook(ctx context.Context, opts *catalogOptions) (*epochsFou
 // epoch begins with one of them, neither is ever taken away while its epoch is the newest,
 // and both would have to be lost for the answer to be wrong.
 func (v *Vault) lookAgain(ctx context.Context, found *epochsFound) (*epochsFound, error) {
-	if _, costs := v.store.(blob.Metered); !costs || !found.base || !found.begun {
+	if !v.isFar() || !found.base || !found.begun {
 		return v.look(ctx, found.newest)
 	}
 	for _, key := range []string{format.BegunKey(found.newest + 1), format.BaseKey(found.newest + 1)} {

@@ -133,7 +133,7 @@ func (v *Vault) Describe(words ...string) {
 // Strays are objects of runs that were cut off, where the storage can tell. They do not
 // count, and cost nothing but their room.
 func (v *Vault) Strays() []string {
-	if s, ok := v.store.(interface{ Strays() []string }); ok {
+	if s, ok := v.storage().(interface{ Strays() []string }); ok {
 		return s.Strays()
 	}
 	return nil
@@ -142,7 +142,7 @@ func (v *Vault) Strays() []string {
 // IsPermanent says that the storage takes nothing away: the catalog cannot be turned, and
 // nothing can be removed.
 func (v *Vault) IsPermanent() bool {
-	_, is := v.store.(blob.Permanent)
+	_, is := v.storage().(blob.Permanent)
 	return is
 }
 
