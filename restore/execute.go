@@ -12,7 +12,7 @@ import (
 	"coldstream/recordbatch"
 )
 
-// The records of a restore in the vault.
+// The records of a restore.
 const (
 	recordHold   = 0
 	recordPlan   = 1
@@ -94,11 +94,11 @@ func (x *execution) hold(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the restore's record: %w", err)
 	}
-	err = x.plan.vault.Hold(ctx, x.plan.ID, x.plan.Snapshot.ID, document)
+	err = x.plan.trail.Hold(ctx, x.plan.ID, x.plan.Snapshot.ID, document)
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("keep the restore's record in the vault: %w", err)
+	err = fmt.Errorf("keep the restore's record in %s: %w", x.plan.where(), err)
 	if errors.Is(err, coldstream.ErrForgotten) {
 		return x.letGo(ctx, fmt.Errorf("restore snapshot %s: %w", x.plan.Snapshot.ID, coldstream.ErrForgotten))
 	}
@@ -115,8 +115,8 @@ func (x *execution) record(ctx context.Context, n uint32, document any) error {
 	if err != nil {
 		return fmt.Errorf("encode the restore's record: %w", err)
 	}
-	if err := x.plan.vault.PutRestoreRecord(ctx, x.plan.ID, n, b); err != nil {
-		return fmt.Errorf("keep the restore's record in the vault: %w", err)
+	if err := x.plan.trail.PutRestoreRecord(ctx, x.plan.ID, n, b); err != nil {
+		return fmt.Errorf("keep the restore's record in %s: %w", x.plan.where(), err)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func (p *Plan) makeGroupsPlan(ctx context.Context, catalog *vault.Catalog) error
 		return err
 	}
 	p.newestWhole = newestWhole(catalog.Snapshots(), p.Snapshot.ClusterID)
+	p.warnOfNoHold()
 	if err := p.checkPlaces(ctx); err != nil {
 		return err
 	}
@@ -54,12 +55,12 @@ func (p *Plan) makeGroupsPlan(ctx context.Context, catalog *vault.Catalog) error
 // findPast finds the restore that is meant: the one with the given ID, or else the last one
 // into this cluster that restored all topics asked for.
 func (p *Plan) findPast(ctx context.Context) (*past, error) {
-	restores, err := p.vault.Restores(ctx)
+	restores, err := p.trail.Restores(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if p.req.RestoreID != "" {
-		id, err := restoreWithID(restores, p.req.RestoreID)
+		id, err := p.restoreWithID(restores, p.req.RestoreID)
 		if err != nil {
 			return nil, err
 		}
@@ -84,12 +85,20 @@ func (p *Plan) findPast(ctx context.Context) (*past, error) {
 		}
 	}
 	return nil, &UsageError{
-		Text: "the vault knows no restore of these topics into cluster " + p.TargetClusterID + lastWhy,
+		Text: p.knowsNo() + " restore of these topics into cluster " + p.TargetClusterID + lastWhy,
 		Next: "restore the topics with --groups, or name a restore with --restore ID",
 	}
 }
 
-// lastFirst orders restores that brought records: which of two was later is told by how many
+// knowsNo begins a sentence about a restore that is not found.
+func (p *Plan) knowsNo() string {
+	if p.req.StateFile != "" {
+		return "neither " + p.where() + " nor the vault knows a"
+	}
+	return "the vault knows no"
+}
+
+// lastFirst orders restores that brought records, those of a state file that was named first: which of two was later is told by how many
 // there were before, and only between those that ran at the same time by their clocks.
 func (p *Plan) lastFirst(ctx context.Context, restores []vault.Restore) ([]past, error) {
 	var out []past
@@ -98,7 +107,7 @@ func (p *Plan) lastFirst(ctx context.Context, restores []vault.Restore) ([]past,
 			continue
 		}
 		found := past{id: r.ID}
-		switch err := readRecord(ctx, p.vault, r.ID, recordHold, &found.hold); {
+		switch err := readRecord(ctx, p.trail, r.ID, recordHold, &found.hold); {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case err != nil:
@@ -108,12 +117,18 @@ func (p *Plan) lastFirst(ctx context.Context, restores []vault.Restore) ([]past,
 		}
 	}
 	slices.SortFunc(out, func(a, b past) int {
+		if named, isFile := p.trail.(*stateFile); isFile && named.holds(a.id) != named.holds(b.id) {
+			if named.holds(a.id) {
+				return -1
+			}
+			return 1
+		}
 		return -cmp.Or(cmp.Compare(a.hold.Sequence, b.hold.Sequence), cmp.Compare(a.hold.Started, b.hold.Started), cmp.Compare(a.id.String(), b.id.String()))
 	})
 	return out, nil
 }
 
-func restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID, err error) {
+func (p *Plan) restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID, err error) {
 	const next = "a restore prints its ID at its end"
 	prefix = strings.ToLower(prefix)
 	if len(prefix) < minPrefix {
@@ -127,7 +142,7 @@ func restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID,
 	}
 	switch len(found) {
 	case 0:
-		return id, &UsageError{Text: fmt.Sprintf("the vault knows no restore %q", prefix), Next: next}
+		return id, &UsageError{Text: fmt.Sprintf("%s restore %q", p.knowsNo(), prefix), Next: next}
 	case 1:
 		return found[0], nil
 	}
@@ -137,11 +152,11 @@ func restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID,
 // readPast reads what a restore left. Where it does not serve the request, it says why.
 func (p *Plan) readPast(ctx context.Context, id vault.RestoreID) (found *past, why string, err error) {
 	found = &past{id: id, places: map[coldstream.TopicPartition]groupPlace{}, topicIDs: map[string]string{}}
-	if err := readRecord(ctx, p.vault, id, recordHold, &found.hold); err != nil {
+	if err := readRecord(ctx, p.trail, id, recordHold, &found.hold); err != nil {
 		return nil, "", err
 	}
 	var result resultRecord
-	switch err := readRecord(ctx, p.vault, id, recordResult, &result); {
+	switch err := readRecord(ctx, p.trail, id, recordResult, &result); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, "it was cut off, or goes on", nil
 	case err != nil:

@@ -34,6 +34,7 @@ type Plan struct {
 
 	req    Request
 	vault  *vault.Vault
+	trail  trail
 	target coldstream.Target
 	topics []*topicPlan
 	groups []*groupPlan
@@ -97,11 +98,14 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.MemoryBytes <= 0 {
 		req.MemoryBytes = DefaultMemory
 	}
-	p := &Plan{req: req, vault: v, target: target, requestBytes: requestBytes}
+	p := &Plan{req: req, vault: v, trail: v, target: target, requestBytes: requestBytes}
 	if _, err := rand.Read(p.ID[:]); err != nil {
 		return nil, fmt.Errorf("make restore ID: %w", err)
 	}
-	catalog, err := v.OpenCatalog(ctx)
+	if err := p.openState(); err != nil {
+		return nil, err
+	}
+	catalog, err := p.vault.OpenCatalog(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +118,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 		return nil, err
 	}
 	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
+	p.warnOfNoHold()
 	if req.Snapshot == "" {
 		if notice := OlderNotice(catalog.Snapshots(), snapshot, req.Topics); notice != "" {
 			p.warn("%s", notice)

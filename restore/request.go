@@ -44,6 +44,9 @@ type Request struct {
 	// last restore of the topics, or of RestoreID, which is an ID or a unique prefix of one.
 	GroupsOnly bool
 	RestoreID  string
+	// StateFile keeps the restore's records instead of the vault, to which nothing is written
+	// then. It must not be there, but for GroupsOnly: that goes on with the file of a restore.
+	StateFile string
 	// Append allows targets that hold records.
 	Append bool
 	// PutBackRetention puts topic configs back also where retention then deletes

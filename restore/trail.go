@@ -10,8 +10,17 @@ import (
 	"coldstream/vault"
 )
 
-// The restore's records in the vault: what it holds, what it set out to do, what became
-// of it. A later restore of groups alone reads the first and the last.
+// The restore's records: what it holds, what it set out to do, what became of it. A later
+// restore of groups alone reads the first and the last.
+
+// trail is where restores leave their records: a vault, or a [stateFile] beside one that is only
+// read. Its methods are as the vault's.
+type trail interface {
+	Restores(ctx context.Context) ([]vault.Restore, error)
+	RestoreRecord(ctx context.Context, id vault.RestoreID, n uint32) ([]byte, error)
+	Hold(ctx context.Context, id vault.RestoreID, snapshot vault.SnapshotID, document []byte) error
+	PutRestoreRecord(ctx context.Context, id vault.RestoreID, n uint32, document []byte) error
+}
 
 // holdRecord is record 0.
 type holdRecord struct {
@@ -53,7 +62,7 @@ type placeRecord struct {
 const recordTime = "2006-01-02T15:04:05.000Z"
 
 func (x *execution) holdRecord(ctx context.Context) (*holdRecord, error) {
-	before, err := x.plan.vault.Restores(ctx)
+	before, err := x.plan.trail.Restores(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look for earlier restores: %w", err)
 	}
@@ -108,8 +117,8 @@ func (r *placeRecord) into() coldstream.TopicPartition {
 }
 
 // readRecord reads a record of an earlier restore.
-func readRecord(ctx context.Context, v *vault.Vault, id vault.RestoreID, n uint32, into any) error {
-	b, err := v.RestoreRecord(ctx, id, n)
+func readRecord(ctx context.Context, from trail, id vault.RestoreID, n uint32, into any) error {
+	b, err := from.RestoreRecord(ctx, id, n)
 	if err != nil {
 		return fmt.Errorf("read record %d of restore %s: %w", n, id, err)
 	}

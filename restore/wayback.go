@@ -68,7 +68,7 @@ func (p *Plan) findCutOff(ctx context.Context, there map[string]coldstream.Topic
 	if len(there) == 0 {
 		return nil
 	}
-	restores, err := p.vault.Restores(ctx)
+	restores, err := p.trail.Restores(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (p *Plan) findCutOff(ctx context.Context, there map[string]coldstream.Topic
 		if r.Ended && !marked { // then it put back what it could, or said that it did not
 			continue
 		}
-		document, err := p.vault.RestoreRecord(ctx, r.ID, recordPlan)
+		document, err := p.trail.RestoreRecord(ctx, r.ID, recordPlan)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it changed nothing
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -91,9 +92,25 @@ func TestElastioVault(t *testing.T) {
 		t.Errorf("a restore made %d recovery points", made)
 	}
 	sameContent(t, w.read("orders-copy"), w.read("orders"))
+	w.elastioState(vault)
 	w.run(exitUsage, "verify", "--vault", w.vault, "--spool", t.TempDir())
 	w.run(exitUsage, "verify", "--vault", "elastio:main?hots=a")
 	w.run(exitUsage, "verify", "--vault", "elastio:")
+}
+
+// elastioState shows that with --state a restore makes no recovery point, and groups alone neither.
+func (w *elastioWorld) elastioState(vault []string) {
+	w.Helper()
+	state := filepath.Join(w.TempDir(), "state")
+	for _, args := range [][]string{
+		{"restore", "-t", "orders", "--map", "orders=orders-by-state", "--yes", "--state", state},
+		{"restore", "--groups-only", "--yes", "--state", state},
+	} {
+		if _, made := w.run(exitDone, append(vault, args...)...); made != 0 {
+			w.Errorf("%v made %d recovery points", args, made)
+		}
+	}
+	sameContent(w.T, w.read("orders-by-state"), w.read("orders"))
 }
 
 // A backup that is cut off does not count, and is named; the next one saves all.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"coldstream"
+	"coldstream/internal/terminal"
 	"coldstream/restore"
 )
 
@@ -103,8 +104,16 @@ func (o *restoreOptions) warnOfRefusedGroups(e *env, r *restore.Result) {
 		if r.OffsetMapOf != "" {
 			of = r.OffsetMapOf
 		}
-		e.hint(fmt.Sprintf("stop the consumers of these groups, then: %s --restore %s %s", later, of, strings.Join(active, " ")))
+		e.hint(fmt.Sprintf("stop the consumers of these groups, then: %s --restore %s%s %s", later, of, o.stateAgain(), strings.Join(active, " ")))
 	}
+}
+
+// stateAgain names the state file once more, if there is one.
+func (o *restoreOptions) stateAgain() string {
+	if o.stateFile == "" {
+		return ""
+	}
+	return " --state " + terminal.Quote(o.stateFile)
 }
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9._:@%+-]+$`)

@@ -30,6 +30,7 @@ type restoreOptions struct {
 	groupNames       []string
 	groupsOnly       bool
 	restoreID        string
+	stateFile        string
 	appendRecords    bool
 	putBackRetention bool
 	strict           bool
@@ -82,6 +83,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of the consumer group `NAME`, repeatable")
 	f.BoolVar(&o.groupsOnly, "groups-only", false, "restore no records, only offsets of consumer groups, into topics that were restored before")
 	f.StringVar(&o.restoreID, "restore", "", "with --groups-only: the `ID`, or a unique prefix of it, of the restore that brought the topics (default: the last one that did)")
+	f.StringVar(&o.stateFile, "state", "", "write nothing to the vault: keep the restore's records in a new `FILE`. With --groups-only, the file of the restore that brought the topics")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
 	f.BoolVar(&o.strict, "strict", false, "end with 3 if the snapshot lacks records that were due when it was taken: gaps, and partitions that the backup could not read")
 	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it will delete restored records")
@@ -95,7 +97,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	req := restore.Request{
 		Snapshot: o.snapshot, ClusterID: o.clusterID, Offsets: restore.OffsetsMode(o.offsets),
-		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID,
+		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID, StateFile: o.stateFile,
 		Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
 	}
 	if err := o.checkGroupsOnly(); err != nil {
