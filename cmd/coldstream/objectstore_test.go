@@ -53,6 +53,7 @@ func TestVaultInABucket(t *testing.T) {
 	t.Run("turns", func(t *testing.T) { b.turns(t) })
 	t.Run("trouble", func(t *testing.T) { b.trouble(t) })
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
+	t.Run("reader", func(t *testing.T) { b.reader(t) })
 	t.Run("exclusive", func(t *testing.T) { b.exclusive(t) })
 	t.Run("no vault", func(t *testing.T) { b.noVault(t) })
 	t.Run("kill", func(t *testing.T) { b.kill(t, buildProgram(t)) })

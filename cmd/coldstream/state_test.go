@@ -2,11 +2,14 @@ package main
 
 import (
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"coldstream/blob/storetest"
 )
 
 // filesOf is every file and folder of a vault, with its mode, size and time of change.
@@ -84,4 +87,25 @@ func TestRestoreFromAVaultThatIsOnlyRead(t *testing.T) {
 	same(t, "offsets", w.committed("billing")["copy-0"], "7 m")
 	w.run("verify").must(t, exitDone)
 	same(t, "the vault", filesOf(t, w.vault), before)
+}
+
+// reader has a server that denies everything but reading, and is asked for nothing else.
+func (b bucket) reader(t *testing.T) {
+	w, _ := b.newWorldIn(t)
+	w.fill("lent", 2, 100)
+	w.commit("billing", kadm.Offset{Topic: "lent", Partition: 1, At: 9, LeaderEpoch: -1})
+	w.backup("lent")
+	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, func(_ int, r *http.Request) storetest.Fault {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			return storetest.Fault{}
+		}
+		t.Errorf("a reader sent %s %s", r.Method, r.URL)
+		return storetest.Fault{Status: http.StatusForbidden}
+	}), w.vault)
+	w.run("verify", "--deep").must(t, exitDone)
+	state := filepath.Join(t.TempDir(), "state")
+	w.restoreAs("lent", "lent-copy", "--state", state)
+	sameContent(t, w.read("lent-copy"), w.read("lent"))
+	w.restore("--groups-only", "--state", state)
+	same(t, "offsets", w.committed("billing")["lent-copy-1"], "9 ")
 }
