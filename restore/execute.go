@@ -19,6 +19,9 @@ const (
 	recordResult = 2
 )
 
+// ErrNotRecorded is wrapped by errors that say that a record of the restore could not be stored.
+var ErrNotRecorded = errors.New("keep the restore's record")
+
 // execution is a plan being carried out.
 type execution struct {
 	plan       *Plan
@@ -98,7 +101,7 @@ func (x *execution) hold(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("keep the restore's record in %s: %w", x.plan.where(), err)
+	err = fmt.Errorf("%w in %s: %w", ErrNotRecorded, x.plan.where(), err)
 	if errors.Is(err, coldstream.ErrForgotten) {
 		return x.letGo(ctx, fmt.Errorf("restore snapshot %s: %w", x.plan.Snapshot.ID, coldstream.ErrForgotten))
 	}
@@ -116,7 +119,7 @@ func (x *execution) record(ctx context.Context, n uint32, document any) error {
 		return fmt.Errorf("encode the restore's record: %w", err)
 	}
 	if err := x.plan.trail.PutRestoreRecord(ctx, x.plan.ID, n, b); err != nil {
-		return fmt.Errorf("keep the restore's record in %s: %w", x.plan.where(), err)
+		return fmt.Errorf("%w in %s: %w", ErrNotRecorded, x.plan.where(), err)
 	}
 	return nil
 }

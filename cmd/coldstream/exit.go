@@ -64,7 +64,7 @@ func classify(ctx context.Context, err error) *failure {
 	case errors.Is(err, coldstream.ErrCorrupt):
 		return &failure{exitDamage, err, "see what is lost with: coldstream verify --deep"}
 	case errors.Is(err, syscall.EROFS):
-		return &failure{exitFailed, err, "a backup writes into the vault, and so does a restore, which leaves a record of itself there. Make the vault's file system writable."}
+		return &failure{exitFailed, err, "a backup writes into the vault, and so does a restore without --state FILE. Make the vault's file system writable."}
 	case errors.Is(err, fs.ErrPermission):
 		return &failure{exitFailed, err, "check the permissions of the vault's folder"}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -257,7 +259,7 @@ func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 // failed says how far a restore came that broke off; what it left behind was said already.
 func (o *restoreOptions) failed(e *env, result *restore.Result, err error) error {
 	if result == nil {
-		return err
+		return o.hintState(err)
 	}
 	var records int64
 	for _, p := range result.Partitions {
@@ -267,6 +269,15 @@ func (o *restoreOptions) failed(e *env, result *restore.Result, err error) error
 		e.note("%s were restored before", plural(records, "record"))
 	}
 	return err
+}
+
+// hintState tells who may not write to the vault how to restore nevertheless.
+func (o *restoreOptions) hintState(err error) error {
+	mayNot := errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+	if o.stateFile != "" || !mayNot || !errors.Is(err, restore.ErrNotRecorded) {
+		return err
+	}
+	return &failure{exitFailed, err, "nothing was restored. To restore without the right to write to the vault, keep the record in a file: --state FILE"}
 }
 
 type restoreDocument struct {

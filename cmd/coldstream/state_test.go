@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -89,17 +90,18 @@ func TestRestoreFromAVaultThatIsOnlyRead(t *testing.T) {
 	same(t, "the vault", filesOf(t, w.vault), before)
 }
 
-// reader has a server that denies everything but reading, and is asked for nothing else.
+// reader has a server that denies everything but reading, and with --state is asked for nothing else.
 func (b bucket) reader(t *testing.T) {
 	w, _ := b.newWorldIn(t)
 	w.fill("lent", 2, 100)
 	w.commit("billing", kadm.Offset{Topic: "lent", Partition: 1, At: 9, LeaderEpoch: -1})
 	w.backup("lent")
+	var denied atomic.Int32
 	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, func(_ int, r *http.Request) storetest.Fault {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return storetest.Fault{}
 		}
-		t.Errorf("a reader sent %s %s", r.Method, r.URL)
+		denied.Add(1)
 		return storetest.Fault{Status: http.StatusForbidden}
 	}), w.vault)
 	w.run("verify", "--deep").must(t, exitDone)
@@ -108,4 +110,7 @@ func (b bucket) reader(t *testing.T) {
 	sameContent(t, w.read("lent-copy"), w.read("lent"))
 	w.restore("--groups-only", "--state", state)
 	same(t, "offsets", w.committed("billing")["lent-copy-1"], "9 ")
+	same(t, "requests that write", denied.Load(), int32(0))
+	w.restoring("-t", "lent", "--map", "lent=never").must(t, exitFailed).says(t, "keep the restore's record in the vault", "--state FILE")
+	same(t, "requests that write, and the topic", []bool{denied.Load() > 0, w.exists("never")}, []bool{true, false})
 }
