@@ -35,7 +35,7 @@ type frameCache struct {
 
 	mu      sync.Mutex
 	bytes   int64
-	ahead   int64 // reserved for frames that are read ahead
+	ahead   int64 // reserved for frames that are read ahead, or with others
 	entries map[frameKey]*list.Element
 	order   *list.List // of *cachedFrame, most recently used first
 	reading map[frameKey]*frameRead
@@ -86,10 +86,9 @@ func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int
 		}
 		read, busy := c.reading[key]
 		if !busy {
-			read = &frameRead{done: make(chan struct{})}
-			c.reading[key] = read
+			group := c.begin(pack, frame)
 			c.mu.Unlock()
-			return c.read(ctx, v, pack, frame, read)
+			return c.read(ctx, v, group)
 		}
 		c.mu.Unlock()
 		select {
@@ -100,32 +99,29 @@ func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int
 		if read.err == nil {
 			return read.decoded, nil
 		}
-		if !errors.Is(read.err, context.Canceled) && !errors.Is(read.err, context.DeadlineExceeded) {
+		if !errors.Is(read.err, context.Canceled) && !errors.Is(read.err, context.DeadlineExceeded) && !errors.Is(read.err, errBroughtBadly) {
 			return nil, read.err
 		}
-		// The one that read was interrupted; we are not: read again.
+		// The one that read was interrupted, or read more than this: we read again.
 	}
 }
 
-func (c *frameCache) read(ctx context.Context, v *Vault, pack *packRef, frame int, read *frameRead) (*decodedFrame, error) {
+// read reads a group, and returns the frame that was asked for.
+func (c *frameCache) read(ctx context.Context, v *Vault, group *frameGroup) (*decodedFrame, error) {
 	select {
 	case c.turns <- struct{}{}:
 		codec := c.codec.Get().(*format.FrameCodec)
-		read.decoded, read.err = v.readFrame(ctx, codec, pack, frame)
+		v.readGroup(ctx, codec, group)
 		c.codec.Put(codec)
 		<-c.turns
 	case <-ctx.Done():
-		read.err = ctx.Err()
+		for _, m := range group.members {
+			m.read.err = ctx.Err()
+		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	key := keyOf(pack, frame)
-	delete(c.reading, key)
-	if read.err == nil {
-		c.keep(&cachedFrame{key, read.decoded})
-	}
-	close(read.done)
-	return read.decoded, read.err
+	c.end(group)
+	first := group.members[0].read
+	return first.decoded, first.err
 }
 
 func (c *frameCache) keep(f *cachedFrame) {
@@ -154,11 +150,11 @@ func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pac
 	if err != nil {
 		return nil, damageOf(key, err)
 	}
-	content, descriptor, err := codec.Decode(stored, entry)
+	decoded, err := decodeFrame(codec, stored, entry)
 	if err != nil {
 		return nil, damageOf(key, err)
 	}
-	return &decodedFrame{content, descriptor}, nil
+	return decoded, nil
 }
 
 // of returns the bytes of a row, if the frame says that they are the row's.

@@ -40,6 +40,9 @@ type StreamHistory struct {
 type packRef struct {
 	format.Pack
 	starts []int64
+	// wanted are the frames that the history will read and did not begin to; nil where
+	// frames are not read together. The frame cache guards it.
+	wanted []bool
 }
 
 // rowRef says where the bytes of a row are.
@@ -88,6 +91,7 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 		}
 		h.streams = append(h.streams, s)
 	}
+	h.want()
 	return h, nil
 }
 

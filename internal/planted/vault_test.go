@@ -240,4 +240,14 @@ var catalogFaults = []fault{
 		[]edit{{"\t\tif damage != nil {\n\t\t\tf.damaged[m] = damage\n", "\t\tif damage != nil && damage.Kind == KindMissing {\n\t\t\tf.damaged[m] = damage\n"}},
 		"vault", "TestHealingAroundFrames",
 	},
+	{
+		"gap-of-any-size", "what lies between two frames is read over however much it is", "vault/frames_together.go",
+		[]edit{{" && pack.starts[next]-end <= gapReadOver;", ";"}},
+		"vault", "TestFramesAreReadTogether",
+	},
+	{
+		"together-stays-reserved", "memory for frames that came together stays reserved, so that ever less is read ahead", "vault/frames_together.go",
+		[]edit{{"\tc.ahead -= g.reserved\n", ""}},
+		"vault", "TestFramesAreReadTogether",
+	},
 }
