@@ -161,7 +161,7 @@ func testSignaledBackup(t *testing.T, binary string, signal os.Signal, interval 
 	<-p.ended
 	release()
 	o := outcome{p.code, p.stdout.String(), p.stderr.String()}
-	o.must(t, exitInterrupted).says(t, "interrupted", "the next backup goes on from there")
+	o.must(t, exitInterrupted).says(t, "interrupted", "The next backup goes on from there")
 	var d struct {
 		Error struct{ Code int }
 	}
