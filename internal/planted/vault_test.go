@@ -113,7 +113,7 @@ var vaultFaults = []fault{
 	},
 	{
 		"hold-after-open", "a restore opens the vault before it writes its hold", "vault/removal.go",
-		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\tc, err := v.OpenCatalog(ctx)\n", "\tc, err := v.OpenCatalog(ctx)\n\tif err == nil {\n\t\terr = v.PutRestoreRecord(ctx, id, recordHold, document)\n\t}\n"}},
+		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.ProveSnapshot(ctx, snapshot)\n", "\tif err := v.ProveSnapshot(ctx, snapshot); err != nil {\n\t\treturn err\n\t}\n\treturn v.PutRestoreRecord(ctx, id, recordHold, document)\n"}},
 		"vault", "TestHoldsAndTurns",
 	},
 	{
