@@ -274,12 +274,18 @@ func (x *execution) leaveAsItWas(ctx context.Context, t *topicPlan) {
 		return
 	}
 	var records int64
+	sent := false
 	for _, part := range t.partitions {
 		records += x.partitions[part].records
+		sent = sent || x.partitions[part].sent
 	}
-	if records > 0 {
+	left := fmt.Sprintf("%d records of the restore are in it", records)
+	if records == 0 {
+		left = "records of the restore may be in it" // the broker's answer was not waited for
+	}
+	if sent {
 		x.plan.req.Observer.Observe(&coldstream.Warning{
-			Text: fmt.Sprintf("topic %s was there before: it has its own configs again, and %d records of the restore are in it", t.target, records),
+			Text: fmt.Sprintf("topic %s was there before: it has its own configs again, and %s", t.target, left),
 		})
 	}
 }
