@@ -37,7 +37,7 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 	var errs []error // of the newest first
 	var all []coldstream.Topic
 	for _, s := range slices.Backward(candidates) {
-		topics := topicsOf(s)
+		topics := vault.TopicsOf(s.Views)
 		if req.Topics == nil {
 			return s, topics, nil
 		}
@@ -47,7 +47,7 @@ func SelectSnapshot(snapshots []vault.Snapshot, req *Request) (*vault.Snapshot, 
 		return nil, nil, noneHoldsAll(candidates, req.Topics, []error{err})
 	}
 	for _, s := range slices.Backward(candidates) {
-		topics := topicsOf(s)
+		topics := vault.TopicsOf(s.Views)
 		chosen, err := req.Topics.Within(topics).SelectSaved(topics)
 		if err == nil {
 			return s, chosen, nil
@@ -68,7 +68,7 @@ func OlderNotice(snapshots []vault.Snapshot, chosen *vault.Snapshot, patterns *c
 		if newest.ID == chosen.ID || patterns == nil {
 			return ""
 		}
-		topics := topicsOf(newest)
+		topics := vault.TopicsOf(newest.Views)
 		_, err := patterns.Within(topics).SelectSaved(topics)
 		if err == nil {
 			return ""
@@ -91,7 +91,7 @@ func leftBehind(snapshots []vault.Snapshot, chosen *vault.Snapshot, topics []col
 		if s.ClusterID != chosen.ClusterID {
 			continue
 		}
-		there := topicsOf(s)
+		there := vault.TopicsOf(s.Views)
 		if patterns != nil {
 			there, _ = patterns.SelectSaved(there) // where a name lacks, nothing is asked of it
 		}
@@ -134,7 +134,7 @@ func noneHoldsAll(candidates []*vault.Snapshot, patterns *coldstream.Patterns, e
 			return err
 		}
 		for _, s := range slices.Backward(candidates) {
-			if _, err := one.SelectSaved(topicsOf(s)); err == nil {
+			if _, err := one.SelectSaved(vault.TopicsOf(s.Views)); err == nil {
 				holds = append(holds, fmt.Sprintf("%s is in %s", text, s.ID))
 				break
 			}
@@ -213,15 +213,4 @@ func withID(snapshots []*vault.Snapshot, prefix string) ([]*vault.Snapshot, erro
 		return nil, &UsageError{Text: fmt.Sprintf("no snapshot %q", prefix), Next: "see: coldstream snapshots"}
 	}
 	return nil, &UsageError{Text: fmt.Sprintf("%d snapshots begin with %q", len(out), prefix), Next: "give more digits; see: coldstream snapshots"}
-}
-
-// topicsOf gives the topics of a snapshot, as far as its views know them.
-func topicsOf(s *vault.Snapshot) []coldstream.Topic {
-	var out []coldstream.Topic
-	for _, v := range s.Views {
-		if n := len(out); n == 0 || out[n-1].Name != v.Stream.Topic || out[n-1].ID != v.Stream.TopicID {
-			out = append(out, coldstream.Topic{Name: v.Stream.Topic, ID: v.Stream.TopicID})
-		}
-	}
-	return out
 }

@@ -67,6 +67,18 @@ type View struct {
 	LastEpoch      int32
 }
 
+// TopicsOf lists the incarnations of topics that views, sorted by stream, are of: names and
+// IDs, for patterns to choose from.
+func TopicsOf(views []View) []coldstream.Topic {
+	var out []coldstream.Topic
+	for _, v := range views {
+		if n := len(out); n == 0 || out[n-1].Name != v.Stream.Topic || out[n-1].ID != v.Stream.TopicID {
+			out = append(out, coldstream.Topic{Name: v.Stream.Topic, ID: v.Stream.TopicID})
+		}
+	}
+	return out
+}
+
 // Metadata is what a snapshot recorded of its cluster. Missing names the sections that
 // the cluster did not give, with the reason.
 type Metadata struct {

@@ -224,7 +224,7 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, now time.Time) ([][]
 	for i := range snapshots {
 		s := &snapshots[i]
 		in[i] = retention.Snapshot{Time: s.Time, ClusterID: s.ClusterID}
-		for _, t := range topicsIn(s) {
+		for _, t := range vault.TopicsOf(s.Views) {
 			if !all {
 				if chosen, _ := patterns.SelectSaved([]coldstream.Topic{t}); len(chosen) == 0 { // which patterns match nothing at all is told below
 					out[i] = []string{"other topics"}
@@ -245,16 +245,6 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, now time.Time) ([][]
 		out[i] = append(out[i], d.Reasons...)
 	}
 	return out, nil
-}
-
-func topicsIn(s *vault.Snapshot) []coldstream.Topic {
-	var out []coldstream.Topic
-	for i, view := range s.Views {
-		if i == 0 || s.Views[i-1].Stream.Topic != view.Stream.Topic {
-			out = append(out, coldstream.Topic{Name: view.Stream.Topic, ID: view.Stream.TopicID})
-		}
-	}
-	return out
 }
 
 // carryOut drops what goes, and sees what stayed all the same.

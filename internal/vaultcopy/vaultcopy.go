@@ -188,17 +188,6 @@ func (c *copier) listDue() []due {
 	return out
 }
 
-// topicsOf lists the incarnations of topics that views are of, for patterns to choose from.
-func topicsOf(views []vault.View) []coldstream.Topic {
-	var out []coldstream.Topic
-	for i, view := range views {
-		if i == 0 || views[i-1].Stream.Incarnation != view.Stream.Incarnation {
-			out = append(out, coldstream.Topic{Name: view.Stream.Topic, ID: view.Stream.TopicID})
-		}
-	}
-	return out
-}
-
 // checkPatterns refuses a pattern that matches nothing in any snapshot of the source.
 func (c *copier) checkPatterns() error {
 	if c.opts.Topics == nil {
@@ -207,7 +196,7 @@ func (c *copier) checkPatterns() error {
 	all := map[coldstream.TopicID]map[string]bool{}
 	var topics []coldstream.Topic
 	for _, s := range c.source.Snapshots() {
-		for _, t := range topicsOf(s.Views) {
+		for _, t := range vault.TopicsOf(s.Views) {
 			if all[t.ID] == nil {
 				all[t.ID] = map[string]bool{}
 			}
@@ -223,7 +212,7 @@ func (c *copier) checkPatterns() error {
 
 // choose returns the views and topics of a snapshot that are asked for.
 func (c *copier) choose(s *vault.Snapshot) ([]vault.View, map[string]bool) {
-	topics := topicsOf(s.Views)
+	topics := vault.TopicsOf(s.Views)
 	if c.opts.Topics != nil {
 		topics, _ = c.opts.Topics.SelectSaved(topics) // what this snapshot lacks another one has
 	}
