@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,11 +38,13 @@ func runChild(ctx context.Context, args []string, out io.Writer) error {
 	var addr, name string
 	var scale float64
 	var seed uint64
+	var delay time.Duration
 	f := flag.NewFlagSet(childCommand, flag.ContinueOnError)
 	f.StringVar(&addr, "b", "", "the broker")
 	f.StringVar(&name, "w", "", "the workload")
 	f.Float64Var(&scale, "scale", 1, "of the workload")
 	f.Uint64Var(&seed, "seed", 1, "of the records")
+	f.DurationVar(&delay, "delay", 0, "of the relay, in each direction")
 	if len(args) == 0 {
 		return errors.New("usage: bench child load|digest|sample|relay")
 	}
@@ -49,9 +52,9 @@ func runChild(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if args[0] == "relay" {
-		return runRelay(ctx, os.Stdin, out)
+		return runRelay(ctx, delay, os.Stdin, out)
 	}
-	chosen, err := workload.Choose(append(workload.All(), workload.Growth()...), name, scale)
+	chosen, err := workload.Choose(slices.Concat(workload.All(), workload.Growth(), workload.Far()), name, scale)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ const (
 // growth measures backups of what has more of one thing: one workload after the other,
 // each with all its rounds, so that the broker has never more partitions than it must.
 func (s *session) growth(ctx context.Context) (err error) {
-	if s.relay, err = startRelay(ctx); err != nil {
+	if s.relay, err = startRelay(ctx, oneWay); err != nil {
 		return err
 	}
 	config := brokerConfig()
@@ -103,7 +103,7 @@ func (s *session) grown(ctx context.Context, w *workload.Workload) error {
 // nothing new, and one that finds a batch in each partition.
 func (s *session) flushes(ctx context.Context, w *workload.Workload) error {
 	size := strings.TrimPrefix(w.Name, "many-")
-	t := tools()[slices.Index(toolNames(), coldstreamTool)]
+	t := tools()[slices.Index(toolNames(tools()), coldstreamTool)]
 	j, err := s.newJob(*w)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (r *Report) latencyVerdicts() []string {
 		}
 	}
 	var out []string
-	for _, tool := range toolNames() {
+	for _, tool := range toolNames(tools()) {
 		if len(far[tool]) == 0 {
 			continue
 		}

@@ -49,3 +49,33 @@ func compare(t *testing.T, target *Target, s *Summary, f fact, row pageRow) {
 		t.Errorf("%s: wall %.2f, the page says %.2f", name, got, row.wall)
 	}
 }
+
+// TestFarAwayIsNotFar guards the speed of vaults that are far away: a quarter of the workload,
+// beside a folder in the same round.
+func TestFarAwayIsNotFar(t *testing.T) {
+	o := &options{far: true, scale: 0.25, seed: 1, dir: t.TempDir()}
+	o.fill()
+	report, err := Run(t.Context(), o, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.Write(t.Output())
+	compared := 0
+	for _, s := range report.Summaries() {
+		if s.operation == restoreOperation && s.Records != "same" {
+			t.Errorf("%s %s: the records are not the same: %s", s.operation, s.tool, s.Records)
+		}
+		for _, target := range farTargets() {
+			if s.operation != target.Operation || s.tool != target.Tool {
+				continue
+			}
+			compared++
+			if s.Noisy < s.Rounds && s.share() < target.Share/slack {
+				t.Errorf("%s %s: %.2f of the folder's speed, want %.2f", s.operation, s.tool, s.share(), target.Share)
+			}
+		}
+	}
+	if compared != len(farTargets()) {
+		t.Errorf("%d of %d targets were measured", compared, len(farTargets()))
+	}
+}

@@ -24,6 +24,7 @@ type options struct {
 	workloads string
 	tools     string
 	growth    bool
+	far       bool
 	rounds    int
 	scale     float64
 	seed      uint64
@@ -51,9 +52,10 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.BoolVar(&o.growth, "growth", false, "measure what grows with partitions and with the way to the broker, instead")
-	f.StringVar(&o.workloads, "workloads", "", fmt.Sprintf("what to measure with (default %s; with -growth %s)", workload.Names(workload.All()), workload.Names(workload.Growth())))
-	f.StringVar(&o.tools, "tools", "", fmt.Sprintf("what to measure (default %s; with -growth %s); limit is always measured, since all else is compared with it", strings.Join(toolNames(), ","), coldstreamTool))
-	f.IntVar(&o.rounds, "rounds", 0, "how often (default 5; with -growth 3)")
+	f.BoolVar(&o.far, "far", false, "measure vaults in object storage, also with 30 ms added to each request, against one in a folder, instead")
+	f.StringVar(&o.workloads, "workloads", "", fmt.Sprintf("what to measure with (default %s; with -growth %s; with -far %s)", workload.Names(workload.All()), workload.Names(workload.Growth()), workload.Names(workload.Far())))
+	f.StringVar(&o.tools, "tools", "", fmt.Sprintf("what to measure (default %s; with -growth %s; with -far %s); %s, with -far %s, is always measured, since all else is compared with it", strings.Join(toolNames(tools()), ","), coldstreamTool, strings.Join(toolNames(farTools()), ","), limitTool, folderTool))
+	f.IntVar(&o.rounds, "rounds", 0, "how often (default 5; with -growth or -far 3)")
 	f.Float64Var(&o.scale, "scale", 1, "how many records, as a share of the full workload")
 	f.Uint64Var(&o.seed, "seed", 1, "of the records")
 	f.StringVar(&o.dir, "dir", "", "where tools put their backups (default: the system's folder for temporary files, where the brokers' logs are)")
@@ -62,6 +64,9 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	o.fill()
+	if o.far && o.growth {
+		return errors.New("usage: -far or -growth, not both")
+	}
 	if f.NArg() > 0 || o.rounds < 1 || o.scale <= 0 {
 		return fmt.Errorf("usage: no arguments, at least one round, a scale above 0; got %v, %d, %g", f.Args(), o.rounds, o.scale)
 	}
@@ -78,9 +83,12 @@ func run(ctx context.Context, args []string) error {
 
 // fill gives what was not said its default.
 func (o *options) fill() {
-	names, rounds := toolNames(), 5
-	if o.growth {
+	names, rounds := toolNames(o.allTools()), 5
+	switch {
+	case o.growth:
 		names, rounds = []string{coldstreamTool}, 3
+	case o.far:
+		rounds = 3
 	}
 	if o.workloads == "" {
 		o.workloads = workload.Names(o.all())
@@ -95,10 +103,29 @@ func (o *options) fill() {
 
 // all are the workloads that there are to choose from.
 func (o *options) all() []workload.Workload {
-	if o.growth {
+	switch {
+	case o.growth:
 		return workload.Growth()
+	case o.far:
+		return workload.Far()
 	}
 	return workload.All()
+}
+
+// allTools are the tools that there are to choose from.
+func (o *options) allTools() []tool {
+	if o.far {
+		return farTools()
+	}
+	return tools()
+}
+
+// base is the tool that all others are compared with.
+func (o *options) base() string {
+	if o.far {
+		return folderTool
+	}
+	return limitTool
 }
 
 func writeJSON(path string, report *Report) error {

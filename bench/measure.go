@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -24,6 +23,8 @@ type Measurement struct {
 	CPU       float64 `json:"cpu_seconds"`
 	BrokerCPU float64 `json:"broker_cpu_seconds"`
 	PeakRSS   int64   `json:"peak_rss_bytes"`
+	// StorageCPU is what a server of object storage used on the same machine.
+	StorageCPU float64 `json:"storage_cpu_seconds,omitempty"`
 	// Stored and Objects are what a backup left, in bytes of files and in files.
 	Stored  int64 `json:"stored_bytes,omitempty"`
 	Objects int   `json:"objects,omitempty"`
@@ -40,6 +41,7 @@ type machine struct {
 	at           time.Time
 	busy, stolen time.Duration // of all processors
 	brokers      time.Duration
+	storage      time.Duration
 	own          time.Duration // and the relay's
 }
 
@@ -59,8 +61,15 @@ func (s *session) look() (machine, error) {
 		}
 		m.brokers += cpu
 	}
-	if s.relay != nil {
-		cpu, err := processCPU(s.relay.cmd.Process.Pid)
+	relay := s.relay
+	if s.storage != nil {
+		relay = s.storage.relay
+		if m.storage, err = processCPU(s.storage.PID); err != nil {
+			return m, err
+		}
+	}
+	if relay != nil {
+		cpu, err := processCPU(relay.cmd.Process.Pid)
 		m.own += cpu
 		return m, err
 	}
@@ -97,7 +106,7 @@ func machineCPU() (busy, stolen time.Duration, err error) {
 func processCPU(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0, fmt.Errorf("read the processor time of a broker or a relay: %w", err)
+		return 0, fmt.Errorf("read the processor time of a broker, a relay or a storage: %w", err)
 	}
 	_, rest, _ := strings.Cut(string(b), ") ") // the name before may hold anything
 	fields := strings.Fields(rest)
@@ -117,7 +126,7 @@ func processCPU(pid int) (time.Duration, error) {
 // before, so that nobody pays for it but them.
 func (s *session) measure(ctx context.Context, command []string) (Measurement, error) {
 	syscall.Sync()
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd := s.command(ctx, command)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	before, err := s.look()
@@ -136,12 +145,13 @@ func (s *session) measure(ctx context.Context, command []string) (Measurement, e
 		return Measurement{}, fmt.Errorf("the system does not say what %s took", command[0])
 	}
 	m := Measurement{
-		Wall:      after.at.Sub(before.at).Seconds(),
-		CPU:       time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds(),
-		BrokerCPU: (after.brokers - before.brokers).Seconds(),
-		PeakRSS:   usage.Maxrss << 10,
+		Wall:       after.at.Sub(before.at).Seconds(),
+		CPU:        time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds(),
+		BrokerCPU:  (after.brokers - before.brokers).Seconds(),
+		PeakRSS:    usage.Maxrss << 10,
+		StorageCPU: (after.storage - before.storage).Seconds(),
 	}
-	m.OtherCPU = max(0, (after.busy-before.busy-(after.own-before.own)).Seconds()-m.CPU-m.BrokerCPU)
+	m.OtherCPU = max(0, (after.busy-before.busy-(after.own-before.own)).Seconds()-m.CPU-m.BrokerCPU-m.StorageCPU)
 	m.Noise = noise(m, (after.stolen - before.stolen).Seconds())
 	return m, nil
 }

@@ -17,12 +17,12 @@ import (
 	"coldstream/bench/relay"
 )
 
-// oneWay is how long the relay holds what goes to the broker, and what comes from it.
+// oneWay is how long the relay of growth holds what goes to the broker, and what comes from it.
 const oneWay = 10 * time.Millisecond
 
 // runRelay listens, says where, and relays to the address that it is then told, until its
 // input ends: a broker must know where the relay is before it has an address itself.
-func runRelay(ctx context.Context, in io.Reader, out io.Writer) error {
+func runRelay(ctx context.Context, delay time.Duration, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -44,7 +44,7 @@ func runRelay(ctx context.Context, in io.Reader, out io.Writer) error {
 		_, err := io.Copy(io.Discard, orders)
 		return err
 	})
-	return errors.Join(relay.Serve(ctx, l, strings.TrimSpace(target), oneWay), group.Wait())
+	return errors.Join(relay.Serve(ctx, l, strings.TrimSpace(target), delay), group.Wait())
 }
 
 // relayProcess is a relay that runs as a child: its memory is none of ours.
@@ -54,12 +54,13 @@ type relayProcess struct {
 	addr string
 }
 
-func startRelay(ctx context.Context) (*relayProcess, error) {
+// startRelay starts a relay that holds bytes for a delay, in each direction.
+func startRelay(ctx context.Context, delay time.Duration) (*relayProcess, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	r := &relayProcess{cmd: exec.CommandContext(ctx, self, childCommand, "relay")}
+	r := &relayProcess{cmd: exec.CommandContext(ctx, self, childCommand, "relay", "-delay", delay.String())}
 	r.cmd.Stderr = os.Stderr
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		return nil, err

@@ -17,13 +17,14 @@ type Report struct {
 	Scale        float64         `json:"scale"`
 	Rounds       int             `json:"rounds"`
 	Seed         uint64          `json:"seed"`
+	Base         string          `json:"base"` // the tool that all others are compared with
 	Workloads    map[string]fact `json:"workloads"`
 	LeftOut      []string        `json:"left_out,omitempty"`
 	Measurements []Measurement   `json:"measurements"`
 }
 
 func newReport(o *options) *Report {
-	return &Report{Processors: runtime.NumCPU(), Scale: o.scale, Rounds: o.rounds, Seed: o.seed, Workloads: map[string]fact{}}
+	return &Report{Processors: runtime.NumCPU(), Scale: o.scale, Rounds: o.rounds, Seed: o.seed, Base: o.base(), Workloads: map[string]fact{}}
 }
 
 // key names what is done again in each round.
@@ -34,6 +35,7 @@ type key struct{ workload, operation, tool string }
 type Summary struct {
 	key
 	Wall, CPU, BrokerCPU float64
+	StorageCPU           float64
 	WallRatio, CPURatio  float64
 	PeakRSS              int64 // the highest
 	Stored               int64
@@ -60,12 +62,13 @@ func (r *Report) Summaries() []Summary {
 			workloads = append(workloads, m.Workload)
 		}
 		byKey[k] = append(byKey[k], m)
-		if m.Tool == limitTool {
+		if m.Tool == r.Base {
 			limits[roundOf(m)] = m
 		}
 	}
+	names := toolNames(append(tools(), farTools()...))
 	slices.SortStableFunc(keys, func(a, b key) int {
-		return cmp.Or(slices.Index(workloads, a.workload)-slices.Index(workloads, b.workload), cmp.Compare(a.operation, b.operation), slices.Index(toolNames(), a.tool)-slices.Index(toolNames(), b.tool))
+		return cmp.Or(slices.Index(workloads, a.workload)-slices.Index(workloads, b.workload), cmp.Compare(a.operation, b.operation), slices.Index(names, a.tool)-slices.Index(names, b.tool))
 	})
 	var out []Summary
 	for _, k := range keys {
@@ -98,6 +101,7 @@ func summarize(k key, all []Measurement, limits map[string]Measurement) Summary 
 	s.Wall = s.median(func(p pair) float64 { return p.tool.Wall })
 	s.CPU = s.median(func(p pair) float64 { return p.tool.CPU })
 	s.BrokerCPU = s.median(func(p pair) float64 { return p.tool.BrokerCPU })
+	s.StorageCPU = s.median(func(p pair) float64 { return p.tool.StorageCPU })
 	s.WallRatio = s.median(func(p pair) float64 { return p.tool.Wall / p.limit.Wall })
 	s.CPURatio = s.median(func(p pair) float64 { return p.tool.CPU / p.limit.CPU })
 	return s
@@ -127,7 +131,7 @@ func (r *Report) Write(w io.Writer) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\ncoldstream %s, %d processors, scale %g, %d rounds, seed %d\n\n", r.Version, r.Processors, r.Scale, r.Rounds, r.Seed)
 	rows := [][]string{
-		{"what", "tool", "wall s", "x limit", "CPU s", "x limit", "broker CPU s", "peak MB", "stored MB", "objects", "records", "noisy"},
+		{"what", "tool", "wall s", "x " + r.Base, "CPU s", "x " + r.Base, "broker CPU s", "storage CPU s", "peak MB", "stored MB", "objects", "records", "noisy"},
 	}
 	summaries := r.Summaries()
 	for i := range summaries {
@@ -151,12 +155,15 @@ func (s *Summary) row() []string {
 		}
 		return fmt.Sprintf("%.2f", v)
 	}
-	row := []string{s.operation + " " + s.workload, s.tool, f(s.Wall), f(s.WallRatio), f(s.CPU), f(s.CPURatio), f(s.BrokerCPU), fmt.Sprint(s.PeakRSS >> 20), "", "", s.Records, ""}
+	row := []string{s.operation + " " + s.workload, s.tool, f(s.Wall), f(s.WallRatio), f(s.CPU), f(s.CPURatio), f(s.BrokerCPU), "", fmt.Sprint(s.PeakRSS >> 20), "", "", s.Records, ""}
 	if s.operation == backupOperation {
-		row[8], row[9] = megabytes(s.Stored), fmt.Sprint(s.Objects)
+		row[9], row[10] = megabytes(s.Stored), fmt.Sprint(s.Objects)
+	}
+	if s.StorageCPU > 0 {
+		row[7] = f(s.StorageCPU)
 	}
 	if s.Noisy > 0 {
-		row[11] = fmt.Sprintf("%d of %d", s.Noisy, s.Rounds)
+		row[12] = fmt.Sprintf("%d of %d", s.Noisy, s.Rounds)
 	}
 	return row
 }

@@ -33,6 +33,8 @@ type session struct {
 	jars           string
 	source, target *kafkatest.Cluster // growth has no target
 	relay          *relayProcess      // only growth has one
+	storage        *farStorage        // only far has one
+	env            []string           // of the tools, besides ours
 	workloads      []workload.Workload
 	tools          []tool
 	report         *Report
@@ -57,9 +59,12 @@ func Run(ctx context.Context, o *options, say io.Writer) (*Report, error) {
 		return nil, err
 	}
 	defer s.close()
-	if o.growth {
+	switch {
+	case o.growth:
 		err = s.growth(ctx)
-	} else {
+	case o.far:
+		err = s.far(ctx)
+	default:
 		err = s.everything(ctx)
 	}
 	if err != nil {
@@ -89,12 +94,12 @@ func (s *session) everything(ctx context.Context) error {
 func (s *session) chooseTools() error {
 	names := strings.Split(s.options.tools, ",")
 	for _, name := range names {
-		if !slices.Contains(toolNames(), name) {
-			return fmt.Errorf("no tool %q: there are %s", name, strings.Join(toolNames(), ", "))
+		if all := toolNames(s.allTools()); !slices.Contains(all, name) {
+			return fmt.Errorf("no tool %q: there are %s", name, strings.Join(all, ", "))
 		}
 	}
-	for _, t := range tools() {
-		if t.name != limitTool && !slices.Contains(names, t.name) {
+	for _, t := range s.allTools() {
+		if t.name != s.base() && !slices.Contains(names, t.name) {
 			continue
 		}
 		if t.missing != nil {
@@ -118,7 +123,7 @@ func (s *session) buildPrograms(ctx context.Context) error {
 		{"go", "build", "-o", s.program(pureTool), "coldstream/cmd/coldstream"},               // as `make build` does
 		{"go", "build", "-o", s.program(""), "coldstream/bench/limit"},
 	} {
-		if err := quietly(ctx, command); err != nil {
+		if err := s.quietly(ctx, command); err != nil {
 			return err
 		}
 	}
@@ -157,6 +162,9 @@ func (s *session) close() {
 	if s.relay != nil {
 		s.relay.close()
 	}
+	if s.storage != nil {
+		s.storage.close()
+	}
 }
 
 // load fills the source with a workload, of which the report speaks by a name.
@@ -178,16 +186,19 @@ func (s *session) load(ctx context.Context, w *workload.Workload, name string, s
 // newJob makes a job that reads from the source itself.
 func (s *session) newJob(w workload.Workload) (*job, error) {
 	dir, err := os.MkdirTemp(s.root, "job-")
-	return &job{session: s, workload: w, name: w.Name, from: s.source.Bootstrap(), dir: dir}, err
+	return &job{session: s, workload: w, name: w.Name, from: s.source.Bootstrap(), dir: dir, objects: dir, vault: filepath.Join(dir, "vault")}, err
 }
 
 // newJobs makes a job for each tool.
 func (s *session) newJobs(w workload.Workload) ([]*job, error) {
 	var jobs []*job
-	for range s.tools {
+	for _, t := range s.tools {
 		j, err := s.newJob(w)
 		if err != nil {
 			return nil, err
+		}
+		if t.place != nil {
+			t.place(j)
 		}
 		jobs = append(jobs, j)
 	}
@@ -210,7 +221,7 @@ func (s *session) round(ctx context.Context, round int) error {
 			if err := jobs[at].restore(ctx, s.tools[at], round); err != nil {
 				return err
 			}
-			if err := os.RemoveAll(jobs[at].dir); err != nil {
+			if err := jobs[at].remove(); err != nil {
 				return err
 			}
 		}
@@ -243,7 +254,7 @@ func (j *job) backup(ctx context.Context, t tool, round int) error {
 
 // backupAgain measures a backup into what is prepared, or holds earlier ones.
 func (j *job) backupAgain(ctx context.Context, t tool, round int) error {
-	bytesBefore, filesBefore, err := stored(j.dir)
+	bytesBefore, filesBefore, err := stored(j.objects)
 	if err != nil {
 		return err
 	}
@@ -251,7 +262,7 @@ func (j *job) backupAgain(ctx context.Context, t tool, round int) error {
 	if err != nil {
 		return err
 	}
-	if m.Stored, m.Objects, err = stored(j.dir); err != nil {
+	if m.Stored, m.Objects, err = stored(j.objects); err != nil {
 		return err
 	}
 	m.Stored, m.Objects = m.Stored-bytesBefore, m.Objects-filesBefore

@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Target is what coldstream promises for one operation on one workload. A zero is no
 // promise.
@@ -50,7 +53,7 @@ func (r *Report) Verdicts() []string {
 			out = append(out, s.memoryVerdict())
 		}
 	}
-	return append(out, r.latencyVerdicts()...)
+	return slices.Concat(out, r.latencyVerdicts(), r.farVerdicts())
 }
 
 // verdict compares, and says by how much.

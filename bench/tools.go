@@ -29,13 +29,17 @@ type job struct {
 	workload workload.Workload
 	name     string // what the report calls it
 	from     string // the source's address
-	dir      string // what the tool stores is below it
+	dir      string // of its own
+	objects  string // what the tool stores is below it
+	vault    string // the URL of coldstream's
 }
 
 // tool is something to measure: the commands of its backup and of its restore, of which
 // one may be missing.
 type tool struct {
 	name string
+	// place puts the job's vault elsewhere than in its folder.
+	place func(j *job)
 	// prepare makes ready what is not measured.
 	prepare func(ctx context.Context, j *job) error
 	backup  func(j *job) []string
@@ -56,9 +60,7 @@ func tools() []tool {
 			name:    coldstreamTool,
 			prepare: makeVault,
 			backup:  func(j *job) []string { return j.coldstreamBackup() },
-			restore: func(j *job) []string {
-				return j.coldstream("restore", "-b", j.target.Bootstrap(), "-t", j.workload.Topic(), "--yes")
-			},
+			restore: (*job).coldstreamRestore,
 		},
 		{name: unverifiedTool, prepare: makeVault, backup: func(j *job) []string { return j.coldstreamBackup("--no-extra-verify") }},
 		{name: pureTool, prepare: makeVault, backup: func(j *job) []string {
@@ -69,15 +71,19 @@ func tools() []tool {
 	}
 }
 
-func makeVault(ctx context.Context, j *job) error { return quietly(ctx, j.coldstream("init")) }
+func makeVault(ctx context.Context, j *job) error { return j.quietly(ctx, j.coldstream("init")) }
 
 func (j *job) coldstreamBackup(flags ...string) []string {
 	return j.coldstream(append([]string{"backup", "-b", j.from, "-t", strings.Join(j.workload.TopicNames(), ",")}, flags...)...)
 }
 
-func toolNames() []string {
+func (j *job) coldstreamRestore() []string {
+	return j.coldstream("restore", "-b", j.target.Bootstrap(), "-t", j.workload.Topic(), "--yes")
+}
+
+func toolNames(tools []tool) []string {
 	var out []string
-	for _, t := range tools() {
+	for _, t := range tools {
 		out = append(out, t.name)
 	}
 	return out
@@ -90,11 +96,18 @@ func (j *job) limit(args ...string) []string {
 }
 
 func (j *job) coldstream(args ...string) []string {
-	return append(append([]string{j.program("coldstream")}, args...), "--vault", filepath.Join(j.dir, "vault"), "--quiet")
+	return append(append([]string{j.program("coldstream")}, args...), "--vault", j.vault, "--quiet")
 }
 
-func quietly(ctx context.Context, command []string) error {
-	if out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+// command is a program in the environment of the session.
+func (s *session) command(ctx context.Context, words []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Env = append(os.Environ(), s.env...)
+	return cmd
+}
+
+func (s *session) quietly(ctx context.Context, command []string) error {
+	if out, err := s.command(ctx, command).CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", command, err, out)
 	}
 	return nil

@@ -85,6 +85,14 @@ func Growth() []Workload {
 	}
 }
 
+// Far are workloads for vaults that are far away, at scale 1.
+func Far() []Workload {
+	return []Workload{{
+		Name: "gigabyte", Title: "1.0 GB of W1's records in 8 partitions",
+		Partitions: 8, Records: 950_000, BatchRecords: 64, Codec: recordbatch.CodecNone, event: (*generator).order,
+	}}
+}
+
 // Choose returns those of all that are named (W1,W3), with scale times as many records.
 func Choose(all []Workload, names string, scale float64) ([]Workload, error) {
 	var out []Workload

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ type S3 struct {
 	// Dir has the objects as files: of versitygw by their keys, of MinIO in folders of these
 	// names.
 	Dir   string
+	PID   int
 	Admin *minio.Client
 }
 
@@ -31,7 +33,24 @@ var versitygw = testproc.GoProgram{Package: "github.com/versity/versitygw/cmd/ve
 // without a word: for whole commands, and for what happens to objects at rest.
 func Versitygw(tb TB) *S3 {
 	tb.Helper()
-	p := start(tb, program{"versitygw", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
+	return newS3(tb, start(tb, versitygwProgram()))
+}
+
+// StartVersitygw is [Versitygw] for a program that is no test; stop ends the server.
+func StartVersitygw() (s *S3, stop func(), err error) {
+	p, err := startOnce(versitygwProgram())
+	if err != nil {
+		return nil, nil, err
+	}
+	if s, err = p.s3(); err != nil {
+		p.stop()
+		return nil, nil, err
+	}
+	return s, p.stop, nil
+}
+
+func versitygwProgram() program {
+	return program{"versitygw", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
 		path, err := testproc.GoInstall(ctx, versitygw)
 		if err != nil {
 			return nil, err
@@ -47,10 +66,7 @@ func Versitygw(tb TB) *S3 {
 		cmd := exec.Command(path, "--port", addr, "--iam-dir", accounts, "posix", objects)
 		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 		return cmd, nil
-	}})
-	s := newS3(tb, p)
-	s.Dir = filepath.Join(p.dir, "objects", s.Bucket)
-	return s
+	}}
 }
 
 // AddUser makes a user of versitygw with the given name as access key, and SecretKey as
@@ -86,39 +102,55 @@ func MinIO(tb TB) *S3 {
 		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+AccessKey, "MINIO_ROOT_PASSWORD="+SecretKey)
 		return cmd, nil
 	}})
-	s := newS3(tb, p)
-	s.Dir = filepath.Join(p.dir, "objects", s.Bucket)
-	return s
+	return newS3(tb, p)
 }
 
 func newS3(tb TB, p *process) *S3 {
 	tb.Helper()
-	s := &S3{Endpoint: "http://" + p.addr, Bucket: "vaults"}
+	s, err := p.s3()
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	return s
+}
+
+// s3 makes the bucket of a server of the S3 protocol, which has its files in objects.
+func (s *process) s3() (*S3, error) {
+	server := &S3{Endpoint: "http://" + s.addr, Bucket: "vaults", PID: s.cmd.Process.Pid}
+	server.Dir = filepath.Join(s.dir, "objects", server.Bucket)
 	var err error
-	if s.Admin, err = minio.New(p.addr, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region}); err != nil {
-		tb.Fatalf("client of %s: %v", p.addr, err)
+	if server.Admin, err = minio.New(s.addr, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region}); err != nil {
+		return nil, fmt.Errorf("client of %s: %w", s.addr, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
-	if err := s.Admin.MakeBucket(ctx, s.Bucket, minio.MakeBucketOptions{}); err != nil { // retries while the server starts
-		tb.Fatalf("make bucket: %v\n%s", err, p.log())
+	if err := server.Admin.MakeBucket(ctx, server.Bucket, minio.MakeBucketOptions{}); err != nil { // retries while the server starts
+		return nil, fmt.Errorf("make bucket: %w\n%s", err, s.log())
 	}
-	return s
+	return server, nil
+}
+
+// Environ are the server's credentials as variables of the environment, and no others.
+func Environ() map[string]string {
+	return map[string]string{
+		"AWS_ACCESS_KEY_ID": AccessKey, "AWS_SECRET_ACCESS_KEY": SecretKey, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "", "AWS_CA_BUNDLE": "",
+	}
 }
 
 // Setenv gives a test the server's credentials in the environment, and none besides.
 func (s *S3) Setenv(tb TB) {
 	tb.Helper()
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": AccessKey, "AWS_SECRET_ACCESS_KEY": SecretKey, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
-		"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_S3": "", "AWS_CA_BUNDLE": "",
-	} {
+	for name, value := range Environ() {
 		tb.Setenv(name, value)
 	}
 }
 
 // URL is the vault URL of a prefix.
-func (s *S3) URL(prefix string) string {
-	return "s3://" + s.Bucket + "/" + prefix + "?endpoint=" + s.Endpoint + "&region=" + Region
+func (s *S3) URL(prefix string) string { return s.URLAt(s.Endpoint, prefix) }
+
+// URLAt is the same with something between, as a relay, that listens at an endpoint.
+func (s *S3) URLAt(endpoint, prefix string) string {
+	return "s3://" + s.Bucket + "/" + prefix + "?endpoint=" + endpoint + "&region=" + Region
 }

@@ -60,21 +60,28 @@ type process struct {
 
 func start(tb TB, p program) *process {
 	tb.Helper()
-	var err error
+	started, err := startOnce(p)
+	if err != nil {
+		tb.Fatalf("%v", err)
+		return nil
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("what %s said:\n%s", p.name, started.log())
+		}
+		started.stop()
+	})
+	return started
+}
+
+// startOnce starts one server, however many attempts that takes.
+func startOnce(p program) (started *process, err error) {
 	for range startAttempts {
-		var started *process
 		if started, err = try(p); err == nil {
-			tb.Cleanup(func() {
-				if tb.Failed() {
-					tb.Logf("what %s said:\n%s", p.name, started.log())
-				}
-				started.stop()
-			})
-			return started
+			return started, nil
 		}
 	}
-	tb.Fatalf("start %s: %v", p.name, err)
-	return nil
+	return nil, fmt.Errorf("start %s: %w", p.name, err)
 }
 
 func try(p program) (*process, error) {
