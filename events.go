@@ -7,7 +7,10 @@ import "time"
 type Observer interface{ Observe(Event) }
 
 // Event is one of the typed events of this package: [*Planned], [*Progress],
-// [*Detail], [*Warning], [*Notice], [*Waiting].
+// [*Detail], [*Warning], [*Notice], [*Waiting], and those of a continuous backup:
+// [*TopicFound], [*TopicGone], [*PartitionTrouble], [*PartitionWell], [*Outage],
+// [*OutageOver], [*Committed], [*SnapshotMade], [*GapFound], [*ForkFound],
+// [*ReadAgain], [*DamageFound], [*WriterSeen].
 type Event interface{ event() }
 
 // Planned says how much work lies ahead. Offsets are a count of offsets, not of records.
