@@ -14,7 +14,7 @@ import (
 type packBody struct {
 	bytes []byte
 	large int  // what it takes if it becomes a whole pack
-	used  bool // a store was given it
+	used  bool // no more parts are put into it: a store was given it, or its parts went into a copy
 }
 
 const (
@@ -28,16 +28,21 @@ const (
 // before, as fresh memory costs more than what is done with it.
 func (w *Writer) openBody() *packBody {
 	if w.body == nil || w.body.used {
-		header := format.PackHeaderSize(format.VaultID{}, format.PackID{})
-		w.body = &packBody{bytes: append(w.room[:0], make([]byte, header)...), large: w.large + aroundParts}
+		w.mu.Lock()
+		room := w.room
 		w.room = nil
+		w.mu.Unlock()
+		header := format.PackHeaderSize(format.VaultID{}, format.PackID{})
+		w.body = &packBody{bytes: append(room[:0], make([]byte, header)...), large: w.large + aroundParts}
 	}
 	return w.body
 }
 
-// closeBody keeps the memory of a pack that is stored.
+// closeBody keeps the memory of a pack that is committed.
 func (w *Writer) closeBody(bytes []byte) {
-	w.body, w.room = nil, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.room = nil
 	if cap(bytes) <= w.large+aroundParts { // else it held a giant batch
 		w.room = bytes
 	}

@@ -9,6 +9,9 @@ import (
 // Changes is what one commit adds to the vault. A commit with a snapshot holds what the
 // snapshot shows, or builds on what does.
 type Changes struct {
+	// Pack is data that was made ready and may be stored already. A commit with it has no
+	// Parts and no Data.
+	Pack *Pack
 	// Parts are data that [Writer.Encode] made ready, in the order in which it was fetched.
 	Parts []*Part
 	// Data is what was fetched behind them. It has one entry per stream, in the order of [coldstream.Stream.Compare].

@@ -84,6 +84,9 @@ func (p *pack) assemble(vaultID format.VaultID, id format.PackID) ([]byte, []for
 	header, index := format.AppendPackHeader(nil, vaultID, id), format.AppendPackIndex(nil, entries)
 	body := p.wholeBody(len(header))
 	if body == nil {
+		for _, part := range p.parts {
+			part.body.used = true
+		}
 		body = &packBody{bytes: make([]byte, len(header), len(header)+size+len(index))}
 		body.appendFrames(p.frames)
 	}

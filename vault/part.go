@@ -48,6 +48,8 @@ func (w *Writer) Encode(ctx context.Context, data []StreamData) (*Part, error) {
 		p.blocks = append(p.blocks, blocks...)
 	}
 	p.frames = planFrames(p.blocks)
+	w.making.Lock()
+	defer w.making.Unlock()
 	if err := w.encodeInto(ctx, w.openBody(), p); err != nil {
 		return nil, err
 	}

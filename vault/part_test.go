@@ -140,7 +140,7 @@ func TestBodyAfterAFailure(t *testing.T) {
 		}
 		body := w.body
 		k.commit(w, Changes{Scans: begin(s, 0), Parts: []*Part{first, encoded(t, w, data(s, piece(t, 1, 2, 1)))}})
-		if !body.used {
+		if &w.room[:1][0] != &body.bytes[0] {
 			t.Errorf("%v: the pack was made of a copy", codec)
 		}
 		k.mustBeSound()

@@ -30,6 +30,9 @@ func (c *commitInMaking) reopen(ctx context.Context) (saved bool, err error) {
 		return false, err
 	}
 	c.catalog = catalog
+	c.mu.Lock()
+	c.packEpoch = catalog.epoch
+	c.mu.Unlock()
 	return catalog.hasTaken(ctx, c.vault, format.CommitRef{ID: c.commit.ID, Hash: c.digest})
 }
 
@@ -65,14 +68,18 @@ func (c *Catalog) checkFloors(commit *format.Commit) error {
 // It returns the very same changes if there is nothing of that.
 func (c *Catalog) withoutReleased(changes *Changes) (*Changes, error) {
 	out, found := *changes, false
-	if slices.ContainsFunc(changes.Parts, c.hasReleased) {
+	parts := changes.Parts
+	if changes.Pack != nil {
+		parts = changes.Pack.parts()
+	}
+	if slices.ContainsFunc(parts, c.hasReleased) {
 		// They are taken apart, and what is left is made ready once more.
-		data, err := decodeParts(changes.Parts)
+		data, err := decodeParts(parts)
 		if err != nil {
 			return nil, err
 		}
 		apart := *changes
-		apart.Parts, apart.Data = nil, joinData(append(data, changes.Data...))
+		apart.Pack, apart.Parts, apart.Data = nil, nil, joinData(append(data, changes.Data...))
 		return c.withoutReleased(&apart)
 	}
 	out.Data = make([]StreamData, 0, len(changes.Data))

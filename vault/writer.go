@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"coldstream"
@@ -23,20 +24,25 @@ type WriterOptions struct {
 }
 
 // Writer adds commits to a vault. Any number of writers, in any number of processes, may
-// do so at once. A Writer is used by one goroutine at a time.
+// do so at once. A Writer is used by one goroutine at a time, but that while one commits
+// another may make parts and packs, and others store packs.
 type Writer struct {
 	vault   *Vault
 	now     func() time.Time
 	catalog *Catalog
 	id      format.Writer
-	packs   uint32
 	commits uint32
+	check   readBack
+	large   int // see [WriterOptions].PackBytes
 
-	check  readBack
-	large  int                  // see [WriterOptions].PackBytes
+	making sync.Mutex           // of who puts bytes together; guards codecs and body
 	codecs []*format.FrameCodec // one for each that encodes at once
-	body   *packBody            // that parts are encoded into; nil if none has been since the last commit
-	room   []byte               // of the pack before, which nobody needs any more
+	body   *packBody            // that parts are encoded into
+
+	mu        sync.Mutex // guards what follows
+	packEpoch uint32     // the catalog's epoch, which packs are stored for
+	packs     uint32
+	room      []byte // of a pack that is committed, which nobody needs any more
 }
 
 // NewWriter reads how far the vault has got. It needs memory for streams, not for rows.
@@ -45,7 +51,7 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{vault: v, now: opts.Now, catalog: catalog, large: cmp.Or(opts.PackBytes, 48<<20)}
+	w := &Writer{vault: v, now: opts.Now, catalog: catalog, packEpoch: catalog.epoch, large: cmp.Or(opts.PackBytes, 48<<20)}
 	if opts.NoReadBack {
 		w.check = readBackLeftOut
 	}
@@ -94,8 +100,8 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 		}
 		err := c.store(ctx, changes.Snapshot)
 		if err == nil {
-			w.closeBody(c.body)
-			return c.receipt, nil
+			w.closeBody(c.pack.body)
+			return c.receiptOf(c.pack), nil
 		}
 		if !errors.Is(err, errTurned) {
 			return Receipt{}, err
@@ -105,7 +111,7 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 			return Receipt{}, err
 		}
 		if saved {
-			return c.receipt, nil
+			return c.receiptOf(c.pack), nil
 		}
 	}
 }
@@ -113,15 +119,18 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 // commitInMaking is one call of [Writer.Commit].
 type commitInMaking struct {
 	*Writer
-	parts   []*Part
-	blocks  []*block
-	pack    *pack
-	stored  []format.Pack // the pack, once it is stored
-	body    []byte        // of the pack; the frames of parts may lie in it
+	pack    *Pack
 	facts   *factsBuilder
 	commit  *format.Commit
 	digest  format.Hash // of the commit, once it is stored
 	receipt Receipt
+}
+
+// receiptOf counts what a pack became to what else was stored.
+func (c *commitInMaking) receiptOf(p *Pack) Receipt {
+	c.receipt.Objects += p.made.Objects
+	c.receipt.BytesStored += p.made.BytesStored
+	return c.receipt
 }
 
 // prepare makes the commit for the epoch that is open. What was released counts as
@@ -132,16 +141,15 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 		return err
 	}
 	if less != changes || c.pack == nil {
-		if c.parts, err = c.encodeAll(ctx, less); err != nil {
-			return err
-		}
-		c.pack, c.blocks, c.stored = &pack{}, nil, nil
-		for _, part := range c.parts {
-			c.pack.add(part)
-			c.blocks = append(c.blocks, part.blocks...)
+		if c.pack = less.Pack; c.pack == nil {
+			parts, err := c.encodeAll(ctx, less)
+			if err != nil {
+				return err
+			}
+			c.pack = c.Pack(parts)
 		}
 	}
-	c.facts = newFactsBuilder(less, c.blocks)
+	c.facts = newFactsBuilder(less, c.pack.blocks)
 	c.commit = &format.Commit{
 		// A name is never used again: an attempt that failed may have stored its object.
 		ID:       format.CommitID{Epoch: c.catalog.epoch, Writer: c.id, Seq: c.commits},
@@ -155,7 +163,7 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 		c.addSnapshot(less.Snapshot)
 	}
 	c.receipt.Batches, c.receipt.Records = 0, 0
-	for _, b := range c.blocks {
+	for _, b := range c.pack.blocks {
 		c.receipt.Batches += b.row.Batches
 		c.receipt.Records += b.row.Records
 	}
@@ -171,9 +179,11 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 	if !ok {
 		return fmt.Errorf("commit %s would not join what the vault holds: nothing of it was stored", c.commit.ID.Key())
 	}
-	if err := c.storePack(ctx); err != nil {
+	packs, err := c.pack.storeFor(ctx, c.catalog.epoch)
+	if err != nil {
 		return err
 	}
+	c.commit.Facts.Packs = packs
 	if snapshot != nil {
 		for _, view := range c.commit.Snapshot.Views {
 			h, changed := heads[view.Stream]
@@ -187,26 +197,6 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 		}
 	}
 	return c.storeCommit(ctx)
-}
-
-// storePack makes one pack of all blocks that have bytes. One that an attempt in the epoch
-// before has stored is named again; an older one may be gone.
-func (c *commitInMaking) storePack(ctx context.Context) error {
-	if len(c.pack.frames) == 0 {
-		return nil
-	}
-	if len(c.stored) == 0 || c.catalog.epoch-c.stored[0].ID.Epoch > 1 {
-		id := format.PackID{Epoch: c.catalog.epoch, Writer: c.id, Number: c.packs}
-		c.packs++
-		body, frames := c.pack.assemble(c.vault.info.ID, id)
-		c.body = body
-		if err := c.create(ctx, id.Key(), body); err != nil {
-			return err
-		}
-		c.stored = []format.Pack{{ID: id, SizeBytes: int64(len(body)), Frames: frames}}
-	}
-	c.commit.Facts.Packs = c.stored
-	return nil
 }
 
 // create stores an object, and counts it if it was not there.

@@ -10,21 +10,25 @@ var vaultFaults = []fault{
 	{
 		"commit-before-data", "the commit is stored before its pack", "vault/writer.go",
 		[]edit{
-			{"\treceipt Receipt\n}", "\treceipt Receipt\n\tlate    func() error\n}"},
-			{"\t\tif err := c.create(ctx, id.Key(), body); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tc.stored", "\t\tc.late = func() error { return c.create(ctx, id.Key(), body) }\n\t\tc.stored"},
-			{"\treturn c.storeCommit(ctx)\n", "\tif err := c.storeCommit(ctx); err != nil || c.late == nil {\n\t\treturn err\n\t}\n\treturn c.late()\n"},
+			{"\tpacks, err := c.pack.storeFor(", "\tlate := c.pack.next\n\tif late != nil {\n\t\tc.pack.next, c.pack.stored = nil, []format.Pack{late.Pack}\n\t}\n\tpacks, err := c.pack.storeFor("},
+			{"\treturn c.storeCommit(ctx)\n", "\tif err := c.storeCommit(ctx); err != nil || late == nil {\n\t\treturn err\n\t}\n\treturn c.create(ctx, late.ID.Key(), late.body)\n"},
 		},
 		"vault", "TestFailedCommit",
 	},
 	{
 		"gap-not-stored-again", "a commit that is stored again in a newer epoch leaves its gaps out", "vault/writer.go",
-		[]edit{{"\tc.facts = newFactsBuilder(less, c.blocks)", "\tif c.commit != nil {\n\t\tagain := *less\n\t\tagain.Gaps, less = nil, &again\n\t}\n\tc.facts = newFactsBuilder(less, c.blocks)"}},
+		[]edit{{"\tc.facts = newFactsBuilder(less, c.pack.blocks)", "\tif c.commit != nil {\n\t\tagain := *less\n\t\tagain.Gaps, less = nil, &again\n\t}\n\tc.facts = newFactsBuilder(less, c.pack.blocks)"}},
 		"vault", "TestTurnsInHistories",
 	},
 	{
-		"old-pack-named", "a commit that is stored again names a pack that turns may have deleted", "vault/writer.go",
-		[]edit{{"c.catalog.epoch-c.stored[0].ID.Epoch > 1", "c.catalog.epoch-c.stored[0].ID.Epoch > 9"}},
+		"old-pack-named", "a commit that is stored again names a pack that turns may have deleted", "vault/pack_stored.go",
+		[]edit{{"epoch-p.stored[0].ID.Epoch > 1", "epoch-p.stored[0].ID.Epoch > 9"}},
 		"vault", "TestSleepingWriter",
+	},
+	{
+		"failed-pack-named", "a pack that could not be stored beforehand is named by its commit", "vault/pack_stored.go",
+		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tif created {", "\tif created {"}, {"\tp.body, p.stored = object.body, []format.Pack{object.Pack}\n\treturn nil\n", "\tp.body, p.stored = object.body, []format.Pack{object.Pack}\n\treturn err\n"}},
+		"vault", "TestPackWhoseStoreFailed",
 	},
 	{
 		"commit-name-twice", "a commit that failed is tried again under its name", "vault/writer.go",
@@ -207,7 +211,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"body-used-twice", "a pack's memory is changed although a store that failed may still be reading it", "vault/pack.go",
-		[]edit{{"\tbody.used = true\n", ""}},
+		[]edit{{"\tbody.used = true\n", ""}, {"\t\t\tpart.body.used = true\n", "\t\t\t_ = part\n"}},
 		"vault", "TestRoomIsUsedAgain",
 	},
 	{

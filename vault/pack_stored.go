@@ -1,0 +1,95 @@
+package vault
+
+import (
+	"context"
+
+	"coldstream/vault/internal/format"
+)
+
+// Pack is parts that become one object. It may be stored before the commit that names it is
+// made, while others are committed; what was not stored then is stored by the commit. A
+// Pack is used by one goroutine at a time, and is good for one commit, which may be tried again.
+type Pack struct {
+	writer  *Writer
+	content *pack
+	blocks  []*block
+	next    *packObject   // to be stored; nil once that was tried
+	stored  []format.Pack // the pack, once it is stored
+	body    []byte        // of what is stored; the frames of parts may lie in it
+	made    Receipt       // the objects that it became
+}
+
+// packObject is the bytes of a pack under a name that no other has.
+type packObject struct {
+	format.Pack
+	body []byte
+}
+
+// Pack puts parts together, in the order in which their data was fetched. Nothing is stored.
+func (w *Writer) Pack(parts []*Part) *Pack {
+	p := &Pack{writer: w, content: &pack{}}
+	for _, part := range parts {
+		p.content.add(part)
+		p.blocks = append(p.blocks, part.blocks...)
+	}
+	if len(p.content.frames) > 0 {
+		p.next = w.assemble(p.content)
+	}
+	return p
+}
+
+func (w *Writer) assemble(content *pack) *packObject {
+	w.making.Lock()
+	defer w.making.Unlock()
+	w.mu.Lock()
+	id := format.PackID{Epoch: w.packEpoch, Writer: w.id, Number: w.packs}
+	w.packs++
+	w.mu.Unlock()
+	body, frames := content.assemble(w.vault.info.ID, id)
+	return &packObject{format.Pack{ID: id, SizeBytes: int64(len(body)), Frames: frames}, body}
+}
+
+// parts are what it was made of.
+func (p *Pack) parts() []*Part { return p.content.parts }
+
+// Store stores the pack. The data is not saved before a commit with the pack has succeeded.
+// After an error the commit stores it again, under another name.
+func (p *Pack) Store(ctx context.Context) error {
+	if len(p.content.frames) == 0 || len(p.stored) > 0 {
+		return nil
+	}
+	return p.store(ctx)
+}
+
+// storeFor makes it an object that a commit in an epoch may name: one that was stored in the
+// epoch before is; an older one may be gone.
+func (p *Pack) storeFor(ctx context.Context, epoch uint32) ([]format.Pack, error) {
+	if len(p.content.frames) == 0 {
+		return nil, nil
+	}
+	if p.next != nil && epoch-p.next.ID.Epoch > 1 {
+		p.next = nil
+	}
+	if len(p.stored) == 0 || epoch-p.stored[0].ID.Epoch > 1 {
+		if err := p.store(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p.stored, nil
+}
+
+func (p *Pack) store(ctx context.Context) error {
+	object := p.next
+	if p.next = nil; object == nil {
+		object = p.writer.assemble(p.content)
+	}
+	created, err := p.writer.vault.create(ctx, object.ID.Key(), object.body)
+	if err != nil {
+		return err
+	}
+	if created {
+		p.made.stored(object.body)
+	}
+	p.body, p.stored = object.body, []format.Pack{object.Pack}
+	return nil
+}
