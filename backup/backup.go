@@ -26,6 +26,8 @@ type Options struct {
 	// PackBytes is the size at which a pack is stored; it may be larger by what one full
 	// buffer becomes. 32 MiB by default.
 	PackBytes int
+	// Name tells people which process it is: a program and its host. The vault keeps it.
+	Name string
 	// NoReadBack leaves out to decode what was encoded once more, and to compare it.
 	NoReadBack bool
 	// TurnAfter is how many commits an epoch of the vault may have before a run that ends

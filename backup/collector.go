@@ -93,7 +93,7 @@ func (c *collector) finish(ctx context.Context) error {
 	c.warnDoubtful()
 	for {
 		c.run.snapshotTime = c.run.opts.Now()
-		err := c.commit(ctx, c.run.plan.snapshot(c.run.snapshotTime))
+		err := c.commit(ctx, vault.Changes{Snapshot: c.run.plan.snapshot(c.run.snapshotTime), Reached: c.run.plan.reached()})
 		if !errors.Is(err, vault.ErrReleased) {
 			return err
 		}
@@ -135,7 +135,7 @@ func (c *collector) commitLoop(ctx context.Context, fetch int, fetched <-chan st
 			return nil
 		case <-c.ready:
 			if err = c.encodeWaiting(ctx); err == nil && c.ahead.isFull(c.run.opts.PackBytes) {
-				err = c.commit(ctx, nil)
+				err = c.commit(ctx, vault.Changes{})
 			}
 		case <-ticker.C:
 			err = c.commitWaiting(ctx)
@@ -181,14 +181,13 @@ func (c *collector) commitWaiting(ctx context.Context) error {
 	if len(c.ahead.parts)+len(c.ahead.gaps) == 0 {
 		return nil
 	}
-	return c.commit(ctx, nil)
+	return c.commit(ctx, vault.Changes{})
 }
 
-// commit commits what is pending. On an error it stays so, and can be tried once more.
-func (c *collector) commit(ctx context.Context, snapshot *vault.NewSnapshot) error {
-	receipt, err := c.run.plan.writer.Commit(ctx, vault.Changes{
-		Parts: c.ahead.parts, Gaps: c.ahead.gaps, Scans: c.ahead.scans, Snapshot: snapshot,
-	})
+// commit commits what is pending, and what else is in changes. On an error it stays so, and can be tried once more.
+func (c *collector) commit(ctx context.Context, changes vault.Changes) error {
+	changes.Parts, changes.Gaps, changes.Scans = c.ahead.parts, c.ahead.gaps, c.ahead.scans
+	receipt, err := c.run.plan.writer.Commit(ctx, changes)
 	if err != nil {
 		return err
 	}

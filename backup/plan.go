@@ -62,7 +62,7 @@ func (p *partition) gapAhead() (gap coldstream.Gap, isDue bool) {
 // and then the ends of the logs. So no group of the snapshot points behind its data.
 func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*plan, error) {
 	writer, err := v.NewWriter(ctx, vault.WriterOptions{
-		Now: opts.Now, NoReadBack: opts.NoReadBack, PackBytes: opts.PackBytes + opts.BufferBytes,
+		Now: opts.Now, Name: opts.Name, NoReadBack: opts.NoReadBack, PackBytes: opts.PackBytes + opts.BufferBytes,
 	})
 	if err != nil {
 		return nil, err
@@ -303,6 +303,25 @@ func (p *plan) snapshot(now time.Time) *vault.NewSnapshot {
 	s.Compacted = p.sortedCompacted()
 	s.Metadata.Short = p.short()
 	return s
+}
+
+// reached are the topics of which all was read that was there when the run began.
+func (p *plan) reached() *vault.Reached {
+	short := map[string]bool{}
+	for _, e := range slices.Concat(p.denied, p.failed) {
+		// Of a whole topic only configs are missing: else it has no partitions here.
+		short[e.Topic] = short[e.Topic] || e.Partition >= 0
+	}
+	for _, part := range p.partitions {
+		short[part.stream.Topic] = short[part.stream.Topic] || part.failed
+	}
+	out := &vault.Reached{AsOf: p.began}
+	for _, part := range p.partitions { // sorted by topic
+		if in := part.stream.Incarnation; !short[in.Topic] && (len(out.Topics) == 0 || out.Topics[len(out.Topics)-1] != in) {
+			out.Topics = append(out.Topics, in)
+		}
+	}
+	return out
 }
 
 // short are the partitions that were not read to their ends.

@@ -19,6 +19,9 @@ type Changes struct {
 	Gaps     []StreamGap
 	Scans    []ScanStart
 	Snapshot *NewSnapshot
+	// Reached says which topics are whole in the vault with this commit; nil says nothing. A
+	// commit may hold nothing else.
+	Reached *Reached
 	// AsOf is the commit's time, if it is not now. Rows that a snapshot is to show as they
 	// are, though they are stored after it, are as of its time.
 	AsOf time.Time

@@ -18,8 +18,8 @@ type factsBuilder struct {
 	streams      []coldstream.Stream
 }
 
-// newFactsBuilder collects every stream that the changes name.
-func newFactsBuilder(changes *Changes, blocks []*block) *factsBuilder {
+// newFactsBuilder collects every stream that the changes name, and topics besides.
+func newFactsBuilder(changes *Changes, blocks []*block, topics []coldstream.Incarnation) *factsBuilder {
 	f := &factsBuilder{changes: changes, blocks: blocks}
 	for _, b := range blocks {
 		f.streams = append(f.streams, b.stream)
@@ -40,8 +40,18 @@ func newFactsBuilder(changes *Changes, blocks []*block) *factsBuilder {
 	for _, s := range f.streams {
 		f.incarnations = append(f.incarnations, s.Incarnation)
 	}
+	if len(topics) > 0 {
+		f.incarnations = append(f.incarnations, topics...)
+		slices.SortFunc(f.incarnations, coldstream.Incarnation.Compare)
+	}
 	f.incarnations = slices.Compact(f.incarnations)
 	return f
+}
+
+// incarnation finds a topic that the changes name.
+func (f *factsBuilder) incarnation(in coldstream.Incarnation) int {
+	i, _ := slices.BinarySearchFunc(f.incarnations, in, coldstream.Incarnation.Compare)
+	return i
 }
 
 // index finds a stream that the changes name.
@@ -53,8 +63,7 @@ func (f *factsBuilder) index(s coldstream.Stream) int {
 func (f *factsBuilder) build(commitMs int64) format.Facts {
 	facts := format.Facts{Incarnations: f.incarnations}
 	for _, s := range f.streams {
-		i, _ := slices.BinarySearchFunc(f.incarnations, s.Incarnation, coldstream.Incarnation.Compare)
-		facts.Streams = append(facts.Streams, format.StreamRef{Incarnation: i, Partition: s.Partition})
+		facts.Streams = append(facts.Streams, format.StreamRef{Incarnation: f.incarnation(s.Incarnation), Partition: s.Partition})
 	}
 	for _, b := range f.blocks {
 		b.row.Stream, b.row.CommitMs = f.index(b.stream), commitMs

@@ -16,6 +16,8 @@ import (
 // WriterOptions say what is not read from the surroundings.
 type WriterOptions struct {
 	Now func() time.Time
+	// Name tells people who writes: a program and its host. The vault keeps it.
+	Name string
 	// NoReadBack leaves out to decode again what was encoded, and to compare it.
 	NoReadBack bool
 	// PackBytes is what most packs stay below, without their headers and indexes; 48 MiB by
@@ -31,7 +33,9 @@ type Writer struct {
 	now     func() time.Time
 	catalog *Catalog
 	id      format.Writer
+	name    string
 	commits uint32
+	listed  reachedList
 	check   readBack
 	large   int // see [WriterOptions].PackBytes
 
@@ -51,7 +55,7 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{vault: v, now: opts.Now, catalog: catalog, packEpoch: catalog.epoch, large: cmp.Or(opts.PackBytes, 48<<20)}
+	w := &Writer{vault: v, now: opts.Now, name: opts.Name, catalog: catalog, packEpoch: catalog.epoch, large: cmp.Or(opts.PackBytes, 48<<20)}
 	if opts.NoReadBack {
 		w.check = readBackLeftOut
 	}
@@ -101,6 +105,9 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 		err := c.store(ctx, changes.Snapshot)
 		if err == nil {
 			w.closeBody(c.pack.body)
+			if c.lists != nil {
+				w.listed = reachedList{c.commit.ID.Epoch, c.commit.ID.Seq, c.lists}
+			}
 			return c.receiptOf(c.pack), nil
 		}
 		if !errors.Is(err, errTurned) {
@@ -120,6 +127,7 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 type commitInMaking struct {
 	*Writer
 	pack    *Pack
+	lists   []coldstream.Incarnation // topics that the commit lists as whole
 	facts   *factsBuilder
 	commit  *format.Commit
 	digest  format.Hash // of the commit, once it is stored
@@ -149,16 +157,22 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 			c.pack = c.Pack(parts)
 		}
 	}
-	c.facts = newFactsBuilder(less, c.pack.blocks)
+	var reached *format.Reached
+	reached, c.lists = c.reached(less.Reached)
+	c.facts = newFactsBuilder(less, c.pack.blocks, c.lists)
 	c.commit = &format.Commit{
 		// A name is never used again: an attempt that failed may have stored its object.
 		ID:       format.CommitID{Epoch: c.catalog.epoch, Writer: c.id, Seq: c.commits},
 		TimeMs:   cmp.Or(less.AsOf, c.now()).UnixMilli(),
 		BaseHash: c.catalog.baseHash,
 		Parents:  c.catalog.parents(),
+		Reached:  reached,
 	}
 	c.commits++
 	c.commit.Facts = c.facts.build(c.commit.TimeMs)
+	for _, topic := range c.lists {
+		reached.Topics = append(reached.Topics, c.facts.incarnation(topic))
+	}
 	if less.Snapshot != nil {
 		c.addSnapshot(less.Snapshot)
 	}

@@ -17,7 +17,7 @@ var vaultFaults = []fault{
 	},
 	{
 		"gap-not-stored-again", "a commit that is stored again in a newer epoch leaves its gaps out", "vault/writer.go",
-		[]edit{{"\tc.facts = newFactsBuilder(less, c.pack.blocks)", "\tif c.commit != nil {\n\t\tagain := *less\n\t\tagain.Gaps, less = nil, &again\n\t}\n\tc.facts = newFactsBuilder(less, c.pack.blocks)"}},
+		[]edit{{"\tc.facts = newFactsBuilder(less, c.pack.blocks, c.lists)", "\tif c.commit != nil {\n\t\tagain := *less\n\t\tagain.Gaps, less = nil, &again\n\t}\n\tc.facts = newFactsBuilder(less, c.pack.blocks, c.lists)"}},
 		"vault", "TestTurnsInHistories",
 	},
 	{

@@ -29,6 +29,8 @@ type Commit struct {
 	Parents  []CommitRef
 	Facts    Facts
 	Snapshot *Snapshot
+	// Reached says which topics are whole in the vault with it; nil if it does not tell.
+	Reached *Reached
 }
 
 // SnapshotID names a snapshot.
@@ -94,7 +96,10 @@ func (c *Commit) Append(dst []byte) ([]byte, error) {
 		dst = c.Snapshot.append(dst)
 	}
 	if c.version() >= passesVersion {
-		dst = appendPasses(dst, c.Snapshot.Passes)
+		dst = appendPasses(dst, c.passes())
+	}
+	if c.Reached != nil {
+		dst = c.appendReached(dst)
 	}
 	if _, err := DecodeCommit(dst[start:]); err != nil {
 		return nil, err
@@ -103,16 +108,26 @@ func (c *Commit) Append(dst []byte) ([]byte, error) {
 }
 
 func (c *Commit) version() byte {
-	if c.Snapshot != nil && len(c.Snapshot.Passes) > 0 {
+	switch {
+	case c.Reached != nil:
+		return reachedVersion
+	case len(c.passes()) > 0:
 		return passesVersion
 	}
 	return Version
 }
 
+func (c *Commit) passes() []Pass {
+	if c.Snapshot == nil {
+		return nil
+	}
+	return c.Snapshot.Passes
+}
+
 // DecodeCommit reads the payload of a commit object.
 func DecodeCommit(b []byte) (*Commit, error) {
 	r := &reader{b: b}
-	version := r.magicUpTo(commitMagic, passesVersion)
+	version := r.magicUpTo(commitMagic, reachedVersion)
 	c := &Commit{ID: readCommitID(r), TimeMs: r.varint()}
 	r.into(c.BaseHash[:])
 	c.Parents = readCommitRefs(r)
@@ -125,7 +140,10 @@ func DecodeCommit(b []byte) (*Commit, error) {
 		c.Snapshot = &s
 	}
 	if version >= passesVersion {
-		c.readPasses(r)
+		c.readPasses(r, version)
+	}
+	if version >= reachedVersion {
+		c.readReached(r)
 	}
 	c.check(r)
 	if err := r.end(); err != nil {
@@ -134,14 +152,14 @@ func DecodeCommit(b []byte) (*Commit, error) {
 	return c, nil
 }
 
-// readPasses takes the passes, of which there is one at least.
-func (c *Commit) readPasses(r *reader) {
+// readPasses takes the passes. What is of version 2 has one at least.
+func (c *Commit) readPasses(r *reader, version byte) {
 	views := 0
 	if c.Snapshot != nil {
 		views = len(c.Snapshot.Views)
 	}
 	passes := readList(r, 3, func(r *reader) Pass { return Pass{r.index(views), r.varint(), r.offset()} })
-	if len(passes) == 0 {
+	if len(passes) == 0 && version == passesVersion {
 		r.fail("commit %s without a pass", c.ID.Key())
 		return
 	}

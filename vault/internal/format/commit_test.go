@@ -40,6 +40,21 @@ func passesCommit() *Commit {
 	return c
 }
 
+// reachedCommit is a commit of version 3 that lists its topics, with passes.
+func reachedCommit() *Commit {
+	c := passesCommit()
+	c.Reached = &Reached{AsOfMs: testTime, Name: "backup@host-7", Topics: []int{0, 1}}
+	return c
+}
+
+// reachedAgainCommit is one that refers to the list of another, and has no snapshot.
+func reachedAgainCommit() *Commit {
+	c := emptyRowsCommit()
+	c.ID.Seq = 9
+	c.Reached = &Reached{AsOfMs: testTime, Back: 7, LeftOut: []uint32{3, 200}}
+	return c
+}
+
 func encodeCommit(c *Commit) func(t *testing.T) []byte {
 	return func(t *testing.T) []byte {
 		t.Helper()
@@ -61,8 +76,10 @@ func againCommit(b []byte) ([]byte, error) {
 
 func commitVectors() []vector {
 	return []vector{
-		{file: "commit-full.bin", versionAt: 4, newest: passesVersion, encode: encodeCommit(testCommit()), again: againCommit},
-		{file: "commit-passes.bin", versionAt: 4, newest: passesVersion, encode: encodeCommit(passesCommit()), again: againCommit},
+		{file: "commit-full.bin", versionAt: 4, newest: reachedVersion, encode: encodeCommit(testCommit()), again: againCommit},
+		{file: "commit-passes.bin", versionAt: 4, newest: reachedVersion, encode: encodeCommit(passesCommit()), again: againCommit},
+		{file: "commit-reached.bin", versionAt: 4, newest: reachedVersion, encode: encodeCommit(reachedCommit()), again: againCommit},
+		{file: "commit-reached-again.bin", versionAt: 4, newest: reachedVersion, encode: encodeCommit(reachedAgainCommit()), again: againCommit},
 		{file: "commit-empty.bin", encode: encodeCommit(&Commit{}), again: againCommit},
 		{file: "commit-empty-rows.bin", encode: encodeCommit(emptyRowsCommit()), again: againCommit},
 	}
@@ -103,7 +120,7 @@ func tableVectors() []vector {
 }
 
 func TestCommitRoundTrip(t *testing.T) {
-	for _, want := range []*Commit{testCommit(), {}, emptyRowsCommit(), passesCommit()} {
+	for _, want := range []*Commit{testCommit(), {}, emptyRowsCommit(), passesCommit(), reachedCommit(), reachedAgainCommit()} {
 		b, err := want.Append([]byte("before"))
 		if err != nil {
 			t.Fatal(err)
@@ -198,6 +215,22 @@ func TestPassRejections(t *testing.T) {
 			t.Errorf("%s of version 2 without a pass: error %v, want ErrCorrupt", name, err)
 		}
 	}
+}
+
+// TestReachedRejections is about what only commits of version 3 have.
+func TestReachedRejections(t *testing.T) {
+	type c = rejection[*Commit]
+	encode := func(c *Commit) error { _, err := c.Append(nil); return err }
+	corrupt := coldstream.ErrCorrupt
+	checkRejections(t, reachedCommit, encode, []c{
+		{"of no incarnation", func(c *Commit) { c.Reached.Topics[1] = 2 }, corrupt, "reference 2 of 2"},
+		{"out of order", func(c *Commit) { swap(c.Reached.Topics) }, corrupt, "topics are not in order"},
+		{"one twice", func(c *Commit) { c.Reached.Topics[1] = 0 }, corrupt, "topics are not in order"},
+	})
+	checkRejections(t, reachedAgainCommit, encode, []c{
+		{"back before the first", func(c *Commit) { c.Reached.Back = 10 }, corrupt, "topics of the one 10 before it"},
+		{"left out, out of order", func(c *Commit) { swap(c.Reached.LeftOut) }, corrupt, "topics left out are not in order"},
+	})
 }
 
 func TestFactsRejections(t *testing.T) {

@@ -168,7 +168,7 @@ func (r *pageReader) structure(path, name string) {
 	}
 	empty := map[string]bool{}
 	for _, f := range fields {
-		empty["version 2"] = r.version < 2
+		empty["version 2"], empty["version 3"] = r.version < 2, r.version < 3
 		other, not := strings.CutPrefix(f.when, "not ")
 		if f.when != "" && empty[other] != not {
 			continue
@@ -223,6 +223,7 @@ func TestPageStructures(t *testing.T) {
 		b               []byte
 	}{
 		{"commit-full.bin", "commit", nil}, {"commit-empty.bin", "commit", nil}, {"commit-empty-rows.bin", "commit", nil}, {"commit-passes.bin", "commit", nil},
+		{"commit-reached.bin", "commit", nil}, {"commit-reached-again.bin", "commit", nil},
 		{"base-passes.bin", "base", nil},
 		{"base-full.bin", "base", nil}, {"base-of-epoch-0.bin", "base", nil}, {"chapter-full.bin", "chapter", nil}, {"chapter-empty.bin", "chapter", nil},
 		{"chapter-of-the-fold.bin", "chapter", nil}, {"chapter-of-the-fold-empty.bin", "chapter", nil}, {"views-full.bin", "views", nil}, {"views-empty.bin", "views", nil},
@@ -249,7 +250,7 @@ func TestPageStructures(t *testing.T) {
 		}
 		read[c.file] = r.out
 	}
-	all := strings.Join(slices.Concat(read["commit-full.bin"], read["commit-passes.bin"], read["base-full.bin"], read["base-passes.bin"], read["chapter-full.bin"], read["chapter-of-the-fold.bin"], read["views-full.bin"], read["acceptance-of-offsets.bin"]), "\n") + "\n"
+	all := strings.Join(slices.Concat(read["commit-full.bin"], read["commit-passes.bin"], read["commit-reached.bin"], read["commit-reached-again.bin"], read["base-full.bin"], read["base-passes.bin"], read["chapter-full.bin"], read["chapter-of-the-fold.bin"], read["views-full.bin"], read["acceptance-of-offsets.bin"]), "\n") + "\n"
 	for _, want := range []string{
 		"/seq = 1", fmt.Sprintf("/time = %d", testTime), "/facts/incarnations/1/topic = payments", "/facts/incarnations/1/number = 3",
 		"/facts/streams/2/partition = 2147483647", "/facts/packs/0/size = 1234", "/facts/packs/0/frames/1/frame/decoded length = 61",
@@ -259,7 +260,7 @@ func TestPageStructures(t *testing.T) {
 		"/facts/gaps/1/cause = 2", "/snapshot/views/1/last epoch = -1", "/snapshot/sections/0/size = 321",
 		"/snapshot/sections/1/missing = the coordinator did not answer", "/heads/0/floor = 95", "/heads/0/reach = 260", "/heads/0/leader epochs/2/after = 0", "/snapshot/size = 4061", "/heads/0/size = 4000",
 		"/tables/1/topic = payments", "/sections/0/epoch = 2", "/chapters/0/last epoch = 4", "/chapters/0/views size = 9000", "/chapters/1/views size = 0",
-		"/packs/1/size = 1099511627776", "/snapshots/1/snapshot/sections/1/name = groups", fmt.Sprintf("/snapshots/1/parent time = %d", testTime), "/snapshots/0/parent time = -1", "/snapshots/0/views/1/last epoch = -1", "/commits/1/seq = 4294967295", "/removed = 1", "/kind = altered", "/incarnation/topic = orders", "/partition = 7", "/count = 130", "/passes/0/view = 0", fmt.Sprintf("/passes/0/as of = %d", testTime), "/passes/0/retention = 86400000", "/passes/0/next offset = 200", "/passes/0/last epoch = 3", "/signature key = 0102030405060708", "/signature = a keeper's signature",
+		"/packs/1/size = 1099511627776", "/snapshots/1/snapshot/sections/1/name = groups", fmt.Sprintf("/snapshots/1/parent time = %d", testTime), "/snapshots/0/parent time = -1", "/snapshots/0/views/1/last epoch = -1", "/commits/1/seq = 4294967295", "/removed = 1", "/kind = altered", "/incarnation/topic = orders", "/partition = 7", "/count = 130", fmt.Sprintf("/reached/as of = %d", testTime), "/reached/name = backup@host-7", "/reached/topics/1/incarnation = 1", "/reached/back = 7", "/reached/left out/1/number = 200", "/passes/0/view = 0", fmt.Sprintf("/passes/0/as of = %d", testTime), "/passes/0/retention = 86400000", "/passes/0/next offset = 200", "/passes/0/last epoch = 3", "/signature key = 0102030405060708", "/signature = a keeper's signature",
 	} {
 		if !strings.Contains(all, want+"\n") {
 			t.Errorf("read by the page there is no %q in\n%s", want, all)

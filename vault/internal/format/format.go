@@ -18,6 +18,9 @@ const Version = 1
 // written as before.
 const passesVersion = 2
 
+// reachedVersion is the version of commits that say which topics are whole with them.
+const reachedVersion = 3
+
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, coldstream.ErrCorrupt)...)
 }

@@ -182,6 +182,18 @@ func (m maker) commit() *Commit {
 				func(a, b Pass) int { return cmp.Compare(a.View, b.View) })
 		}
 	}
+	switch incarnations := len(c.Facts.Incarnations); m.IntN(3) {
+	case 0:
+		c.Reached = &Reached{AsOfMs: m.time(), Name: m.text()}
+		if incarnations > 0 {
+			c.Reached.Topics = list(m, incarnations, func() int { return m.IntN(incarnations) }, cmp.Compare[int])
+		}
+	case 1:
+		if c.ID.Seq > 0 {
+			c.Reached = &Reached{AsOfMs: m.time(), Back: uint32(1 + m.number(int64(c.ID.Seq)))}
+			c.Reached.LeftOut = list(m, 3, m.Uint32, cmp.Compare[uint32])
+		}
+	}
 	return c
 }
 
