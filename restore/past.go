@@ -186,7 +186,7 @@ func (p *Plan) takePlaces(found *past, result *resultRecord) (why string, err er
 			continue
 		}
 		for m := range p.req.Maps {
-			if name, ok := p.req.Maps[m].apply(place.Topic); ok && name != place.TargetTopic {
+			if name, ok := p.req.Maps[m].Apply(place.Topic); ok && name != place.TargetTopic {
 				return fmt.Sprintf("it restored topic %s into %s", place.Topic, place.TargetTopic), nil
 			}
 		}

@@ -231,7 +231,7 @@ func (p *Plan) addTopic(t coldstream.Topic, metadata *vault.Metadata) error {
 		}
 	}
 	for i := range p.req.Maps {
-		if name, ok := p.req.Maps[i].apply(t.Name); ok {
+		if name, ok := p.req.Maps[i].Apply(t.Name); ok {
 			plan.target, plan.renamedBy = name, &p.req.Maps[i]
 			break
 		}
@@ -264,7 +264,7 @@ func (p *Plan) checkNames(refused *RefusedError) error {
 	for i := range p.req.Maps {
 		m := &p.req.Maps[i]
 		used := slices.ContainsFunc(p.topics, func(t *topicPlan) bool {
-			_, ok := m.apply(t.source.Name)
+			_, ok := m.Apply(t.source.Name)
 			return ok && (m.from != nil || t.renamedBy == m)
 		})
 		if !used && len(refused.Reasons) == 0 {

@@ -22,6 +22,8 @@ type RecordsOptions struct {
 type Record struct {
 	recordbatch.Absolute
 	LogAppendTime bool
+	// Uncommitted records are those of aborted and undecided transactions.
+	Uncommitted bool
 }
 
 // Records yields the data records of a view in offset order. They alias memory that is not
@@ -42,10 +44,17 @@ func Records(ctx context.Context, s *vault.StreamHistory, opts RecordsOptions) i
 				if b.BaseOffset() >= at[1] {
 					break
 				}
-				if b.IsControl() || b.MaxTimestampMs() < opts.SinceMs || !opts.Uncommitted && fates.of(b) != committed {
+				if b.IsControl() || b.MaxTimestampMs() < opts.SinceMs {
 					continue
 				}
-				if !yieldRecords(decoder, b, at, yield) {
+				like := Record{LogAppendTime: b.HasLogAppendTime(), Uncommitted: fates.of(b) != committed}
+				if like.Uncommitted && !opts.Uncommitted {
+					continue
+				}
+				if !yieldRecords(decoder, b, at, func(r recordbatch.Absolute, err error) bool {
+					like.Absolute = r
+					return yield(like, err)
+				}) {
 					return
 				}
 			}
@@ -73,14 +82,14 @@ func readable(runs []vault.Run, first, next, sinceMs int64) [][2]int64 {
 	return out
 }
 
-func yieldRecords(decoder *recordbatch.Decoder, b recordbatch.Batch, within [2]int64, yield func(Record, error) bool) bool {
+func yieldRecords(decoder *recordbatch.Decoder, b recordbatch.Batch, within [2]int64, yield func(recordbatch.Absolute, error) bool) bool {
 	records, err := decoder.Absolute(b, maxDecoded)
 	if err != nil {
-		yield(Record{}, err)
+		yield(recordbatch.Absolute{}, err)
 		return false
 	}
 	for _, r := range records {
-		if r.Offset >= within[0] && r.Offset < within[1] && !yield(Record{r, b.HasLogAppendTime()}, nil) {
+		if r.Offset >= within[0] && r.Offset < within[1] && !yield(r, nil) {
 			return false
 		}
 	}

@@ -152,8 +152,8 @@ func newExpressionMap(expression, to string) (Map, error) {
 	return Map{from: whole, to: reference.ReplaceAllString(to, "$${${1}${2}}")}, err
 }
 
-// apply is the target's name of a topic, and whether the map speaks of it.
-func (m *Map) apply(topic string) (string, bool) {
+// Apply is the target's name of a topic, and whether the map speaks of it.
+func (m *Map) Apply(topic string) (string, bool) {
 	if m.from == nil {
 		return m.to, m.name == topic
 	}

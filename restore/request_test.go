@@ -42,7 +42,7 @@ func TestMapNames(t *testing.T) {
 			}
 			continue
 		}
-		got, ok := m.apply(tt.topic)
+		got, ok := m.Apply(tt.topic)
 		if ok && got != tt.want || ok != (tt.want != "") {
 			t.Errorf("%s makes %s of %s (%v), want %s", tt.text, got, tt.topic, ok, tt.want)
 		}
@@ -77,7 +77,7 @@ func FuzzParseMap(f *testing.F) {
 			return
 		}
 		for _, topic := range []string{"a", "orders", "ab"} {
-			if to, ok := m.apply(topic); ok && to != "" && strings.Contains(to, "$") {
+			if to, ok := m.Apply(topic); ok && to != "" && strings.Contains(to, "$") {
 				t.Fatalf("%q makes %q of %q", text, to, topic)
 			}
 		}

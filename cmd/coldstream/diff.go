@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"coldstream"
+	"coldstream/internal/recorddiff"
+	"coldstream/kafka"
+	"coldstream/restore"
+	"coldstream/vault"
+)
+
+// comparedAtOnce bounds the partitions that are compared at a time.
+const comparedAtOnce = 4
+
+type diffOptions struct {
+	global    *globalOptions
+	cluster   clusterOptions
+	vault     vaultOptions
+	topics    topicOptions
+	snapshot  string
+	clusterID string
+	with      string
+	maps      []string
+}
+
+func newDiffCommand(global *globalOptions, e *env) *cobra.Command {
+	o := &diffOptions{global: global}
+	cmd := &cobra.Command{
+		Use:   "diff",
+		Short: "Compare a snapshot with the cluster, or with another snapshot, record by record",
+		Long: `Compare a snapshot with what a cluster has now, or with another snapshot (--with). Over the offsets
+that both have, each record must be the same: key, value, headers and timestamp. The result names
+for each partition the first offset that differs, and how many do. Nothing is changed.
+
+What only one side has outside of the common offsets is listed, and is no difference: records
+that are newer than the snapshot, or that retention deleted since. The same holds for records that
+a cleaner may have removed (compacted topics), and for those of transactions that were not
+committed, which a restore leaves out.
+
+After a restore under another name, --map says which topic is held against which. Only topics whose
+offsets were restored exactly can be compared.
+
+Exit codes: 0 the same; 2 wrong usage or unknown topic; 3 some partitions could not be read; 5 different, or
+the vault is damaged; 10 no vault; 13 cluster unreachable.`,
+		Example: `  coldstream diff -b localhost:9092 --vault /srv/kafka-vault -t orders
+  coldstream diff -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored
+  coldstream diff --vault /srv/kafka-vault --snapshot 62db6e9e --with 4b3f0bfd`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDiff(cmd.Context(), o, e) },
+	}
+	o.cluster.addFlags(cmd, e)
+	o.vault.addFlags(cmd, e)
+	o.vault.addSpoolFlag(cmd)
+	o.topics.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.snapshot, "snapshot", "", "compare the snapshot with this `ID` or unique prefix (default: the newest that holds all topics asked for)")
+	f.StringVar(&o.clusterID, "cluster-id", "", "compare a snapshot of the cluster with this `ID`, where the vault holds several")
+	f.StringVar(&o.with, "with", "", "compare with the snapshot with this `ID` or unique prefix, and not with a cluster")
+	f.StringArrayVar(&o.maps, "map", nil, "the cluster has the topic under another name: `OLD=NEW` or /REGEX/=NEW with $1, repeatable")
+	return cmd
+}
+
+func runDiff(ctx context.Context, o *diffOptions, e *env) error {
+	d, err := o.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.compareAll(ctx); err != nil {
+		return err
+	}
+	d.progress.finish()
+	return d.report(o.global.output)
+}
+
+// diff is a comparison under way.
+type diff struct {
+	env      *env
+	progress *progress
+	maps     []restore.Map
+	snapshot *vault.Snapshot
+	with     *vault.Snapshot // nil for a cluster
+	client   *kafka.Client   // nil for a snapshot
+	pairs    []*pair
+}
+
+// pair is a partition of the snapshot with what is held against it.
+type pair struct {
+	saved  coldstream.TopicPartition
+	target coldstream.TopicPartition
+	left   *recorddiff.Side
+	right  *recorddiff.Side // nil where there is nothing
+	result *recorddiff.Result
+	err    error
+	lost   []*vault.DamageError
+}
+
+func (d *diff) close() {
+	if d.client != nil {
+		d.client.Close()
+	}
+}
+
+// request is the command line as one for a snapshot.
+func (o *diffOptions) request() (*restore.Request, error) {
+	req := &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID}
+	var err error
+	if len(o.topics.include)+len(o.topics.exclude) > 0 {
+		if req.Topics, err = o.topics.patterns(); err != nil {
+			return nil, err
+		}
+	}
+	for _, text := range o.maps {
+		m, err := restore.ParseMap(text)
+		if err != nil {
+			return nil, err
+		}
+		req.Maps = append(req.Maps, m)
+	}
+	if o.with == "" {
+		return req, o.cluster.validate()
+	}
+	if len(o.maps) > 0 {
+		return nil, usagef("", errors.New("--map is for a cluster: it excludes --with"))
+	}
+	return req, nil
+}
+
+// open finds what to compare with what.
+func (o *diffOptions) open(ctx context.Context, e *env) (*diff, error) {
+	req, err := o.request()
+	if err != nil {
+		return nil, err
+	}
+	v, err := o.vault.open(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := v.OpenCatalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &diff{env: e, progress: newProgress(e, o.global), maps: req.Maps}
+	var topics []coldstream.Topic
+	if d.snapshot, topics, err = restore.Choose(catalog, req); err != nil {
+		return nil, err
+	}
+	noteOlder(e, catalog, d.snapshot, req)
+	if err := d.addSaved(ctx, v, topics); err != nil {
+		return nil, err
+	}
+	if o.with != "" {
+		if d.with, err = restore.FindSnapshot(catalog.Snapshots(), o.with); err != nil {
+			return nil, err
+		}
+		return d, d.addSnapshot(ctx, v)
+	}
+	if d.client, err = o.cluster.connect(ctx, d.progress); err != nil {
+		return nil, err
+	}
+	if err := d.addCluster(ctx); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// addSaved makes a pair of each partition of the topics chosen.
+func (d *diff) addSaved(ctx context.Context, v *vault.Vault, topics []coldstream.Topic) error {
+	chosen := map[incarnation]bool{}
+	for _, t := range topics {
+		chosen[incarnation{t.Name, t.ID}] = true
+	}
+	streams, err := savedSides(ctx, v, d.snapshot, func(view *vault.View) bool { return chosen[incarnationOf(*view)] })
+	if err != nil {
+		return err
+	}
+	for _, s := range streams {
+		saved := coldstream.TopicPartition{Topic: s.history.View.Stream.Topic, Partition: s.history.View.Stream.Partition}
+		d.pairs = append(d.pairs, &pair{saved: saved, target: d.targetOf(saved), left: s.side, lost: s.history.Lost})
+	}
+	return nil
+}
+
+func (d *diff) targetOf(tp coldstream.TopicPartition) coldstream.TopicPartition {
+	for i := range d.maps {
+		if name, is := d.maps[i].Apply(tp.Topic); is {
+			return coldstream.TopicPartition{Topic: name, Partition: tp.Partition}
+		}
+	}
+	return tp
+}
+
+// savedSide is a partition of a snapshot.
+type savedSide struct {
+	history *vault.StreamHistory
+	side    *recorddiff.Side
+}
+
+// savedSides are the partitions of a snapshot that are wanted.
+func savedSides(ctx context.Context, v *vault.Vault, s *vault.Snapshot, wanted func(*vault.View) bool) ([]savedSide, error) {
+	var views []vault.View
+	for i := range s.Views {
+		if wanted(&s.Views[i]) {
+			views = append(views, s.Views[i])
+		}
+	}
+	metadata, err := v.Metadata(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	compacted := map[incarnation]bool{}
+	for i := range metadata.Topics {
+		t := &metadata.Topics[i]
+		compacted[incarnation{t.Name, t.ID}] = coldstream.HasPolicy(t.CleanupPolicy, "compact")
+	}
+	history, err := v.OpenHistory(ctx, views, vault.HistoryOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var out []savedSide
+	for _, h := range history.Streams() {
+		side := recorddiff.Saved(h)
+		side.Compacted = compacted[incarnationOf(h.View)]
+		out = append(out, savedSide{h, side})
+	}
+	return out, nil
+}
+
+// addSnapshot finds the other side of each pair in the snapshot of --with.
+func (d *diff) addSnapshot(ctx context.Context, v *vault.Vault) error {
+	pairs := map[coldstream.TopicPartition]*pair{}
+	for _, p := range d.pairs {
+		pairs[p.saved] = p
+	}
+	streams, err := savedSides(ctx, v, d.with, func(view *vault.View) bool {
+		return pairs[coldstream.TopicPartition{Topic: view.Stream.Topic, Partition: view.Stream.Partition}] != nil
+	})
+	for _, s := range streams {
+		p := pairs[coldstream.TopicPartition{Topic: s.history.View.Stream.Topic, Partition: s.history.View.Stream.Partition}]
+		p.right, p.lost = s.side, append(p.lost, s.history.Lost...)
+	}
+	return err
+}
+
+// addCluster finds the other side of each pair in the cluster.
+func (d *diff) addCluster(ctx context.Context) error {
+	var names []string
+	for _, p := range d.pairs {
+		if !slices.Contains(names, p.target.Topic) {
+			names = append(names, p.target.Topic)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	cluster, err := d.client.Metadata(ctx, names)
+	if err != nil {
+		return err
+	}
+	topics := map[string]*coldstream.Topic{}
+	for i := range cluster.Topics {
+		topics[cluster.Topics[i].Name] = &cluster.Topics[i]
+	}
+	var there []coldstream.TopicPartition
+	for _, p := range d.pairs {
+		switch t := topics[p.target.Topic]; {
+		case t == nil || errors.Is(t.Err, coldstream.ErrUnknownTopic):
+		case t.Err != nil:
+			p.err = t.Err
+		case int(p.target.Partition) < len(t.Partitions):
+			there = append(there, p.target)
+		}
+	}
+	ends, err := d.client.LogOffsets(ctx, there)
+	if err != nil {
+		return err
+	}
+	for _, p := range d.pairs {
+		end, is := ends[p.target]
+		switch {
+		case !is:
+		case end.Err != nil:
+			p.err = end.Err
+		default:
+			p.right = recorddiff.Live(d.client, topics[p.target.Topic], p.target.Partition, end)
+		}
+	}
+	return nil
+}
+
+// compareAll holds every pair against each other.
+func (d *diff) compareAll(ctx context.Context) error {
+	planned := coldstream.Planned{Activity: "diff", Partitions: len(d.pairs)}
+	for _, p := range d.pairs {
+		if p.right != nil {
+			planned.Offsets += max(0, min(p.left.NextOffset, p.right.NextOffset)-max(p.left.LogStartOffset, p.right.LogStartOffset))
+		}
+	}
+	d.progress.Observe(&planned)
+	var group errgroup.Group
+	group.SetLimit(comparedAtOnce)
+	for _, p := range d.pairs {
+		group.Go(func() error {
+			p.compare(ctx, d.progress)
+			d.progress.Observe(&coldstream.Progress{Activity: "diff", Partitions: 1})
+			return ctx.Err()
+		})
+	}
+	return group.Wait()
+}
+
+func (p *pair) compare(ctx context.Context, observer coldstream.Observer) {
+	switch {
+	case p.err != nil:
+	case p.right == nil:
+		p.result = &recorddiff.Result{
+			LeftOnly: []recorddiff.Range{{FirstOffset: p.left.LogStartOffset, NextOffset: p.left.NextOffset}},
+			First:    p.left.LogStartOffset, Kind: recorddiff.NothingToMeet, Count: p.left.NextOffset - p.left.LogStartOffset,
+		}
+	default:
+		p.result, p.err = recorddiff.Partition(ctx, p.left, p.right, func(offsets, bytes int64) {
+			observer.Observe(&coldstream.Progress{Activity: "diff", Offsets: offsets, Bytes: bytes})
+		})
+		var damage *vault.DamageError
+		if errors.As(p.err, &damage) {
+			p.lost = append(p.lost, damage)
+		}
+	}
+	if p.err != nil {
+		p.err = fmt.Errorf("%s: %w", p.saved, p.err)
+	}
+}
