@@ -12,37 +12,26 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// ID names damage by what is damaged, how, and what it costs: 16 hex digits.
-func (e *DamageError) ID() string { return e.acceptance(time.Time{}).ID().String() }
-
-func (e *DamageError) acceptance(now time.Time) *format.Acceptance {
-	return &format.Acceptance{
-		TimeMs: now.UnixMilli(), Object: e.Object, Kind: e.Kind,
-		Incarnation: e.Stream.Incarnation, Partition: e.Stream.Partition,
-		FirstOffset: e.FirstOffset, NextOffset: max(e.FirstOffset, e.NextOffset),
-	}
-}
-
 // AcceptLoss writes down that damage is known and accepted, so that what is damaged later
 // stands out. It takes nothing away, and changes nothing of what is read or healed.
 func (v *Vault) AcceptLoss(ctx context.Context, now time.Time, damage ...*DamageError) error {
 	for _, d := range damage {
-		a := d.acceptance(now)
+		a := d.Acceptance(now)
 		key := format.AcceptanceKey(a.ID())
 		payload, err := a.Append(nil)
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", key, err)
 		}
-		body, err := v.seal(format.KindAcceptance, key, payload)
+		o, err := v.objects.Seal(format.KindAcceptance, key, payload)
 		if err != nil {
 			return err
 		}
-		err = v.store.Create(ctx, key, body)
+		err = v.objects.Create(ctx, o)
 		if errors.Is(err, fs.ErrExist) {
 			_, err = v.loadAcceptance(ctx, key) // accepted before
 		}
 		if err != nil {
-			return fmt.Errorf("accept a loss: create %s: %w", key, err)
+			return fmt.Errorf("accept a loss: %w", err)
 		}
 	}
 	return v.Flush(ctx)
@@ -62,7 +51,7 @@ func (a acceptances) has(d *DamageError) bool {
 
 // listAcceptances reads all accepted losses. One that is damaged accepts nothing.
 func (v *Vault) listAcceptances(ctx context.Context) (all acceptances, damage []*DamageError, err error) {
-	for entry, err := range v.store.List(ctx, format.AcceptedPrefix, "") {
+	for entry, err := range v.objects.List(ctx, format.AcceptedPrefix, "") {
 		if err != nil {
 			return nil, nil, fmt.Errorf("list accepted losses: %w", err)
 		}
@@ -85,7 +74,7 @@ func (v *Vault) loadAcceptance(ctx context.Context, key string) (*format.Accepta
 	if err != nil {
 		return nil, &DamageError{Object: key, Kind: KindUnexpected, Cause: err}
 	}
-	payload, _, err := v.load(ctx, format.KindAcceptance, key)
+	payload, _, err := v.objects.Load(ctx, format.KindAcceptance, key)
 	if err != nil {
 		return nil, err
 	}

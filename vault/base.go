@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // baseOrder says which base to make, and how.
@@ -163,22 +164,18 @@ func (m *baseMaker) buildHeads() {
 
 // store is rule "cond": of all who make this base one succeeds.
 func (m *baseMaker) store(ctx context.Context) error {
-	key := format.BaseKey(m.order.epoch)
-	body, err := m.encode(key)
+	o, err := m.encode()
 	if err != nil || m.order.rehearsal {
 		return err
 	}
-	err = m.vault.store.Create(ctx, key, body)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("create %s: %w", key, err)
-	}
-	return err
+	return m.vault.objects.Create(ctx, o)
 }
 
-func (m *baseMaker) encode(key string) ([]byte, error) {
+func (m *baseMaker) encode() (*object.Sealed, error) {
+	key := format.BaseKey(m.order.epoch)
 	payload, err := m.out.base.Append(nil)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", key, err)
 	}
-	return m.vault.seal(format.KindBase, key, payload)
+	return m.vault.objects.Seal(format.KindBase, key, payload)
 }

@@ -38,7 +38,7 @@ func (k *kit) delete(key string) {
 // edit makes a commit anew, with something changed, under the same name or another.
 func (k *kit) edit(key string, change func(*format.Commit)) string {
 	k.Helper()
-	payload, _, err := k.vault.load(k.Context(), format.KindCommit, key)
+	payload, _, err := k.vault.objects.Load(k.Context(), format.KindCommit, key)
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -181,13 +181,13 @@ func TestTurnedWhileOpening(t *testing.T) {
 	s := stream("orders", 0)
 	k.chain(s, 1)
 	v, once := *k.vault, true
-	v.store = &hooked{k.store, func(prefix string) {
+	v.useStore(&hooked{k.store, func(prefix string) {
 		if prefix == format.CommitsPrefix(0) && once {
 			once = false
 			k.turn()
 			k.commit(k.writer(), Changes{Data: data(s, piece(t, 10, 15, 1))})
 		}
-	}}
+	}})
 	c, err := v.OpenCatalog(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -322,11 +322,11 @@ func TestCommitsWhileListing(t *testing.T) {
 	first := k.writer()
 	k.commit(first, Changes{Data: data(s, piece(t, 0, 10, 1)), Scans: begin(s, 0)})
 	late := &lateListing{Store: k.store, hide: format.CommitID{Writer: first.id, Seq: 1}.Key()}
-	k.vault.store = late
+	k.vault.useStore(late)
 	k.commit(first, Changes{Data: data(s, piece(t, 10, 20, 1))})
-	k.vault.store = k.store
+	k.vault.useStore(k.store)
 	k.commit(k.writer(), Changes{Data: data(s, piece(t, 20, 30, 1))})
-	k.vault.store = late
+	k.vault.useStore(late)
 	c := k.catalog()
 	if head, _ := c.head(s); head.NextOffset != 30 || len(c.Damage()) > 0 {
 		t.Errorf("head at %d, damage %v", head.NextOffset, c.Damage())
@@ -423,11 +423,11 @@ func TestSectionThatIsNone(t *testing.T) {
 	commits := k.chain(stream("orders", 0), 1)
 	garbage := []byte("{}")
 	id := format.TableID{Hash: format.HashOf(garbage)}
-	sealed, err := k.vault.seal(format.KindSection, id.Key(), garbage)
+	sealed, err := k.vault.objects.Seal(format.KindSection, id.Key(), garbage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	replace(t, k.store, id.Key(), sealed)
+	k.put(id.Key(), sealed)
 	k.edit(commits[0], func(c *format.Commit) {
 		c.Snapshot.Sections[2].Table, c.Snapshot.Sections[2].SizeBytes = id, int64(len(garbage))
 	})
@@ -471,7 +471,7 @@ func TestAbsenceHasOneName(t *testing.T) {
 	} {
 		for n := 1; ; n++ {
 			failing := &unreadable{Store: store, left: n}
-			k.vault.store = failing
+			k.vault.useStore(failing)
 			err := call()
 			if failing.left > 0 {
 				break

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"time"
@@ -95,21 +94,6 @@ func (s *Snapshot) parentMs() int64 {
 	return s.ParentTime.UnixMilli()
 }
 
-// loadContent reads an object under tables/ whose name is the hash of its payload.
-// Whether one that is missing is damage or only retired is for the look to say.
-func (v *Vault) loadContent(ctx context.Context, kind format.Kind, id format.TableID, sizeBytes int64) ([]byte, error) {
-	payload, _, err := v.load(ctx, kind, id.Key())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: err}
-	case err != nil:
-		return nil, err
-	case format.HashOf(payload) != id.Hash || int64(len(payload)) != sizeBytes:
-		return nil, &DamageError{Object: id.Key(), Kind: KindAltered, Cause: errors.New("its content is not what its name says")}
-	}
-	return payload, nil
-}
-
 // decodeFailed says what it means that an object whose hash is right cannot be decoded.
 func decodeFailed(id format.TableID, err error) error {
 	if errors.Is(err, coldstream.ErrCorrupt) {
@@ -120,7 +104,7 @@ func decodeFailed(id format.TableID, err error) error {
 
 // loadChapter reads a chapter without the views of its snapshots.
 func (v *Vault) loadChapter(ctx context.Context, ref *format.ChapterRef) (*format.Chapter, error) {
-	payload, err := v.loadContent(ctx, format.KindChapter, ref.Chapter, ref.SizeBytes)
+	payload, err := v.objects.Content(ctx, format.KindChapter, ref.Chapter, ref.SizeBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +141,7 @@ func (v *Vault) loadWholeChapter(ctx context.Context, ref *format.ChapterRef) (*
 
 // loadViews gives the snapshots of a chapter with what they show.
 func (v *Vault) loadViews(ctx context.Context, ref *format.ChapterRef, snapshots []format.Snapshot) ([]Snapshot, error) {
-	payload, err := v.loadContent(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
+	payload, err := v.objects.Content(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +209,7 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	}
 	if chapter == nil { // its views are of no use, and may be damaged as well
 		if ref.ViewsSizeBytes > 0 && c.opts.snapshots {
-			_, err = v.loadContent(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
+			_, err = v.objects.Content(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
 		}
 		return c.takeDamage(err)
 	}

@@ -153,7 +153,7 @@ func (k *kit) chapterOfVersion1() {
 	if err != nil {
 		k.Fatal(err)
 	}
-	payload, err := k.vault.loadContent(k.Context(), format.KindViews, ref.Views, ref.ViewsSizeBytes)
+	payload, err := k.vault.objects.Content(k.Context(), format.KindViews, ref.Views, ref.ViewsSizeBytes)
 	if err != nil {
 		k.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (v *Vault) look(ctx context.Context, from uint32) (*epochsFound, error) {
 	if from > 0 {
 		after = fmt.Sprintf("%s%010d", format.EpochsPrefix, from)
 	}
-	return findEpochs(v.store.List(ctx, format.EpochsPrefix, after), from)
+	return findEpochs(v.objects.List(ctx, format.EpochsPrefix, after), from)
 }
 
 func findEpochs(entries iter.Seq2[blob.Entry, error], from uint32) (*epochsFound, error) {
@@ -233,7 +233,7 @@ func (c *Catalog) finishInit(ctx context.Context, v *Vault) error {
 	if err != nil || used {
 		return err
 	}
-	if err := v.proveInfo(ctx); err != nil {
+	if err := v.objects.ProveInfo(ctx); err != nil {
 		return err
 	}
 	if err := v.begin(ctx); err != nil {
@@ -247,7 +247,7 @@ func (c *Catalog) finishInit(ctx context.Context, v *Vault) error {
 // whether it is damage or only retired is for the look to say.
 func (v *Vault) loadBase(ctx context.Context, epoch uint32) (*format.Base, format.Hash, error) {
 	key := format.BaseKey(epoch)
-	payload, digest, err := v.load(ctx, format.KindBase, key)
+	payload, digest, err := v.objects.Load(ctx, format.KindBase, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, digest, &DamageError{Object: key, Kind: KindMissing, Cause: err}
 	}
@@ -345,7 +345,7 @@ func (v *Vault) loadTable(ctx context.Context, ref *format.TableRef) (*format.Fa
 		d.Stream.Topic = ref.Topic
 		return d
 	}
-	payload, err := v.loadContent(ctx, format.KindTable, ref.Table, ref.SizeBytes)
+	payload, err := v.objects.Content(ctx, format.KindTable, ref.Table, ref.SizeBytes)
 	var damage *DamageError
 	switch {
 	case errors.As(err, &damage):
@@ -364,7 +364,7 @@ func (v *Vault) loadTable(ctx context.Context, ref *format.TableRef) (*format.Fa
 }
 
 func (v *Vault) hasCommits(ctx context.Context, epoch uint32) (bool, error) {
-	for _, err := range v.store.List(ctx, format.CommitsPrefix(epoch), "") {
+	for _, err := range v.objects.List(ctx, format.CommitsPrefix(epoch), "") {
 		if err != nil {
 			return false, fmt.Errorf("list commits: %w", err)
 		}

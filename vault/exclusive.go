@@ -8,33 +8,26 @@ import (
 	"time"
 
 	"coldstream"
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // ErrReplaces is wrapped by errors that say that a storage does not create on condition:
 // it takes a key that is taken, and replaces what is there.
-var ErrReplaces = errors.New("the storage replaces objects that are there")
+var ErrReplaces = object.ErrReplaces
 
 // IsExclusive says that one process at a time may write to the vault, as its storage does
 // not create on condition.
 func (v *Vault) IsExclusive() bool { return v.info.Exclusive }
 
-// useExclusively takes the storage as one without conditional create, if the vault says so.
-func (v *Vault) useExclusively() {
-	if u, ok := v.store.(blob.Unconditional); ok && v.info.Exclusive {
-		v.store = u.Unconditional()
-	}
-}
-
 // proveConditions creates once more what was just created, which is empty and is never
 // taken away: only a refusal proves that the storage creates on condition. Several say
 // that they do and replace. What the proof fails on is taken away again.
 func (v *Vault) proveConditions(ctx context.Context) error {
-	if !v.isFar() || v.info.Exclusive || v.IsPermanent() {
+	if !v.objects.IsFar() || v.info.Exclusive || v.IsPermanent() {
 		return nil
 	}
-	err := v.store.Create(ctx, format.BegunKey(0), nil)
+	err := v.objects.CreatePlain(ctx, format.BegunKey(0), nil)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return nil
@@ -42,7 +35,7 @@ func (v *Vault) proveConditions(ctx context.Context) error {
 		return fmt.Errorf("prove that the storage creates on condition: %w", err)
 	}
 	for _, key := range []string{format.BaseKey(0), format.BegunKey(0), format.VaultKey} {
-		if err := v.store.Delete(ctx, key); err != nil {
+		if err := v.objects.Delete(ctx, key); err != nil {
 			return fmt.Errorf("%w, and %s could not be taken away again: %w", ErrReplaces, key, err)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Catalog) foldWithParents(ctx context.Context, v *Vault, id format.Commi
 // readCommit reads one commit. What cannot be a commit of this epoch is damage.
 func (c *Catalog) readCommit(ctx context.Context, v *Vault, id format.CommitID) (*format.Commit, format.Hash, error) {
 	key := id.Key()
-	payload, digest, err := v.load(ctx, format.KindCommit, key)
+	payload, digest, err := v.objects.Load(ctx, format.KindCommit, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, digest, &DamageError{Object: key, Kind: KindMissing, Cause: fmt.Errorf("a later commit names it: %w", err)}
 	}

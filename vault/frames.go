@@ -5,13 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"sync"
 
 	"coldstream"
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // frameKey names a decoded frame by its place and its hash: hostile commits may say
@@ -146,13 +144,13 @@ func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *p
 
 func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
-	stored, err := v.store.Read(ctx, key, pack.starts[frame], entry.StoredLength)
+	stored, err := v.objects.PackRange(ctx, pack.ID, pack.starts[frame], entry.StoredLength)
 	if err != nil {
-		return nil, damageOf(key, err)
+		return nil, object.AsDamage(key, err)
 	}
 	decoded, err := decodeFrame(codec, stored, entry)
 	if err != nil {
-		return nil, damageOf(key, err)
+		return nil, object.AsDamage(key, err)
 	}
 	return decoded, nil
 }
@@ -164,20 +162,4 @@ func (f *decodedFrame) of(stream coldstream.Stream, r *format.Row) ([]byte, erro
 			stream.TopicPartition(), r.FirstOffset, r.NextOffset, coldstream.ErrCorrupt)
 	}
 	return f.content[r.Offset : r.Offset+r.Length], nil
-}
-
-// damageOf says what kind of damage an error in reading an object means; an error that is
-// none stays what it is.
-func damageOf(key string, err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &DamageError{Object: key, Kind: KindMissing, Cause: err}
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return &DamageError{Object: key, Kind: KindTruncated, Cause: err}
-	case errors.Is(err, blob.ErrUnreadable):
-		return &DamageError{Object: key, Kind: KindUnreadable, Cause: err}
-	case errors.Is(err, coldstream.ErrCorrupt):
-		return &DamageError{Object: key, Kind: KindAltered, Cause: err}
-	}
-	return err
 }

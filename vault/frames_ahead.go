@@ -26,7 +26,7 @@ type aheadFrame struct {
 
 // readAhead begins to read ahead; without a need for it the result is nil, which does nothing.
 func (s *StreamHistory) readAhead(ctx context.Context) *framesAhead {
-	if !s.history.vault.isFar() {
+	if !s.history.vault.objects.IsFar() {
 		return nil
 	}
 	a := &framesAhead{stream: s}

@@ -8,6 +8,7 @@ import (
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 const (
@@ -27,7 +28,7 @@ var errBroughtBadly = errors.New("the frame did not come well with another one")
 // want says, for each frame of the history's streams, that it will be read. Where storage
 // is near, requests are not worth sparing.
 func (h *History) want() {
-	if _, far := h.vault.store.(blob.Metered); !far {
+	if !h.vault.objects.IsFar() {
 		return
 	}
 	for _, s := range h.streams {
@@ -116,7 +117,7 @@ func (v *Vault) readGroup(ctx context.Context, codec *format.FrameCodec, g *fram
 	if len(g.members) > 1 {
 		v.readTogether(ctx, codec, g)
 		if err := first.read.err; !errors.Is(err, coldstream.ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, blob.ErrUnreadable) {
-			first.read.err = damageOf(g.pack.ID.Key(), err)
+			first.read.err = object.AsDamage(g.pack.ID.Key(), err)
 			return
 		}
 	}
@@ -126,7 +127,7 @@ func (v *Vault) readGroup(ctx context.Context, codec *format.FrameCodec, g *fram
 func (v *Vault) readTogether(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
 	first, last := g.members[0], g.members[len(g.members)-1]
 	start := g.pack.starts[first.frame]
-	stored, err := v.store.Read(ctx, g.pack.ID.Key(), start, g.pack.endOf(last.frame)-start)
+	stored, err := v.objects.PackRange(ctx, g.pack.ID, start, g.pack.endOf(last.frame)-start)
 	for _, m := range g.members {
 		m.read.err = err
 		if err == nil {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"slices"
@@ -178,12 +177,12 @@ func (f *lossFinder) findMissing(ctx context.Context, named map[format.PackID]in
 		damage := sizes.damage(id, size)
 		if damage != nil && damage.Kind == KindMissing {
 			// A listing alone is not believed.
-			_, err := f.vault.store.Read(ctx, id.Key(), 0, 1)
-			if err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
-				continue
+			isThere, err := f.vault.objects.IsPackThere(ctx, id)
+			if err != nil {
+				return err
 			}
-			if !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("read %s: %w", id.Key(), err)
+			if isThere {
+				continue
 			}
 		}
 		if damage != nil {

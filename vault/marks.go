@@ -40,13 +40,12 @@ func (v *Vault) listMarks(ctx context.Context, s *survey) (marks, error) {
 // mark says that a pack or a frame was found to be damaged, to readers and to the next
 // backup. That somebody said so before is fine.
 func (v *Vault) mark(ctx context.Context, m format.Mark) error {
-	key := m.Key()
-	body, err := v.seal(format.KindMark, key, nil)
+	o, err := v.objects.Seal(format.KindMark, m.Key(), nil)
 	if err != nil {
 		return err
 	}
-	if err := v.store.Create(ctx, key, body); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("mark damage: create %s: %w", key, err)
+	if err := v.objects.Create(ctx, o); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("mark damage: %w", err)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func TestWriterPeak(t *testing.T) {
 		k.commitRows(streams, rows, perCommit)
 		before := heap()
 		peak := &peakStore{Store: k.store}
-		k.vault.store = peak
+		k.vault.useStore(peak)
 		w := k.writer()
 		peaks[rows] = peak.peak - before
 		runtime.KeepAlive(w)
@@ -150,10 +150,10 @@ func (k *kit) place(commit *format.Commit) format.Hash {
 	if err != nil {
 		k.Fatal(err)
 	}
-	sealed, err := k.vault.seal(format.KindCommit, commit.ID.Key(), payload)
+	sealed, err := k.vault.objects.Seal(format.KindCommit, commit.ID.Key(), payload)
 	if err != nil {
 		k.Fatal(err)
 	}
-	replace(k, k.store, commit.ID.Key(), sealed)
-	return format.Digest(sealed)
+	k.put(commit.ID.Key(), sealed)
+	return sealed.Digest()
 }

@@ -170,11 +170,11 @@ func (m *baseMaker) loadRows(ctx context.Context, p *tablePart) (*tableMaker, er
 // storeContent stores an object under its hash, unless it is a rehearsal.
 func (m *baseMaker) storeContent(ctx context.Context, kind format.Kind, payload []byte) (format.TableID, error) {
 	id := format.TableID{Epoch: m.order.epoch, Hash: format.HashOf(payload)}
-	body, err := m.vault.seal(kind, id.Key(), payload)
+	o, err := m.vault.objects.Seal(kind, id.Key(), payload)
 	if err != nil || m.order.rehearsal {
 		return id, err
 	}
-	_, err = m.vault.create(ctx, id.Key(), body)
+	_, err = m.vault.objects.Ensure(ctx, o)
 	return id, err
 }
 

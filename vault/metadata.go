@@ -8,6 +8,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // The names of a snapshot's metadata sections, as they stand in Missing.
@@ -77,7 +78,7 @@ func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 		payload, err := v.loadSection(ctx, ref)
 		if err == nil {
 			if err = m.decode(ref.Name, payload); err != nil {
-				err = damageOf(ref.Table.Key(), err)
+				err = object.AsDamage(ref.Table.Key(), err)
 			}
 		}
 		var damage *DamageError
@@ -160,5 +161,5 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 }
 
 func (v *Vault) loadSection(ctx context.Context, ref section) ([]byte, error) {
-	return v.loadContent(ctx, format.KindSection, ref.Table, ref.SizeBytes)
+	return v.objects.Content(ctx, format.KindSection, ref.Table, ref.SizeBytes)
 }

@@ -3,7 +3,6 @@ package vault
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -113,39 +112,4 @@ func TestMisreadFrame(t *testing.T) {
 	if left := keys(t, k.store, format.MarksPrefix); len(left) > 0 {
 		t.Errorf("marks %v", left)
 	}
-}
-
-// TestSameContentCompressedOtherwise: another version of the program may compress what is
-// named by its content otherwise; another content under the name is damage.
-func TestSameContentCompressedOtherwise(t *testing.T) {
-	k := newKit(t, mem.New())
-	payload := bytes.Repeat([]byte("what compresses well, "), 100)
-	key := format.TableID{Hash: format.HashOf(payload)}.Key()
-	compressed, err := k.vault.seal(format.KindSection, key, payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := uncompressed(compressed, key, payload)
-	replace(t, k.store, key, plain)
-	if created, err := k.vault.create(t.Context(), key, compressed); created || err != nil {
-		t.Errorf("created %v, %v", created, err)
-	}
-	payload[0]++
-	replace(t, k.store, key, uncompressed(compressed, key, payload))
-	if _, err := k.vault.create(t.Context(), key, compressed); !errors.Is(err, coldstream.ErrCorrupt) {
-		t.Errorf("another content: %v", err)
-	}
-}
-
-// uncompressed is an object with a payload as it is.
-func uncompressed(object []byte, key string, payload []byte) []byte {
-	const atCompression, head = 7, 34
-	out := bytes.Clone(object[:head+len(key)])
-	out[atCompression] = 0
-	for range 2 {
-		out = binary.BigEndian.AppendUint64(out, uint64(len(payload)))
-	}
-	out = append(out, payload...)
-	hash := format.HashOf(out)
-	return append(out, hash[:]...)
 }

@@ -193,8 +193,8 @@ func (m *model) fetch(l *modelLog, at int64) Piece {
 
 // check opens the vault, its objects listed in any order, and reads every snapshot.
 func (m *model) check() {
-	m.vault.store = &shuffled{m.store, m.random}
-	defer func() { m.vault.store = m.store }()
+	m.vault.useStore(&shuffled{m.store, m.random})
+	defer m.vault.useStore(m.store)
 	c := m.catalog()
 	if damage := c.Damage(); len(damage) > 0 {
 		m.Fatalf("damage: %v\n%s", damage, m.dump())
@@ -290,14 +290,14 @@ func TestHistories(t *testing.T) {
 				writers = append(writers, m.writer())
 			}
 			i := m.random.IntN(len(writers))
-			m.vault.store = m.store
+			m.vault.useStore(m.store)
 			dies := m.random.IntN(3) == 0
 			if dies {
-				m.vault.store = &failing{Store: m.store, left: 1 + m.random.IntN(7), answered: m.random.IntN(2) == 0}
+				m.vault.useStore(&failing{Store: m.store, left: 1 + m.random.IntN(7), answered: m.random.IntN(2) == 0})
 			}
 			changes, shot := m.backup(writers[i])
 			r, err := writers[i].Commit(t.Context(), changes)
-			m.vault.store = m.store
+			m.vault.useStore(m.store)
 			if err != nil && !dies {
 				t.Fatal(err)
 			}

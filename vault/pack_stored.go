@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // Pack is parts that become one object. It may be stored before the commit that names it is
@@ -22,7 +23,8 @@ type Pack struct {
 // packObject is the bytes of a pack under a name that no other has.
 type packObject struct {
 	format.Pack
-	body []byte
+	body   []byte
+	sealed *object.Sealed
 }
 
 // Pack puts parts together, in the order in which their data was fetched. Nothing is stored.
@@ -46,7 +48,8 @@ func (w *Writer) assemble(content *pack) *packObject {
 	w.packs++
 	w.mu.Unlock()
 	body, frames := content.assemble(w.vault.info.ID, id)
-	return &packObject{format.Pack{ID: id, SizeBytes: int64(len(body)), Frames: frames}, body}
+	sealed := w.vault.objects.SealPack(id, body)
+	return &packObject{format.Pack{ID: id, SizeBytes: sealed.SizeBytes(), Frames: frames}, body, sealed}
 }
 
 // parts are what it was made of.
@@ -79,17 +82,17 @@ func (p *Pack) storeFor(ctx context.Context, epoch uint32) ([]format.Pack, error
 }
 
 func (p *Pack) store(ctx context.Context) error {
-	object := p.next
-	if p.next = nil; object == nil {
-		object = p.writer.assemble(p.content)
+	next := p.next
+	if p.next = nil; next == nil {
+		next = p.writer.assemble(p.content)
 	}
-	created, err := p.writer.vault.create(ctx, object.ID.Key(), object.body)
+	created, err := p.writer.vault.objects.Ensure(ctx, next.sealed)
 	if err != nil {
 		return err
 	}
 	if created {
-		p.made.stored(object.body)
+		p.made.stored(next.sealed)
 	}
-	p.body, p.stored = object.body, []format.Pack{object.Pack}
+	p.body, p.stored = next.body, []format.Pack{next.Pack}
 	return nil
 }

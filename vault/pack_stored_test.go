@@ -80,12 +80,12 @@ func TestPackWhoseStoreFailed(t *testing.T) {
 		k := newKit(t, mem.New())
 		w := k.writer()
 		packs := packsOf(t, w, 3)
-		working := w.vault.store
-		w.vault.store = faultblob.New(working, faultblob.Fault{At: 1, Do: do})
+		working := k.store
+		w.vault.useStore(faultblob.New(working, faultblob.Fault{At: 1, Do: do}))
 		if err := packs[1].Store(t.Context()); err == nil {
 			t.Fatal("the pack was stored")
 		}
-		w.vault.store = working
+		w.vault.useStore(working)
 		if _, err := commitPacks(t, w, packs); err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestPackWhoseStoreFailed(t *testing.T) {
 	k := newKit(t, mem.New())
 	w := k.writer()
 	packs := packsOf(t, w, 1)
-	w.vault.store = faultblob.New(w.vault.store, faultblob.Fault{At: 1, Do: faultblob.FailForGood})
+	w.vault.useStore(faultblob.New(k.store, faultblob.Fault{At: 1, Do: faultblob.FailForGood}))
 	stored := packs[0].Store(t.Context())
 	if _, err := commitPacks(t, w, packs); stored == nil || err == nil {
 		t.Errorf("errors %v and %v, want that nothing is saved", stored, err)

@@ -12,6 +12,7 @@ import (
 	"coldstream/blob/mem"
 	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // big is a batch of about so many bytes, which do not compress.
@@ -62,7 +63,7 @@ func TestPackLayout(t *testing.T) {
 		ref := newPackRef(format.Pack{ID: format.PackID{Number: 7}, SizeBytes: int64(len(stored)), Frames: frames}, format.VaultID{1})
 		store := mem.New()
 		replace(t, store, ref.ID.Key(), stored)
-		checkLayout(t, &Vault{store: store}, ref, blocks, want)
+		checkLayout(t, &Vault{objects: object.New(store, &format.VaultInfo{})}, ref, blocks, want)
 	}
 }
 

@@ -99,12 +99,12 @@ func TestRoomIsUsedAgain(t *testing.T) {
 	w := k.writer()
 	k.commit(w, Changes{Scans: begin(s, 0), Data: large(0)})
 	changes := Changes{Parts: []*Part{encoded(t, w, large(1))}}
-	working := w.vault.store
-	w.vault.store = faultblob.New(working, faultblob.Fault{At: 1, Do: faultblob.Fail})
+	working := k.store
+	w.vault.useStore(faultblob.New(working, faultblob.Fault{At: 1, Do: faultblob.Fail}))
 	if _, err := w.Commit(t.Context(), changes); err == nil {
 		t.Fatal("a commit whose pack was not stored did not fail")
 	}
-	w.vault.store = working
+	w.vault.useStore(working)
 	changes.Parts = append(changes.Parts, encoded(t, w, large(2)))
 	if changes.Parts[0].body == changes.Parts[1].body {
 		t.Error("a part was put into a body that a store may still be reading")

@@ -10,6 +10,7 @@ import (
 	"coldstream"
 	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // Batches yields the whole batches that overlap [firstOffset, View.NextOffset), in offset
@@ -131,12 +132,12 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 	}
 	rest, err := frame.of(s.View.Stream, row)
 	if err != nil {
-		return false, damageOf(key, err)
+		return false, object.AsDamage(key, err)
 	}
 	for len(rest) > 0 {
 		var batch recordbatch.Batch
 		if batch, rest, err = nextChecked(rest); err != nil {
-			return false, damageOf(key, err)
+			return false, object.AsDamage(key, err)
 		}
 		if batch.NextOffset() <= from {
 			continue

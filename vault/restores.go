@@ -21,12 +21,12 @@ func (id RestoreID) String() string { return hex.EncodeToString(id[:]) }
 // of them durable where the storage gathers objects.
 func (v *Vault) PutRestoreRecord(ctx context.Context, id RestoreID, n uint32, document []byte) error {
 	key := format.RestoreKey(format.RestoreID(id), n)
-	body, err := v.seal(format.KindRestore, key, document)
+	o, err := v.objects.Seal(format.KindRestore, key, document)
 	if err != nil {
 		return err
 	}
-	if err := v.store.Create(ctx, key, body); err != nil {
-		return fmt.Errorf("create %s: %w", key, err)
+	if err := v.objects.Create(ctx, o); err != nil {
+		return err
 	}
 	if n == recordResult {
 		return v.Flush(ctx)
@@ -66,7 +66,7 @@ type Restore struct {
 // Restores lists the restores that the vault has records of, by their IDs.
 func (v *Vault) Restores(ctx context.Context) ([]Restore, error) {
 	var out []Restore
-	for entry, err := range v.store.List(ctx, format.RestoresPrefix, "") {
+	for entry, err := range v.objects.List(ctx, format.RestoresPrefix, "") {
 		if err != nil {
 			return nil, fmt.Errorf("list restores: %w", err)
 		}
@@ -87,7 +87,7 @@ func (v *Vault) Restores(ctx context.Context) ([]Restore, error) {
 // RestoreRecord reads the n-th record of a restore; one that is not there wraps
 // fs.ErrNotExist.
 func (v *Vault) RestoreRecord(ctx context.Context, id RestoreID, n uint32) ([]byte, error) {
-	payload, _, err := v.load(ctx, format.KindRestore, format.RestoreKey(format.RestoreID(id), n))
+	payload, _, err := v.objects.Load(ctx, format.KindRestore, format.RestoreKey(format.RestoreID(id), n))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("restore %s: %w", id, err)
 	}

@@ -106,7 +106,7 @@ func TestWhoOnlyReadsCreatesNothing(t *testing.T) {
 	if err := reader.PutRestoreRecord(t.Context(), RestoreID{}, recordHold, nil); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("got %v, want ErrReadOnly", err)
 	}
-	if err := reader.store.Delete(t.Context(), format.VaultKey); !errors.Is(err, ErrReadOnly) {
+	if err := reader.objects.Delete(t.Context(), format.VaultKey); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("got %v, want ErrReadOnly", err)
 	}
 }

@@ -2,9 +2,7 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"strings"
 
@@ -30,7 +28,7 @@ const (
 // surveyUntil lists the keys before another one.
 func (v *Vault) surveyUntil(ctx context.Context, last string) (*survey, error) {
 	s := &survey{}
-	for entry, err := range v.store.List(ctx, "", "") {
+	for entry, err := range v.objects.List(ctx, "", "") {
 		if err != nil {
 			return nil, fmt.Errorf("list the vault: %w", err)
 		}
@@ -56,7 +54,7 @@ func (s *survey) list(prefix, after string) iter.Seq2[blob.Entry, error] {
 // listed lists what the survey saw, or where there is none what is there now.
 func (v *Vault) listed(ctx context.Context, s *survey, prefix, after string) iter.Seq2[blob.Entry, error] {
 	if s == nil {
-		return v.store.List(ctx, prefix, after)
+		return v.objects.List(ctx, prefix, after)
 	}
 	return s.list(prefix, after)
 }
@@ -64,7 +62,7 @@ func (v *Vault) listed(ctx context.Context, s *survey, prefix, after string) ite
 // firstLook is the look before an epoch is read. Where requests cost, it lists at once what
 // else is listed then.
 func (v *Vault) firstLook(ctx context.Context, opts *catalogOptions) (*epochsFound, error) {
-	if !v.isFar() {
+	if !v.objects.IsFar() {
 		return v.look(ctx, 0)
 	}
 	last := untilPacks
@@ -83,21 +81,17 @@ func (v *Vault) firstLook(ctx context.Context, opts *catalogOptions) (*epochsFou
 // epoch begins with one of them, neither is ever taken away while its epoch is the newest,
 // and both would have to be lost for the answer to be wrong.
 func (v *Vault) lookAgain(ctx context.Context, found *epochsFound) (*epochsFound, error) {
-	if !v.isFar() || !found.base || !found.begun {
+	if !v.objects.IsFar() || !found.base || !found.begun {
 		return v.look(ctx, found.newest)
 	}
 	for _, key := range []string{format.BegunKey(found.newest + 1), format.BaseKey(found.newest + 1)} {
-		r, _, err := v.store.Open(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = r.Close()
-		}
-		if err != nil {
+		isThere, err := v.objects.IsThere(ctx, key)
+		switch {
+		case err != nil:
 			return nil, fmt.Errorf("look for a newer epoch: %w", err)
+		case isThere:
+			return v.look(ctx, found.newest)
 		}
-		return v.look(ctx, found.newest)
 	}
 	still := *found
 	return &still, nil

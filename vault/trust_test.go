@@ -10,6 +10,7 @@ import (
 	"coldstream"
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // TestTakenIsKnownForEver: the chapters say of each commit whether a base took it, however
@@ -142,11 +143,22 @@ func (k *kit) seal(kind format.Kind, key string, content interface{ Append([]byt
 	if err != nil {
 		k.Fatal(err)
 	}
-	sealed, err := k.vault.seal(kind, key, payload)
+	sealed, err := k.vault.objects.Seal(kind, key, payload)
 	if err != nil {
 		k.Fatal(err)
 	}
-	replace(k, k.store, key, sealed)
+	k.put(key, sealed)
+}
+
+// put stores an object in place of the one that is there.
+func (k *kit) put(key string, o *object.Sealed) {
+	k.Helper()
+	if err := k.store.Delete(k.Context(), key); err != nil {
+		k.Fatal(err)
+	}
+	if err := k.vault.objects.Create(k.Context(), o); err != nil {
+		k.Fatal(err)
+	}
 }
 
 func mustBeAltered(t *testing.T, object string, err error) {

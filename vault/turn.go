@@ -77,7 +77,7 @@ type Usage struct{ Objects, Bytes int64 }
 // Usage counts the vault's objects.
 func (v *Vault) Usage(ctx context.Context) (Usage, error) {
 	var out Usage
-	for entry, err := range v.store.List(ctx, "", "") {
+	for entry, err := range v.objects.List(ctx, "", "") {
 		if err != nil {
 			return out, fmt.Errorf("list the vault: %w", err)
 		}
@@ -112,7 +112,7 @@ func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*
 	if _, err := v.makeBase(ctx, order); err != nil {
 		return nil, err
 	}
-	if err := v.store.Create(ctx, format.BegunKey(epoch+1), nil); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := v.objects.CreatePlain(ctx, format.BegunKey(epoch+1), nil); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("begin epoch %d: %w", epoch+1, err)
 	}
 	order.rehearsal = false
@@ -182,7 +182,7 @@ func (g *garbage) keep(ctx context.Context, v *Vault, made *madeBase) error {
 // sweep lists first and deletes then: not every store lists well what is changing.
 func (g *garbage) sweep(ctx context.Context, v *Vault, prefix string) error {
 	var doomed []string
-	for entry, err := range v.store.List(ctx, prefix, "") {
+	for entry, err := range v.objects.List(ctx, prefix, "") {
 		if err != nil {
 			return fmt.Errorf("list %s: %w", prefix, err)
 		}
@@ -191,7 +191,7 @@ func (g *garbage) sweep(ctx context.Context, v *Vault, prefix string) error {
 		}
 	}
 	for _, key := range doomed {
-		err := v.store.Delete(ctx, key)
+		err := v.objects.Delete(ctx, key)
 		if errors.Is(err, fs.ErrPermission) {
 			return nil // who may not delete leaves it to the next keeper
 		}

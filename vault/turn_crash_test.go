@@ -19,6 +19,7 @@ import (
 	"coldstream/blob/faultblob"
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // over is the same vault through another store.
@@ -28,8 +29,11 @@ func (k *kit) over(store blob.Store) *kit {
 
 // over is the vault, with what it keeps in memory, over another store.
 func (v *Vault) over(store blob.Store) *Vault {
-	return &Vault{store: store, info: v.info, sealer: v.sealer}
+	return v.with(object.New(store, &v.info))
 }
+
+// useStore is over for a vault that others have already.
+func (v *Vault) useStore(store blob.Store) { v.objects = object.New(store, &v.info) }
 
 // garbageLeft lists what nothing needs, by a rule of its own.
 func (k *kit) garbageLeft() []string {

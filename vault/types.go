@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coldstream"
+	"coldstream/vault/internal/object"
 )
 
 // SnapshotID names a snapshot: 16 hex digits in its text form.
@@ -175,37 +176,15 @@ func (r *Run) Epochs() []coldstream.EpochStart {
 
 // The kinds of damage.
 const (
-	KindMissing     = "missing"
-	KindTruncated   = "truncated"
-	KindAltered     = "altered"
-	KindUnreadable  = "unreadable"        // the storage lists it, and does not give it
-	KindMarked      = "marked as damaged" // by somebody who found it so
-	KindUnexpected  = "unexpected"        // an object that nobody of us made
-	KindDoesNotJoin = "does_not_join"     // a commit that builds on one that is lost
+	KindMissing     = object.KindMissing
+	KindTruncated   = object.KindTruncated
+	KindAltered     = object.KindAltered
+	KindUnreadable  = object.KindUnreadable
+	KindMarked      = object.KindMarked
+	KindUnexpected  = object.KindUnexpected
+	KindDoesNotJoin = object.KindDoesNotJoin
 )
 
 // DamageError says which object is missing or altered and what it costs. It wraps
 // [coldstream.ErrCorrupt].
-type DamageError struct {
-	Object      string
-	Kind        string
-	Stream      coldstream.Stream
-	FirstOffset int64
-	NextOffset  int64 // equal to FirstOffset where no offsets are known to be lost
-	Cause       error
-}
-
-func (e *DamageError) Error() string {
-	lost := ""
-	if e.NextOffset > e.FirstOffset {
-		lost = fmt.Sprintf(", which costs %s offsets [%d, %d)", e.Stream.TopicPartition(), e.FirstOffset, e.NextOffset)
-	}
-	state := "is " + e.Kind
-	if e.Kind == KindDoesNotJoin {
-		state = "does not join"
-	}
-	return fmt.Sprintf("object %s %s%s: %v", e.Object, state, lost, e.Cause)
-}
-
-// Unwrap gives the cause and [coldstream.ErrCorrupt].
-func (e *DamageError) Unwrap() []error { return []error{coldstream.ErrCorrupt, e.Cause} }
+type DamageError = object.DamageError

@@ -9,24 +9,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
-
-// maxCatalogObject bounds what is read of a catalog object, so that a hostile one
-// cannot exhaust memory.
-const maxCatalogObject = 1 << 30
 
 // Vault is an opened vault. It is safe for use by several goroutines and keeps nothing
 // but its identity: what it holds is read from the store each time.
 type Vault struct {
-	store  blob.Store
-	info   format.VaultInfo
-	sealer *format.Sealer
+	objects *object.Store
+	info    format.VaultInfo
 	// Observer, if it is set, is told of waits.
 	Observer coldstream.Observer
 }
@@ -42,14 +37,13 @@ type InitOptions struct {
 // Init makes an empty vault. A store that has one already fails with an error wrapping
 // [fs.ErrExist], and nothing is changed.
 func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, error) {
-	v := &Vault{store: store, info: format.VaultInfo{CreatedMs: opts.Now().UnixMilli(), Exclusive: opts.Exclusive}, sealer: &format.Sealer{}}
-	v.useExclusively()
-	store = v.store
-	if _, err := rand.Read(v.info.ID[:]); err != nil {
+	info := format.VaultInfo{CreatedMs: opts.Now().UnixMilli(), Exclusive: opts.Exclusive}
+	if _, err := rand.Read(info.ID[:]); err != nil {
 		return nil, fmt.Errorf("make vault ID: %w", err)
 	}
-	if err := store.Create(ctx, format.VaultKey, v.info.Append(nil)); err != nil {
-		return nil, fmt.Errorf("create %s: %w", format.VaultKey, err)
+	v := &Vault{objects: object.New(store, &info), info: info}
+	if err := v.objects.CreatePlain(ctx, format.VaultKey, info.Append(nil)); err != nil {
+		return nil, err
 	}
 	if err := v.begin(ctx); err != nil {
 		return nil, err
@@ -64,25 +58,19 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 // only vault.json is missing; a vault of another version or with encryption wraps
 // [coldstream.ErrUnsupported].
 func Open(ctx context.Context, store blob.Store) (*Vault, error) {
-	body, err := blob.ReadAll(ctx, store, format.VaultKey, maxCatalogObject)
+	info, err := object.LoadInfo(ctx, store)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := findRemains(ctx, store); err != nil {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open vault: read %s: %w", format.VaultKey, err)
-	}
-	info, err := format.DecodeVaultInfo(body)
-	if err != nil {
-		return nil, fmt.Errorf("open vault: %s: %w", format.VaultKey, err)
+		return nil, fmt.Errorf("open vault: %w", err)
 	}
 	if info.IsEncrypted() {
 		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
 	}
-	v := &Vault{store: store, info: *info, sealer: &format.Sealer{}}
-	v.useExclusively()
-	return v, nil
+	return &Vault{objects: object.New(store, info), info: *info}, nil
 }
 
 // findRemains is an error if there are objects of a vault.
@@ -99,52 +87,49 @@ func findRemains(ctx context.Context, store blob.Store) error {
 	return nil
 }
 
-// proveInfo reads vault.json again before something is made of it that no other object
-// has confirmed yet: it has no hash of its own, and one bad read must not last for ever.
-func (v *Vault) proveInfo(ctx context.Context) error {
-	body, err := blob.ReadAll(ctx, v.store, format.VaultKey, maxCatalogObject)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", format.VaultKey, err)
-	}
-	if !slices.Equal(body, v.info.Append(nil)) {
-		return &DamageError{Object: format.VaultKey, Kind: KindAltered, Cause: errors.New("two reads gave two contents")}
-	}
-	return nil
-}
-
 // Flush makes durable what was stored, where the storage gathers objects (see
 // [blob.Flusher]); elsewhere it does nothing. Init, restores and Verify do so by
 // themselves; after commits it is the caller's to do.
-func (v *Vault) Flush(ctx context.Context) error {
-	if err := blob.Flush(ctx, v.store); err != nil {
-		return fmt.Errorf("store what was gathered: %w", err)
-	}
-	return nil
-}
+func (v *Vault) Flush(ctx context.Context) error { return v.objects.Flush(ctx) }
 
 // Describe gives words for people to the objects that are made from now on, where the
 // storage has names for them: a cluster, topics.
-func (v *Vault) Describe(words ...string) {
-	if d, ok := v.store.(interface{ Describe(words ...string) }); ok {
-		d.Describe(words...)
-	}
-}
+func (v *Vault) Describe(words ...string) { v.objects.Describe(words...) }
 
 // Strays are objects of runs that were cut off, where the storage can tell. They do not
 // count, and cost nothing but their room.
-func (v *Vault) Strays() []string {
-	if s, ok := v.storage().(interface{ Strays() []string }); ok {
-		return s.Strays()
-	}
-	return nil
-}
+func (v *Vault) Strays() []string { return v.objects.Strays() }
 
 // IsPermanent says that the storage takes nothing away: the catalog cannot be turned, and
 // nothing can be removed.
-func (v *Vault) IsPermanent() bool {
-	_, is := v.storage().(blob.Permanent)
-	return is
+func (v *Vault) IsPermanent() bool { return v.objects.IsPermanent() }
+
+// ErrReadOnly is wrapped by errors of what would write to a vault of [Vault.ReadOnly].
+var ErrReadOnly = object.ErrReadOnly
+
+// ReadOnly is the same vault for somebody who must not write to it: whatever is done with it
+// creates and deletes nothing. Damage that a reader finds is not marked there.
+func (v *Vault) ReadOnly() *Vault { return v.with(v.objects.ReadOnly()) }
+
+// ahead is the vault with some objects read before they are asked for; see
+// [object.Store.Ahead].
+func (v *Vault) ahead(ctx context.Context, objects []blob.Entry) (fast *Vault, stop func()) {
+	store, stop := v.objects.Ahead(ctx, objects)
+	return v.with(store), stop
 }
+
+// with is the same vault with other objects.
+func (v *Vault) with(objects *object.Store) *Vault {
+	other := *v
+	other.objects = objects
+	return &other
+}
+
+// Examination is what a vault's storage turned out to be able to do.
+type Examination = object.Examination
+
+// Examine tries what the vault's storage can do, without changing anything.
+func (v *Vault) Examine(ctx context.Context) Examination { return v.objects.Examine(ctx) }
 
 // ID is the vault's identity, 32 hex digits.
 func (v *Vault) ID() string { return v.info.ID.String() }
@@ -152,7 +137,7 @@ func (v *Vault) ID() string { return v.info.ID.String() }
 // begin makes epoch 0 with an empty base. Several may do so at once, and a crash leaves
 // the rest to the next who opens.
 func (v *Vault) begin(ctx context.Context) error {
-	err := v.store.Create(ctx, format.BegunKey(0), nil)
+	err := v.objects.CreatePlain(ctx, format.BegunKey(0), nil)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("begin epoch 0: %w", err)
 	}
@@ -162,97 +147,12 @@ func (v *Vault) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	body, err := v.seal(format.KindBase, key, payload)
+	o, err := v.objects.Seal(format.KindBase, key, payload)
 	if err != nil {
 		return err
 	}
-	if err := v.store.Create(ctx, key, body); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("create base of epoch 0: %w", err)
+	if err := v.objects.Create(ctx, o); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("begin epoch 0: %w", err)
 	}
 	return nil
-}
-
-// create stores an object that may be there already: a store that tries again after an
-// answer was lost finds its own, and another may have stored the same. Only the very
-// same bytes count, or under tables/ the same content. What is gone when it is looked at was deleted by a turn: it is stored
-// again, and the look that follows finds the newer epoch.
-func (v *Vault) create(ctx context.Context, key string, body []byte) (created bool, err error) {
-	err = v.store.Create(ctx, key, body)
-	if errors.Is(err, fs.ErrExist) {
-		err = v.proveSame(ctx, key, body)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return false, err
-		}
-		err = v.store.Create(ctx, key, body)
-	}
-	if err != nil {
-		return false, fmt.Errorf("create %s: %w", key, err)
-	}
-	return true, nil
-}
-
-func (v *Vault) proveSame(ctx context.Context, key string, body []byte) error {
-	there, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if !slices.Equal(there, body) && !v.isSameContent(key, there, body) {
-		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it is there already, and is not what its name says")}
-	}
-	return nil
-}
-
-// isSameContent says that two objects under tables/, which are named by their payload, hold
-// the same: another version of the program may compress it otherwise.
-func (v *Vault) isSameContent(key string, there, body []byte) bool {
-	if _, err := format.ParseTableKey(key); err != nil {
-		return false
-	}
-	kind, err := format.KindOf(body)
-	if err != nil {
-		return false
-	}
-	as := format.Expect{Kind: kind, VaultID: v.info.ID, Key: key}
-	theirs, errThere := format.Open(there, as)
-	ours, errOurs := format.Open(body, as)
-	return errThere == nil && errOurs == nil && slices.Equal(theirs, ours)
-}
-
-func (v *Vault) seal(kind format.Kind, key string, payload []byte) ([]byte, error) {
-	body, err := v.sealer.Seal(format.Envelope{Kind: kind, VaultID: v.info.ID, Key: key}, payload)
-	if err != nil {
-		return nil, fmt.Errorf("seal %s: %w", key, err)
-	}
-	return body, nil
-}
-
-// load reads a catalog object and proves that it is the one that was stored under key.
-// Damage is a [*DamageError]; absence wraps [fs.ErrNotExist] and is the caller's to judge.
-// A read may be bad once, and a commit left out for it would look like a gap: what does
-// not prove is read again before it is called damaged.
-func (v *Vault) load(ctx context.Context, kind format.Kind, key string) (payload []byte, digest format.Hash, err error) {
-	payload, digest, err = v.loadOnce(ctx, kind, key)
-	var damage *DamageError
-	if errors.As(err, &damage) && damage.Kind != KindUnreadable { // that was asked for often enough
-		return v.loadOnce(ctx, kind, key)
-	}
-	return payload, digest, err
-}
-
-func (v *Vault) loadOnce(ctx context.Context, kind format.Kind, key string) (payload []byte, digest format.Hash, err error) {
-	body, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
-	if errors.Is(err, blob.ErrUnreadable) {
-		err = &DamageError{Object: key, Kind: KindUnreadable, Cause: err}
-	}
-	if err != nil {
-		return nil, digest, fmt.Errorf("read %s: %w", key, err)
-	}
-	payload, err = format.Open(body, format.Expect{Kind: kind, VaultID: v.info.ID, Key: key})
-	if err != nil {
-		if errors.Is(err, coldstream.ErrCorrupt) {
-			err = &DamageError{Object: key, Kind: KindAltered, Cause: err}
-		}
-		return nil, digest, fmt.Errorf("open %s: %w", key, err)
-	}
-	return payload, format.Digest(body), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // VerifyOptions say how far to look.
@@ -240,7 +241,7 @@ func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error 
 		payload, err := ver.vault.loadSection(ctx, ref)
 		if err == nil {
 			if err = (&Metadata{Missing: map[string]string{}}).decode(ref.Name, payload); err != nil {
-				err = damageOf(ref.Table.Key(), err)
+				err = object.AsDamage(ref.Table.Key(), err)
 			}
 		}
 		var damage *DamageError
@@ -271,11 +272,11 @@ func (ver *verifier) checkListed(catalog *Catalog) {
 
 // checkRestores reads what restores have written down.
 func (ver *verifier) checkRestores(ctx context.Context) error {
-	for entry, err := range ver.vault.store.List(ctx, format.RestoresPrefix, "") {
+	for entry, err := range ver.vault.objects.List(ctx, format.RestoresPrefix, "") {
 		if err != nil {
 			return fmt.Errorf("list restores: %w", err)
 		}
-		payload, _, err := ver.vault.load(ctx, format.KindRestore, entry.Key)
+		payload, _, err := ver.vault.objects.Load(ctx, format.KindRestore, entry.Key)
 		var damage *DamageError
 		switch {
 		case errors.As(err, &damage):

@@ -61,7 +61,7 @@ func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int6
 	key, header := id.Key(), format.AppendPackHeader(nil, v.info.ID, id)
 	read := func(at, length int64) ([]byte, error) {
 		at = max(at, 0)
-		return v.store.Read(ctx, key, at, min(length, sizeBytes-at))
+		return v.objects.PackRange(ctx, id, at, min(length, sizeBytes-at))
 	}
 	altered := func(cause error) *DamageError { return &DamageError{Object: key, Kind: KindAltered, Cause: cause} }
 	got, err := read(0, int64(len(header)))

@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // damagedFrames are packs and frames that were found to be damaged, and how.
@@ -51,7 +52,7 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 		return err
 	}
 	for m := range marked {
-		payload, _, err := ver.vault.load(ctx, format.KindMark, m.Key())
+		payload, _, err := ver.vault.objects.Load(ctx, format.KindMark, m.Key())
 		var damage *DamageError
 		switch {
 		case errors.As(err, &damage):
@@ -85,7 +86,7 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 // checkOneFrame reads a frame without the rest of its pack.
 func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, start int64) error {
 	key, entry := content.id.Key(), content.frames[start]
-	stored, err := ver.vault.store.Read(ctx, key, start, entry.StoredLength)
+	stored, err := ver.vault.objects.PackRange(ctx, content.id, start, entry.StoredLength)
 	if err == nil {
 		codec := format.NewFrameCodec()
 		defer codec.Close()
@@ -96,7 +97,7 @@ func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, st
 		return nil
 	}
 	var damage *DamageError
-	if !errors.As(damageOf(key, err), &damage) {
+	if !errors.As(object.AsDamage(key, err), &damage) {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	ver.foundDamaged(content, start, damage)

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"coldstream"
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // checkPacks reads packs on all cores, one pack at a time in memory for each.
@@ -38,10 +38,10 @@ func (ver *verifier) checkPacks(ctx context.Context) error {
 
 func (ver *verifier) checkPack(ctx context.Context, content *packContent) error {
 	key := content.id.Key()
-	body, err := blob.ReadAll(ctx, ver.vault.store, key, content.size)
+	body, err := ver.vault.objects.Pack(ctx, content.id, content.size)
 	if err != nil {
 		var damage *DamageError
-		if errors.As(damageOf(key, err), &damage) {
+		if errors.As(object.AsDamage(key, err), &damage) {
 			ver.foundDamaged(content, allFrames, damage)
 			return nil
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
 
@@ -22,11 +21,11 @@ func (ver *verifier) checkWaiting(ctx context.Context, found *epochsFound) error
 	if used, err := ver.vault.hasCommits(ctx, found.newest); err != nil || used {
 		return err // it had a base, which is damage of another kind
 	}
-	for entry, err := range ver.vault.store.List(ctx, format.TablesOf(found.newest), "") {
+	for entry, err := range ver.vault.objects.List(ctx, format.TablesOf(found.newest), "") {
 		if err != nil {
 			return fmt.Errorf("list the tables of epoch %d: %w", found.newest, err)
 		}
-		size, err := ver.vault.checkTable(ctx, entry.Key)
+		size, err := ver.vault.objects.ProveContent(ctx, entry.Key)
 		var damage *DamageError
 		switch {
 		case errors.As(err, &damage):
@@ -39,22 +38,4 @@ func (ver *verifier) checkWaiting(ctx context.Context, found *epochsFound) error
 		ver.checked(size)
 	}
 	return nil
-}
-
-// checkTable proves that an object under tables/, of whatever kind, holds what its name says.
-func (v *Vault) checkTable(ctx context.Context, key string) (size int64, err error) {
-	id, err := format.ParseTableKey(key)
-	if err != nil {
-		return 0, nil //nolint:nilerr // it is none of ours, and in nobody's way
-	}
-	body, err := blob.ReadAll(ctx, v.store, key, maxCatalogObject)
-	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", key, err)
-	}
-	kind, _ := format.KindOf(body) // what says none is none
-	payload, _, err := v.load(ctx, kind, key)
-	if err == nil && format.HashOf(payload) != id.Hash {
-		err = &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it does not hold what its name says")}
-	}
-	return int64(len(body)), err
 }

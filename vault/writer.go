@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // WriterOptions say what is not read from the surroundings.
@@ -214,17 +215,17 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 }
 
 // create stores an object, and counts it if it was not there.
-func (c *commitInMaking) create(ctx context.Context, key string, body []byte) error {
-	created, err := c.vault.create(ctx, key, body)
+func (c *commitInMaking) create(ctx context.Context, o *object.Sealed) error {
+	created, err := c.vault.objects.Ensure(ctx, o)
 	if created {
-		c.receipt.stored(body)
+		c.receipt.stored(o)
 	}
 	return err
 }
 
-func (r *Receipt) stored(body []byte) {
+func (r *Receipt) stored(o *object.Sealed) {
 	r.Objects++
-	r.BytesStored += int64(len(body))
+	r.BytesStored += o.SizeBytes()
 }
 
 func (c *commitInMaking) addSnapshot(s *NewSnapshot) {
@@ -270,11 +271,11 @@ func (c *commitInMaking) storeSection(ctx context.Context, payload []byte) (form
 			return known, err // what is there and altered cannot be replaced under its name
 		}
 	}
-	body, err := c.vault.seal(format.KindSection, id.Key(), payload)
+	o, err := c.vault.objects.Seal(format.KindSection, id.Key(), payload)
 	if err != nil {
 		return id, err
 	}
-	return id, c.create(ctx, id.Key(), body)
+	return id, c.create(ctx, o)
 }
 
 // provenSection reads a section that a new snapshot is to share with older ones: it shall
@@ -295,14 +296,14 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	body, err := c.vault.seal(format.KindCommit, key, payload)
+	o, err := c.vault.objects.Seal(format.KindCommit, key, payload)
 	if err != nil {
 		return err
 	}
-	if err := c.create(ctx, key, body); err != nil {
+	if err := c.create(ctx, o); err != nil {
 		return err
 	}
-	c.digest = format.Digest(body)
+	c.digest = o.Digest()
 	c.receipt.VaultHash = c.digest.String()
 	// The look: only a commit whose epoch is still the newest is saved.
 	found, err := c.vault.lookAgain(ctx, &epochsFound{newest: c.catalog.epoch, begun: true, base: true})
@@ -312,7 +313,7 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 	case found.newest > c.catalog.epoch:
 		return errTurned
 	}
-	c.catalog.commitBytes += int64(len(body))
+	c.catalog.commitBytes += o.SizeBytes()
 	if err := c.catalog.fold(c.commit, c.digest); err != nil {
 		return err
 	}

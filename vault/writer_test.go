@@ -303,7 +303,7 @@ type retrying struct{ blob.Store }
 func TestCommitThroughRetries(t *testing.T) {
 	store := retrying{mem.New()}
 	k := newKit(t, store.Store)
-	k.vault.store = store
+	k.vault.useStore(store)
 	s := stream("orders", 0)
 	w := k.writer()
 	k.commit(w, Changes{Data: data(s, piece(t, 0, 10, 1)), Scans: begin(s, 0), Snapshot: snapshotOf(View{Stream: s, NextOffset: 10, LastEpoch: 1})})
@@ -375,7 +375,7 @@ func TestInterleavedWriters(t *testing.T) {
 			changes.Snapshot = snapshotOf(View{Stream: s, NextOffset: int64(st.next), LastEpoch: 1})
 			k.commit(writers[st.writer], changes)
 		}
-		k.vault.store = &shuffled{store, random}
+		k.vault.useStore(&shuffled{store, random})
 		c := k.catalog()
 		if head, _ := c.head(s); head.NextOffset != 18 || len(c.Damage()) > 0 || len(c.Snapshots()) != 6 {
 			t.Fatalf("order %v: head %+v, %d snapshots, damage %v", order, head, len(c.Snapshots()), c.Damage())
@@ -449,7 +449,7 @@ func TestForkedWriters(t *testing.T) {
 			}
 			random := rand.New(rand.NewPCG(*seed, 4))
 			for range 20 {
-				k.vault.store = &shuffled{store, random}
+				k.vault.useStore(&shuffled{store, random})
 				catalog := k.catalog()
 				if damage := catalog.Damage(); len(damage) > 0 || len(catalog.Snapshots()) != len(c.one)+len(c.two) {
 					t.Fatalf("%d snapshots, damage %v", len(catalog.Snapshots()), damage)

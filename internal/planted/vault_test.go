@@ -11,7 +11,7 @@ var vaultFaults = []fault{
 		"commit-before-data", "the commit is stored before its pack", "vault/writer.go",
 		[]edit{
 			{"\tpacks, err := c.pack.storeFor(", "\tlate := c.pack.next\n\tif late != nil {\n\t\tc.pack.next, c.pack.stored = nil, []format.Pack{late.Pack}\n\t}\n\tpacks, err := c.pack.storeFor("},
-			{"\treturn c.storeCommit(ctx)\n", "\tif err := c.storeCommit(ctx); err != nil || late == nil {\n\t\treturn err\n\t}\n\treturn c.create(ctx, late.ID.Key(), late.body)\n"},
+			{"\treturn c.storeCommit(ctx)\n", "\tif err := c.storeCommit(ctx); err != nil || late == nil {\n\t\treturn err\n\t}\n\treturn c.create(ctx, late.sealed)\n"},
 		},
 		"vault", "TestFailedCommit",
 	},
@@ -27,7 +27,7 @@ var vaultFaults = []fault{
 	},
 	{
 		"failed-pack-named", "a pack that could not be stored beforehand is named by its commit", "vault/pack_stored.go",
-		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tif created {", "\tif created {"}, {"\tp.body, p.stored = object.body, []format.Pack{object.Pack}\n\treturn nil\n", "\tp.body, p.stored = object.body, []format.Pack{object.Pack}\n\treturn err\n"}},
+		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tif created {", "\tif created {"}, {"\tp.body, p.stored = next.body, []format.Pack{next.Pack}\n\treturn nil\n", "\tp.body, p.stored = next.body, []format.Pack{next.Pack}\n\treturn err\n"}},
 		"vault", "TestPackWhoseStoreFailed",
 	},
 	{
@@ -91,8 +91,8 @@ var vaultFaults = []fault{
 		"vault", "TestRemoval",
 	},
 	{
-		"other-content-taken", "an object that is there already counts as ours, whatever is in it", "vault/vault.go",
-		[]edit{{"if !slices.Equal(there, body) && !v.isSameContent(", "if !slices.Equal(there, body) && len(there) == 0 && !v.isSameContent("}},
+		"other-content-taken", "an object that is there already counts as ours, whatever is in it", "vault/internal/object/create.go",
+		[]edit{{"if !slices.Equal(there, body) && !s.isSameContent(", "if !slices.Equal(there, body) && len(there) == 0 && !s.isSameContent("}},
 		"vault", "TestCommitOverOthers",
 	},
 	{
@@ -140,7 +140,7 @@ var catalogFaults = []fault{
 		"vault", "TestBaseBeforeThatIsAnother",
 	},
 	{
-		"table-not-proven", "a table's content is not compared with its name", "vault/chapter.go",
+		"table-not-proven", "a table's content is not compared with its name", "vault/internal/object/load.go",
 		[]edit{{"case format.HashOf(payload) != id.Hash ||", "case len(id.Hash) == 0 ||"}},
 		"vault", "TestTableThatIsAnother",
 	},
@@ -200,7 +200,7 @@ var catalogFaults = []fault{
 		"vault", "TestHostileRows",
 	},
 	{
-		"failure-is-absence", "a store that fails is taken for an object that is missing", "vault/frames.go",
+		"failure-is-absence", "a store that fails is taken for an object that is missing", "vault/internal/object/damage.go",
 		[]edit{{"\tcase errors.Is(err, fs.ErrNotExist):\n", "\tcase errors.Is(err, fs.ErrNotExist) || err != nil:\n"}},
 		"vault", "TestAbsenceHasOneName",
 	},

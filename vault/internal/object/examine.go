@@ -1,4 +1,4 @@
-package vault
+package object
 
 import (
 	"bytes"
@@ -10,6 +10,10 @@ import (
 	"coldstream/blob"
 	"coldstream/vault/internal/format"
 )
+
+// ErrReplaces is wrapped by errors that say that a storage does not create on condition:
+// it takes a key that is taken, and replaces what is there.
+var ErrReplaces = errors.New("the storage replaces objects that are there")
 
 // Examination is what a vault's storage turned out to be able to do. Each error is nil where
 // all is as a vault wants it.
@@ -23,21 +27,21 @@ type Examination struct {
 
 // Examine tries what the vault's storage can do, without changing anything: it asks for
 // vault.json to be created again with the bytes that it has, which must be refused.
-func (v *Vault) Examine(ctx context.Context) Examination {
+func (s *Store) Examine(ctx context.Context) Examination {
 	var found Examination
-	body, err := blob.ReadAll(ctx, v.store, format.VaultKey, maxCatalogObject)
+	body, err := blob.ReadAll(ctx, s.blobs, format.VaultKey, maxObject)
 	if err != nil {
 		return Examination{List: err, Ranges: err, Create: err}
 	}
-	found.List = v.examineList(ctx)
+	found.List = s.examineList(ctx)
 	const from = 1
-	part, err := v.store.Read(ctx, format.VaultKey, from, int64(len(body)-2*from))
+	part, err := s.blobs.Read(ctx, format.VaultKey, from, int64(len(body)-2*from))
 	if err == nil && !bytes.Equal(part, body[from:len(body)-from]) {
 		err = fmt.Errorf("a part of %s is not what it is in the whole", format.VaultKey)
 	}
 	found.Ranges = err
-	switch err := v.store.Create(ctx, format.VaultKey, body); {
-	case err == nil && !v.IsExclusive():
+	switch err := s.blobs.Create(ctx, format.VaultKey, body); {
+	case err == nil && !s.info.Exclusive:
 		found.Create = ErrReplaces
 	case err == nil: // it is known, and the bytes are the same
 	case !errors.Is(err, fs.ErrExist):
@@ -46,8 +50,8 @@ func (v *Vault) Examine(ctx context.Context) Examination {
 	return found
 }
 
-func (v *Vault) examineList(ctx context.Context) error {
-	for entry, err := range v.store.List(ctx, "", "") {
+func (s *Store) examineList(ctx context.Context) error {
+	for entry, err := range s.blobs.List(ctx, "", "") {
 		if err != nil {
 			return err
 		}

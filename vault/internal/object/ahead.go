@@ -1,4 +1,4 @@
-package vault
+package object
 
 import (
 	"bytes"
@@ -17,17 +17,17 @@ const (
 	aheadBytes    = 32 << 20
 )
 
-// ahead is a vault whose next objects are read before they are asked for. What is asked
-// for is the same, and so is its order: only Open of the objects named here is answered
-// from what was read. Each is given once; after a failure, and a second time, the storage
-// itself is asked. Until stop returns, objects are read. Storage that is near is not read
-// ahead: there it saves nothing.
-func (v *Vault) ahead(ctx context.Context, objects []blob.Entry) (fast *Vault, stop func()) {
-	if !v.isFar() || len(objects) < 2 {
-		return v, func() {}
+// Ahead is the same objects, of which the next ones are read before they are asked for. What
+// is asked for is the same, and so is its order: only what is read as a whole of the objects
+// named here is answered from what was read. Each is given once; after a failure, and a second
+// time, the storage itself is asked. Until stop returns, objects are read. Storage that is near
+// is not read ahead: there it saves nothing.
+func (s *Store) Ahead(ctx context.Context, objects []blob.Entry) (fast *Store, stop func()) {
+	if !s.IsFar() || len(objects) < 2 {
+		return s, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	a := &aheadStore{Store: v.store, objects: map[string]*aheadObject{}}
+	a := &aheadStore{Store: s.blobs, objects: map[string]*aheadObject{}}
 	a.changed.L = &a.mu
 	for i := range objects {
 		o := &aheadObject{Entry: objects[i], done: make(chan struct{})}
@@ -38,9 +38,7 @@ func (v *Vault) ahead(ctx context.Context, objects []blob.Entry) (fast *Vault, s
 	for range min(aheadRequests, len(objects)) {
 		reading.Go(func() { a.work(ctx) })
 	}
-	other := *v
-	other.store = a
-	return &other, func() {
+	return s.on(a), func() {
 		cancel()
 		a.mu.Lock()
 		a.waiting = nil
@@ -72,7 +70,7 @@ type aheadObject struct {
 // work reads objects until there are none.
 func (a *aheadStore) work(ctx context.Context) {
 	for o := a.next(); o != nil; o = a.next() {
-		o.body, o.err = blob.ReadAll(ctx, a.Store, o.Key, maxCatalogObject)
+		o.body, o.err = blob.ReadAll(ctx, a.Store, o.Key, maxObject)
 		close(o.done)
 	}
 }

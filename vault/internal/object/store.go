@@ -1,0 +1,94 @@
+// Package object is the one way in and out of a vault's storage. It hides how the content of an
+// object becomes the bytes that are stored, and how bytes that come back are proved to be
+// those of that object: no other room of the vault sees a [blob.Store].
+package object
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"coldstream/blob"
+	"coldstream/vault/internal/format"
+)
+
+// maxObject bounds what is read of an object that is read as a whole, so that a hostile one
+// cannot exhaust memory.
+const maxObject = 1 << 30
+
+// Store is the objects of one vault. It is safe for use by several goroutines.
+type Store struct {
+	blobs  blob.Store
+	info   format.VaultInfo
+	sealer *format.Sealer
+}
+
+// New is the objects of the vault that info describes. In an exclusive vault the storage is
+// taken as one without conditional create.
+func New(blobs blob.Store, info *format.VaultInfo) *Store {
+	if u, ok := blobs.(blob.Unconditional); ok && info.Exclusive {
+		blobs = u.Unconditional()
+	}
+	return &Store{blobs: blobs, info: *info, sealer: &format.Sealer{}}
+}
+
+// on is the same vault on other storage.
+func (s *Store) on(blobs blob.Store) *Store {
+	other := *s
+	other.blobs = blobs
+	return &other
+}
+
+// List is [blob.Store.List].
+func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
+	return s.blobs.List(ctx, prefix, after)
+}
+
+// Delete is [blob.Store.Delete].
+func (s *Store) Delete(ctx context.Context, key string) error { return s.blobs.Delete(ctx, key) }
+
+// Flush makes durable what was stored, where the storage gathers objects (see [blob.Flusher]);
+// elsewhere it does nothing.
+func (s *Store) Flush(ctx context.Context) error {
+	if err := blob.Flush(ctx, s.blobs); err != nil {
+		return fmt.Errorf("store what was gathered: %w", err)
+	}
+	return nil
+}
+
+// Describe gives words for people to the objects that are made from now on, where the
+// storage has names for them: a cluster, topics.
+func (s *Store) Describe(words ...string) {
+	if d, ok := s.blobs.(interface{ Describe(words ...string) }); ok {
+		d.Describe(words...)
+	}
+}
+
+// Strays are objects of runs that were cut off, where the storage can tell. They do not
+// count, and cost nothing but their room.
+func (s *Store) Strays() []string {
+	if strays, ok := s.storage().(interface{ Strays() []string }); ok {
+		return strays.Strays()
+	}
+	return nil
+}
+
+// IsPermanent says that the storage takes nothing away.
+func (s *Store) IsPermanent() bool {
+	_, is := s.storage().(blob.Permanent)
+	return is
+}
+
+// IsFar says that each request costs money and time.
+func (s *Store) IsFar() bool {
+	_, is := s.storage().(blob.Metered)
+	return is
+}
+
+// storage is the store itself, to be asked what more it is than a [blob.Store].
+func (s *Store) storage() blob.Store {
+	if r, ok := s.blobs.(readOnly); ok {
+		return r.Store
+	}
+	return s.blobs
+}
