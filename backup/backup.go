@@ -21,10 +21,10 @@ type Options struct {
 	// goes on; 30 s by default.
 	Interval time.Duration
 	// BufferBytes bounds the fetched bytes that wait to be encoded; as many may be encoded
-	// meanwhile. 16 MiB by default.
+	// meanwhile. 12 MiB by default.
 	BufferBytes int
-	// PackBytes is the size at which a pack is stored; it may be larger by what one full
-	// buffer becomes. 32 MiB by default.
+	// PackBytes is what packs stay below, unless data suddenly compresses worse: then one may be
+	// larger by what a full buffer becomes. One fills while two are stored. 24 MiB by default.
 	PackBytes int
 	// Name tells people which process it is: a program and its host. The vault keeps it.
 	Name string

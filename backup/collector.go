@@ -16,11 +16,12 @@ import (
 )
 
 // collector gathers what the source brings, encodes it when there is a buffer of it, and
-// commits when there is a pack of that, or when it has waited long enough. Meanwhile the
-// next is gathered; a source that is faster waits.
+// sends it on its way into the vault when there is a pack of that, or when it has waited long enough.
+// Meanwhile the next is gathered; a source that is faster waits.
 type collector struct {
 	run   *run
-	ahead pending // belongs to whoever commits: one at a time
+	ahead pending     // belongs to whoever encodes: one at a time
+	sent  []*shipment // behind which ahead comes, the oldest first; belongs to the same
 	byTP  map[coldstream.TopicPartition]*partition
 	ready chan struct{} // one token: there may be something to commit
 
@@ -37,6 +38,7 @@ type collector struct {
 type pending struct {
 	parts []*vault.Part
 	bytes int64 // that the parts take in a pack
+	last  int64 // of these, those of the last part
 	rows  int
 	gaps  []vault.StreamGap
 	scans []vault.ScanStart
@@ -46,7 +48,10 @@ type pending struct {
 // many partitions bring little each.
 const maxRows = 32 << 10
 
-func (p *pending) isFull(packBytes int) bool { return p.bytes >= int64(packBytes) || p.rows >= maxRows }
+// isFull says that one part more, as large as the last, would be too much.
+func (p *pending) isFull(packBytes int) bool {
+	return p.bytes+p.last > int64(packBytes) || p.rows >= maxRows
+}
 
 // gathered is what waits to be encoded. Pieces belong to it.
 type gathered struct {
@@ -117,15 +122,15 @@ func (c *collector) fetchAndCommit(ctx context.Context, partitions []*partition)
 		defer close(fetched)
 		return c.run.source.Fetch(groupCtx, positions(partitions), c)
 	})
-	group.Go(func() error { return c.commitLoop(ctx, this, fetched) })
+	group.Go(func() error { return c.commitLoop(ctx, group, this, fetched) })
 	stop := context.AfterFunc(groupCtx, func() { c.stop(this, context.Cause(groupCtx)) })
 	defer stop()
 	return group.Wait()
 }
 
-// commitLoop encodes when the buffer is full, and commits when there is a pack or the
+// commitLoop encodes when the buffer is full, and sends what there is when that is a pack or the
 // interval is over, until the fetch has ended. It uses ctx, not the group's: a failed fetch must not tear a commit.
-func (c *collector) commitLoop(ctx context.Context, fetch int, fetched <-chan struct{}) error {
+func (c *collector) commitLoop(ctx context.Context, group *errgroup.Group, fetch int, fetched <-chan struct{}) error {
 	ticker := time.NewTicker(c.run.opts.Interval)
 	defer ticker.Stop()
 	for {
@@ -135,10 +140,12 @@ func (c *collector) commitLoop(ctx context.Context, fetch int, fetched <-chan st
 			return nil
 		case <-c.ready:
 			if err = c.encodeWaiting(ctx); err == nil && c.ahead.isFull(c.run.opts.PackBytes) {
-				err = c.commit(ctx, vault.Changes{})
+				err = c.send(ctx, group)
 			}
 		case <-ticker.C:
-			err = c.commitWaiting(ctx)
+			if err = c.encodeWaiting(ctx); err == nil {
+				err = c.send(ctx, group)
+			}
 		}
 		if err != nil {
 			if isInterrupt(ctx, err) {
@@ -173,19 +180,28 @@ func (c *collector) stop(fetch int, err error) {
 	c.room.Broadcast()
 }
 
-// commitWaiting commits what was gathered so far, if there is anything.
+// commitWaiting commits what was sent and not committed, and what was gathered since, if
+// there is anything.
 func (c *collector) commitWaiting(ctx context.Context) error {
+	if err := c.commitSent(ctx); err != nil {
+		return err
+	}
 	if err := c.encodeWaiting(ctx); err != nil {
 		return err
 	}
-	if len(c.ahead.parts)+len(c.ahead.gaps) == 0 {
+	if c.ahead.isEmpty() {
 		return nil
 	}
 	return c.commit(ctx, vault.Changes{})
 }
 
+func (p *pending) isEmpty() bool { return len(p.parts)+len(p.gaps) == 0 }
+
 // commit commits what is pending, and what else is in changes. On an error it stays so, and can be tried once more.
 func (c *collector) commit(ctx context.Context, changes vault.Changes) error {
+	if err := c.commitSent(ctx); err != nil {
+		return err
+	}
 	changes.Parts, changes.Gaps, changes.Scans = c.ahead.parts, c.ahead.gaps, c.ahead.scans
 	receipt, err := c.run.plan.writer.Commit(ctx, changes)
 	if err != nil {
@@ -207,7 +223,8 @@ func (c *collector) encodeWaiting(ctx context.Context) error {
 			return err
 		}
 		c.ahead.parts = append(c.ahead.parts, part)
-		c.ahead.bytes += part.StoredBytes()
+		c.ahead.last = part.StoredBytes()
+		c.ahead.bytes += c.ahead.last
 		c.ahead.rows += part.Rows()
 	}
 	c.ahead.gaps = append(c.ahead.gaps, g.gaps...)

@@ -2,14 +2,15 @@ package backup
 
 // DefaultMemory is what the buffers of a backup take together unless it is told otherwise,
 // in bytes.
-const DefaultMemory = memoryParts * defaultBuffer
+const DefaultMemory = 160 << 20
 
 const (
-	defaultBuffer = 16 << 20
+	defaultBuffer = DefaultMemory / memoryParts
 	// memoryParts are one buffer that fills and one that is encoded, one for what that becomes,
-	// four for answers under way, two for a pack, and one by which that may be larger.
-	memoryParts = 10
-	fetchParts  = 4
+	// three for answers under way, two for each pack that fills or is under way to the storage,
+	// and one by which one of these may be larger.
+	memoryParts = 1 + 1 + 1 + fetchParts + packParts*(1+sentAtOnce) + 1
+	fetchParts  = 3
 	packParts   = 2
 	// mostPart keeps packs below 1 GiB: more memory than that takes is not used.
 	mostPart = 256 << 20

@@ -62,7 +62,7 @@ func (p *partition) gapAhead() (gap coldstream.Gap, isDue bool) {
 // and then the ends of the logs. So no group of the snapshot points behind its data.
 func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*plan, error) {
 	writer, err := v.NewWriter(ctx, vault.WriterOptions{
-		Now: opts.Now, Name: opts.Name, NoReadBack: opts.NoReadBack, PackBytes: opts.PackBytes + opts.BufferBytes,
+		Now: opts.Now, Name: opts.Name, NoReadBack: opts.NoReadBack, PackBytes: opts.PackBytes + opts.BufferBytes/4,
 	})
 	if err != nil {
 		return nil, err

@@ -17,9 +17,9 @@ var backupFaults = []fault{
 		"backup", "TestPutBack",
 	},
 	{
-		"data-lost-on-failed-commit", "after a failed commit, its data is forgotten", "backup/collector.go",
-		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tc.ahead = pending{}\n", "\tc.ahead = pending{}\n\tif err != nil {\n\t\treturn err\n\t}\n"}},
-		"backup", "TestRunThatIsInterruptedWhileItCommits",
+		"under-way-forgotten", "packs that were under way when the run was interrupted are forgotten", "backup/shipment.go",
+		[]edit{{"\tfor _, s := range c.sent {\n\t\tif s.err != nil {", "\tfor _, s := range c.sent {\n\t\tif false && s.err != nil {"}},
+		"backup", "TestInterruptionWithPacksUnderWay",
 	},
 	{
 		"gap-not-stored", "a gap is told, and not stored", "backup/collector.go",
