@@ -117,7 +117,7 @@ func (c *Catalog) head(s coldstream.Stream) (Head, bool) {
 		Scan: h.scan, NextOffset: h.nextOffset, Floor: max(h.floor, 0),
 		Started: timeOrZero(h.startedMs), Pass: h.pass.public(), HolesAt: timeOrZero(h.holes.newestMs),
 	}
-	for _, e := range h.epochs.lineage() {
+	for _, e := range h.epochs.Lineage() {
 		head.Epochs = append(head.Epochs, coldstream.EpochStart(e))
 	}
 	return head, true

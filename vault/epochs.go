@@ -14,6 +14,7 @@ import (
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 )
 
 // errTurned says that the epoch that was read is not the newest any more: open again.
@@ -376,7 +377,7 @@ func (v *Vault) hasCommits(ctx context.Context, epoch uint32) (bool, error) {
 func headOf(h *format.Head) *headState {
 	out := &headState{scan: h.Scan, nextOffset: h.NextOffset, reach: h.Reach, floor: h.Floor, bytes: h.SizeBytes}
 	for _, e := range h.Epochs {
-		out.epochs = append(out.epochs, epochStart{e.EpochStart, e.After})
+		out.epochs = append(out.epochs, lineage.Start{EpochStart: e.EpochStart, After: e.After})
 	}
 	return out
 }
@@ -385,7 +386,7 @@ func headOf(h *format.Head) *headState {
 func (h *headState) stored(stream int) format.Head {
 	out := format.Head{Stream: stream, Scan: h.scan, NextOffset: h.nextOffset, Reach: h.reach, Floor: h.floor, SizeBytes: h.bytes}
 	for _, e := range h.epochs {
-		out.Epochs = append(out.Epochs, format.HeadEpoch{EpochStart: e.EpochStart, After: e.after})
+		out.Epochs = append(out.Epochs, format.HeadEpoch{EpochStart: e.EpochStart, After: e.After})
 	}
 	return out
 }

@@ -293,7 +293,7 @@ func (c *Catalog) joined(commit *format.Commit) (map[int]*headState, bool) {
 // covers says that a view lies within what the head holds. A view of an older leader
 // epoch may be of a fork: another writer has seen since that the log lost its end.
 func (h *headState) covers(view format.View) bool {
-	return h.reaches(view) && (view.Scan < h.scan || view.LastEpoch < h.epochs.last() || view.NextOffset <= h.nextOffset)
+	return h.reaches(view) && (view.Scan < h.scan || view.LastEpoch < h.epochs.Last() || view.NextOffset <= h.nextOffset)
 }
 
 // reaches says that a view lies within what any history of the stream held.

@@ -20,8 +20,8 @@ type frameKey struct {
 	entry format.Frame
 }
 
-func keyOf(pack *packRef, frame int) frameKey {
-	return frameKey{pack.ID, pack.starts[frame], pack.Frames[frame]}
+func keyOf(pack *format.PlacedPack, frame int) frameKey {
+	return frameKey{pack.ID, pack.Starts[frame], pack.Frames[frame]}
 }
 
 // frameCache keeps decoded frames within a bound of bytes, the least recently used going
@@ -37,6 +37,9 @@ type frameCache struct {
 	entries map[frameKey]*list.Element
 	order   *list.List // of *cachedFrame, most recently used first
 	reading map[frameKey]*frameRead
+	// wanted are, by pack, the frames that the history will read and did not begin to; empty
+	// where frames are not read together.
+	wanted map[*format.PlacedPack][]bool
 }
 
 type cachedFrame struct {
@@ -69,11 +72,12 @@ func newFrameCache(bound int64) *frameCache {
 		entries: map[frameKey]*list.Element{},
 		order:   list.New(),
 		reading: map[frameKey]*frameRead{},
+		wanted:  map[*format.PlacedPack][]bool{},
 	}
 }
 
 // get returns a decoded frame.
-func (c *frameCache) get(ctx context.Context, v *Vault, pack *packRef, frame int) (*decodedFrame, error) {
+func (c *frameCache) get(ctx context.Context, v *Vault, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
 	key := keyOf(pack, frame)
 	for {
 		c.mu.Lock()
@@ -134,7 +138,7 @@ func (c *frameCache) keep(f *cachedFrame) {
 
 // readFrame reads one frame of a pack and checks it against the hash in the catalog. What
 // does not fit is read once more before it is called damaged: others will believe it.
-func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
+func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
 	decoded, err := v.readFrameOnce(ctx, codec, pack, frame)
 	if errors.Is(err, coldstream.ErrCorrupt) {
 		decoded, err = v.readFrameOnce(ctx, codec, pack, frame)
@@ -142,9 +146,9 @@ func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *p
 	return decoded, err
 }
 
-func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pack *packRef, frame int) (*decodedFrame, error) {
+func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
-	stored, err := v.objects.PackRange(ctx, pack.ID, pack.starts[frame], entry.StoredLength)
+	stored, err := v.objects.PackRange(ctx, pack.ID, pack.Starts[frame], entry.StoredLength)
 	if err != nil {
 		return nil, object.AsDamage(key, err)
 	}

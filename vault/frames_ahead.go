@@ -37,7 +37,7 @@ func (s *StreamHistory) readAhead(ctx context.Context) *framesAhead {
 // at says that run i is read next: frames before it are used up, and those behind it are
 // begun as far as there is room.
 func (a *framesAhead) at(i int) {
-	if a == nil || a.stream.Runs[i].ref.pack == nil {
+	if a == nil || a.stream.Runs[i].Ref.Pack == nil {
 		return
 	}
 	current := a.keyOf(i)
@@ -51,7 +51,7 @@ func (a *framesAhead) at(i int) {
 	frames := a.stream.history.frames
 	for a.next = max(a.next, i+1); a.next < len(a.stream.Runs) && len(a.begun) < framesAheadOfOne; a.next++ {
 		run := &a.stream.Runs[a.next]
-		if run.ref.pack == nil || a.keyOf(a.next) == last {
+		if run.Ref.Pack == nil || a.keyOf(a.next) == last {
 			continue
 		}
 		last = a.keyOf(a.next)
@@ -61,14 +61,14 @@ func (a *framesAhead) at(i int) {
 		a.begun = append(a.begun, aheadFrame{last, last.entry.DecodedLength})
 		a.reading.Go(func() {
 			// An error is met again by who needs the frame.
-			_, _ = frames.get(a.ctx, a.stream.history.vault, run.ref.pack, run.ref.row.Frame)
+			_, _ = frames.get(a.ctx, a.stream.history.vault, run.Ref.Pack, run.Ref.Row.Frame)
 		})
 	}
 }
 
 func (a *framesAhead) keyOf(i int) frameKey {
-	ref := a.stream.Runs[i].ref
-	return keyOf(ref.pack, ref.row.Frame)
+	ref := a.stream.Runs[i].Ref
+	return keyOf(ref.Pack, ref.Row.Frame)
 }
 
 func (a *framesAhead) release() {

@@ -33,21 +33,21 @@ func (h *History) want() {
 	}
 	for _, s := range h.streams {
 		for i := range s.Runs {
-			ref := s.Runs[i].ref
-			if ref.pack == nil {
+			ref := s.Runs[i].Ref
+			if ref.Pack == nil {
 				continue
 			}
-			if ref.pack.wanted == nil {
-				ref.pack.wanted = make([]bool, len(ref.pack.Frames))
+			if h.frames.wanted[ref.Pack] == nil {
+				h.frames.wanted[ref.Pack] = make([]bool, len(ref.Pack.Frames))
 			}
-			ref.pack.wanted[ref.row.Frame] = true
+			h.frames.wanted[ref.Pack][ref.Row.Frame] = true
 		}
 	}
 }
 
 // frameGroup is a frame that is asked for, and behind it those that come with it.
 type frameGroup struct {
-	pack     *packRef
+	pack     *format.PlacedPack
 	members  []groupMember // ascending; the first is the one that is asked for
 	reserved int64         // of what may be held ahead
 }
@@ -60,26 +60,27 @@ type groupMember struct {
 // begin says that a frame is being read, and with it those close behind it that will be
 // wanted. Each is brought so once: should it go from the cache before it is used, it comes
 // alone. The caller holds the lock.
-func (c *frameCache) begin(pack *packRef, frame int) *frameGroup {
+func (c *frameCache) begin(pack *format.PlacedPack, frame int) *frameGroup {
 	g := &frameGroup{pack: pack}
 	c.join(g, frame)
-	if pack.wanted == nil {
+	wanted := c.wanted[pack]
+	if wanted == nil {
 		return g
 	}
-	end, decoded := pack.endOf(frame), pack.Frames[frame].DecodedLength
-	for next := frame + 1; next < len(pack.Frames) && pack.starts[next]-end <= gapReadOver; next++ {
+	end, decoded := pack.EndOf(frame), pack.Frames[frame].DecodedLength
+	for next := frame + 1; next < len(pack.Frames) && pack.Starts[next]-end <= gapReadOver; next++ {
 		key := keyOf(pack, next)
-		if !pack.wanted[next] || c.entries[key] != nil || c.reading[key] != nil {
+		if !wanted[next] || c.entries[key] != nil || c.reading[key] != nil {
 			continue
 		}
 		decoded += key.entry.DecodedLength
-		more := key.entry.DecodedLength + pack.endOf(next) - end
-		if max(decoded, pack.endOf(next)-pack.starts[frame]) > togetherBytes || c.ahead+more > c.bound/2 {
+		more := key.entry.DecodedLength + pack.EndOf(next) - end
+		if max(decoded, pack.EndOf(next)-pack.Starts[frame]) > togetherBytes || c.ahead+more > c.bound/2 {
 			break
 		}
 		c.ahead += more
 		g.reserved += more
-		end = pack.endOf(next)
+		end = pack.EndOf(next)
 		c.join(g, next)
 	}
 	return g
@@ -89,12 +90,10 @@ func (c *frameCache) join(g *frameGroup, frame int) {
 	read := &frameRead{done: make(chan struct{})}
 	c.reading[keyOf(g.pack, frame)] = read
 	g.members = append(g.members, groupMember{frame, read})
-	if g.pack.wanted != nil {
-		g.pack.wanted[frame] = false
+	if wanted := c.wanted[g.pack]; wanted != nil {
+		wanted[frame] = false
 	}
 }
-
-func (p *packRef) endOf(frame int) int64 { return p.starts[frame] + p.Frames[frame].StoredLength }
 
 // end keeps what was read, and wakes those who wait for it.
 func (c *frameCache) end(g *frameGroup) {
@@ -126,12 +125,12 @@ func (v *Vault) readGroup(ctx context.Context, codec *format.FrameCodec, g *fram
 
 func (v *Vault) readTogether(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
 	first, last := g.members[0], g.members[len(g.members)-1]
-	start := g.pack.starts[first.frame]
-	stored, err := v.objects.PackRange(ctx, g.pack.ID, start, g.pack.endOf(last.frame)-start)
+	start := g.pack.Starts[first.frame]
+	stored, err := v.objects.PackRange(ctx, g.pack.ID, start, g.pack.EndOf(last.frame)-start)
 	for _, m := range g.members {
 		m.read.err = err
 		if err == nil {
-			m.read.decoded, m.read.err = decodeFrame(codec, stored[g.pack.starts[m.frame]-start:g.pack.endOf(m.frame)-start], g.pack.Frames[m.frame])
+			m.read.decoded, m.read.err = decodeFrame(codec, stored[g.pack.Starts[m.frame]-start:g.pack.EndOf(m.frame)-start], g.pack.Frames[m.frame])
 		}
 		if m.read.err != nil && m.frame != first.frame {
 			m.read.err = errBroughtBadly

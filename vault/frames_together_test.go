@@ -104,10 +104,10 @@ func TestDamageAmongFramesReadTogether(t *testing.T) {
 	}
 
 	const damaged = 7
-	ref := h.Streams()[damaged].Runs[0].ref
-	pack := body(t, inner, ref.pack.ID.Key())
-	pack[ref.pack.starts[ref.row.Frame]+20] ^= 1
-	replace(t, inner, ref.pack.ID.Key(), pack)
+	ref := h.Streams()[damaged].Runs[0].Ref
+	pack := body(t, inner, ref.Pack.ID.Key())
+	pack[ref.Pack.Starts[ref.Row.Frame]+20] ^= 1
+	replace(t, inner, ref.Pack.ID.Key(), pack)
 	h = historyOver(t, newFar(inner, 0), views, 64<<20)
 	for i, s := range h.Streams() {
 		err := readAll(t, s)

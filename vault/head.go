@@ -1,12 +1,11 @@
 package vault
 
 import (
-	"cmp"
-	"math"
 	"slices"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 )
 
 // headState is a stream's head as a fold builds it up. Folding is the same in every
@@ -18,7 +17,7 @@ type headState struct {
 	// where the log lost its end: what is between is of a fork.
 	reach  int64
 	floor  int64 // end of what was released; -1 if nothing was
-	epochs epochStarts
+	epochs lineage.Starts
 	bytes  int64 // decoded bytes of all rows of the scan
 
 	startedMs int64 // when the scan began; 0 where only a base knows of it
@@ -79,7 +78,7 @@ type extent struct {
 // What begins in an older leader epoch than the head's last one, or says none (a gap),
 // may be of a fork that another commit has ended: it joins where any history was.
 func (h *headState) extend(e extent) bool {
-	forked := len(e.epochs) == 0 || e.epochs[0].Epoch < h.epochs.last()
+	forked := len(e.epochs) == 0 || e.epochs[0].Epoch < h.epochs.Last()
 	if e.firstOffset > h.nextOffset && (!forked || e.firstOffset > h.reach) {
 		return false
 	}
@@ -91,14 +90,14 @@ func (h *headState) extend(e extent) bool {
 // parents were all taken in does: its writer has seen so, and a hole only means that the
 // head went back since.
 func (h *headState) add(e extent) {
-	was, joins := h.epochs.last(), e.firstOffset <= h.nextOffset
+	was, joins := h.epochs.Last(), e.firstOffset <= h.nextOffset
 	last := was
 	for i, start := range e.epochs {
-		after := int32(noEpoch)
+		after := int32(lineage.NoEpoch)
 		if i > 0 {
 			after = e.epochs[i-1].Epoch
 		}
-		h.epochs.note(epochStart{start, after})
+		h.epochs.Note(lineage.Start{EpochStart: start, After: after})
 		last = start.Epoch
 	}
 	if last > was {
@@ -122,58 +121,4 @@ func (h *headState) add(e extent) {
 		h.holes.add(e)
 		h.forgetHoles()
 	}
-}
-
-const noEpoch = -1
-
-// epochStart is where a leader epoch begins: at the lowest batch of it that was seen.
-type epochStart struct {
-	format.EpochStart
-	// after is the epoch that stood directly before it in one reading of the log; -1 if
-	// none was seen.
-	after int32
-}
-
-// epochStarts are all leader epochs of a stream that were ever seen, those of forks
-// included, ascending.
-type epochStarts []epochStart
-
-func (s epochStarts) last() int32 {
-	if len(s) == 0 {
-		return noEpoch
-	}
-	return s[len(s)-1].Epoch
-}
-
-func (s *epochStarts) note(start epochStart) {
-	i, found := slices.BinarySearchFunc(*s, start.Epoch, func(e epochStart, epoch int32) int {
-		return cmp.Compare(e.Epoch, epoch)
-	})
-	if !found {
-		*s = slices.Insert(*s, i, start)
-		return
-	}
-	e := &(*s)[i]
-	e.FirstOffset, e.after = min(e.FirstOffset, start.FirstOffset), max(e.after, start.after)
-}
-
-// lineage returns the epochs that led to the newest one, ascending: what the log's own
-// leader epoch cache holds. An epoch that began at or behind the begin of a newer one was
-// truncated away as a whole; so was one that another reading of the log did not find
-// between its neighbors.
-func (s epochStarts) lineage() []format.EpochStart {
-	var out []format.EpochStart
-	bound, newest := int64(math.MaxInt64), int32(math.MaxInt32)
-	for _, e := range slices.Backward(s) {
-		if e.FirstOffset >= bound || e.Epoch > newest {
-			continue
-		}
-		out = append(out, e.EpochStart)
-		bound, newest = e.FirstOffset, int32(math.MaxInt32)
-		if e.after != noEpoch {
-			newest = e.after
-		}
-	}
-	slices.Reverse(out)
-	return out
 }

@@ -67,7 +67,7 @@ func TestHeadExtends(t *testing.T) {
 			if joins != c.joins || h.nextOffset != c.next || h.reach != c.reach {
 				t.Errorf("joins %s, next %d, reach %d; want %s, %d, %d", joins, h.nextOffset, h.reach, c.joins, c.next, c.reach)
 			}
-			if diff := cmp.Diff(c.lineage, h.epochs.lineage()); diff != "" {
+			if diff := cmp.Diff(c.lineage, h.epochs.Lineage()); diff != "" {
 				t.Errorf("lineage: %s", diff)
 			}
 		})

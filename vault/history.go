@@ -7,6 +7,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 )
 
 // History is the catalog's rows of some views, and reads their batches. It is safe for
@@ -34,21 +35,6 @@ type StreamHistory struct {
 	Fewer []*DamageError
 
 	history *History
-}
-
-// packRef is a pack as a commit describes it; starts[i] is where frame i begins in it.
-type packRef struct {
-	format.Pack
-	starts []int64
-	// wanted are the frames that the history will read and did not begin to; nil where
-	// frames are not read together. The frame cache guards it.
-	wanted []bool
-}
-
-// rowRef says where the bytes of a row are.
-type rowRef struct {
-	pack *packRef // nil for an empty row
-	row  *format.Row
 }
 
 // HistoryOptions bound what reading may take.
@@ -80,14 +66,15 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 	for _, view := range views {
 		s := &StreamHistory{View: view, history: h}
 		set := collect.wanted[scanOf{view.Stream, view.Scan}]
-		set.doubt(marked.has)
-		covered := set.cover(view, c.damage)
-		if err := c.checkReleased(view, covered.lost); err != nil {
+		set.Doubt(marked.has)
+		covered := set.Cover(view)
+		lost := lostRanges(view.Stream, c.damage, covered.Lost)
+		if err := c.checkReleased(view, lost); err != nil {
 			return nil, err
 		}
-		s.Runs, s.Gaps, s.Lost = covered.runs, covered.gaps, covered.lost
+		s.Runs, s.Gaps, s.Lost = covered.Runs, covered.Gaps, lost
 		if !opts.SnapshotTime.IsZero() {
-			s.Fewer = joinByObject(covered.fewer(view, opts.SnapshotTime, marked.of))
+			s.Fewer = joinByObject(fewer(&covered, view, opts.SnapshotTime, marked.of))
 		}
 		h.streams = append(h.streams, s)
 	}
@@ -119,31 +106,18 @@ type scanOf struct {
 	scan   uint32
 }
 
-// rowSet is all rows and gaps of one scan of a stream, in no order.
-type rowSet struct {
-	rows   []storedRow
-	gaps   []format.Gap
-	starts []int64 // where readings of the stream began
-}
-
-type storedRow struct {
-	format.Row
-	pack     *packRef // nil for an empty row
-	doubtful bool     // its frame may be damaged
-}
-
 // rowCollector keeps the rows of wanted streams as commits pass by.
 type rowCollector struct {
 	history *History
 	views   []View
-	wanted  map[scanOf]*rowSet
+	wanted  map[scanOf]*lineage.Set
 	topics  map[string]bool
 }
 
 func (c *rowCollector) restart() {
-	c.wanted, c.topics = map[scanOf]*rowSet{}, map[string]bool{}
+	c.wanted, c.topics = map[scanOf]*lineage.Set{}, map[string]bool{}
 	for _, view := range c.views {
-		c.wanted[scanOf{view.Stream, view.Scan}] = &rowSet{}
+		c.wanted[scanOf{view.Stream, view.Scan}] = &lineage.Set{}
 		c.topics[view.Stream.Topic] = true
 	}
 }
@@ -154,20 +128,20 @@ func (c *rowCollector) wants(topic string) bool { return c.topics[topic] }
 type packRefs struct {
 	facts   *format.Facts
 	vaultID format.VaultID
-	made    []*packRef
+	made    []*format.PlacedPack
 }
 
 func newPackRefs(facts *format.Facts, vaultID format.VaultID) *packRefs {
-	return &packRefs{facts, vaultID, make([]*packRef, len(facts.Packs))}
+	return &packRefs{facts, vaultID, make([]*format.PlacedPack, len(facts.Packs))}
 }
 
 // of is a row's pack; nil for an empty row.
-func (p *packRefs) of(r *format.Row) *packRef {
+func (p *packRefs) of(r *format.Row) *format.PlacedPack {
 	if r.Length == 0 {
 		return nil
 	}
 	if p.made[r.Pack] == nil {
-		p.made[r.Pack] = newPackRef(p.facts.Packs[r.Pack], p.vaultID)
+		p.made[r.Pack] = p.facts.Packs[r.Pack].Place(p.vaultID)
 	}
 	return p.made[r.Pack]
 }
@@ -181,26 +155,17 @@ func (c *rowCollector) visit(_ string, facts *format.Facts) error {
 		if set == nil {
 			continue
 		}
-		set.rows = append(set.rows, storedRow{Row: *r, pack: packs.of(r)})
+		set.Rows = append(set.Rows, lineage.Row{Row: *r, InPack: packs.of(r)})
 	}
 	for _, g := range facts.Gaps {
 		if set := c.wanted[scanOf{facts.StreamAt(g.Stream), g.Scan}]; set != nil {
-			set.gaps = append(set.gaps, g)
+			set.Gaps = append(set.Gaps, g)
 		}
 	}
 	for _, s := range facts.Scans {
 		if set := c.wanted[scanOf{facts.StreamAt(s.Stream), s.Number}]; set != nil {
-			set.starts = append(set.starts, s.FirstOffset)
+			set.Starts = append(set.Starts, s.FirstOffset)
 		}
 	}
 	return nil
-}
-
-func newPackRef(pack format.Pack, vaultID format.VaultID) *packRef {
-	ref := &packRef{Pack: pack, starts: make([]int64, len(pack.Frames))}
-	at := int64(format.PackHeaderSize(vaultID, pack.ID))
-	for i, start := range frameStarts(&pack) {
-		ref.starts[i] = at + start
-	}
-	return ref
 }

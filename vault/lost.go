@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 )
 
 // Losses is what damaged packs cost of the newest histories of streams.
@@ -78,7 +79,7 @@ type lossFinder struct {
 	topics func(string) bool
 	// affected are the scans with a row in a frame that may be damaged; rows are theirs.
 	affected map[scanOf]bool
-	rows     map[scanOf]*rowSet
+	rows     map[scanOf]*lineage.Set
 	marked   marks
 	// damaged is what is proved to be: what lacks in the listing, and marked frames that
 	// were read. Others that were read are whole.
@@ -125,7 +126,7 @@ func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, err
 		return found, err
 	}
 	c, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.visit, topics: f.topics,
-		restart: func() { f.rows = map[scanOf]*rowSet{} }})
+		restart: func() { f.rows = map[scanOf]*lineage.Set{} }})
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +245,7 @@ func (f *lossFinder) findAffected(_ string, facts *format.Facts) error {
 	packs := newPackRefs(facts, f.vault.info.ID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
-		if p := packs.of(r); p != nil && f.isDoubtful(p.ID, p.starts[r.Frame]) {
+		if p := packs.of(r); p != nil && f.isDoubtful(p.ID, p.Starts[r.Frame]) {
 			f.affected[scanOf{facts.StreamAt(r.Stream), r.Scan}] = true
 		}
 	}
@@ -260,9 +261,9 @@ func (f *lossFinder) visit(_ string, facts *format.Facts) error {
 			continue
 		}
 		if f.rows[scan] == nil {
-			f.rows[scan] = &rowSet{}
+			f.rows[scan] = &lineage.Set{}
 		}
-		f.rows[scan].rows = append(f.rows[scan].rows, storedRow{Row: *r, pack: packs.of(r)})
+		f.rows[scan].Rows = append(f.rows[scan].Rows, lineage.Row{Row: *r, InPack: packs.of(r)})
 	}
 	return nil
 }
@@ -276,13 +277,13 @@ func (f *lossFinder) isDoubtful(id format.PackID, start int64) bool {
 // findLost finds what of a scan only damaged frames hold. A mark alone proves nothing: its
 // frame is read before it counts as lost, for what is fetched again later can be less, in
 // a compacted topic, than what the vault holds.
-func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error {
-	for set.doubt(f.isDoubtful) {
+func (f *lossFinder) findLost(ctx context.Context, view View, set *lineage.Set) error {
+	for set.Doubt(f.isDoubtful) {
 		settled := true
-		covered := set.cover(view, nil)
-		for i := range covered.runs {
-			run := &covered.runs[i]
-			if !run.doubtful {
+		covered := set.Cover(view)
+		for i := range covered.Runs {
+			run := &covered.Runs[i]
+			if !run.Doubtful {
 				continue
 			}
 			isWhole, err := f.prove(ctx, run)
@@ -292,7 +293,7 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error
 			settled = settled && !isWhole
 		}
 		if settled {
-			f.take(view, set, covered.runs)
+			f.take(view, set, covered.Runs)
 			return nil
 		}
 	}
@@ -303,8 +304,8 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *rowSet) error
 // another size, or with another header or index, may have lost no frame: what is dense is
 // fetched again all the same, for it comes back as it was, and nobody needs the pack any more.
 func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err error) {
-	ref := run.ref
-	m := format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]}
+	ref := run.Ref
+	m := format.Mark{Pack: ref.Pack.ID, Start: ref.Pack.Starts[ref.Row.Frame]}
 	if f.whole[m] {
 		return true, nil
 	}
@@ -314,7 +315,7 @@ func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err err
 	if pack := f.damaged[format.Mark{Pack: m.Pack, Start: format.WholePack}]; pack != nil && (pack.Kind == KindMissing || run.Dense()) {
 		return false, nil
 	}
-	_, err = f.vault.readFrame(ctx, f.codec, ref.pack, ref.row.Frame)
+	_, err = f.vault.readFrame(ctx, f.codec, ref.Pack, ref.Row.Frame)
 	var damage *DamageError
 	switch {
 	case err == nil:
@@ -328,18 +329,18 @@ func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err err
 }
 
 // take keeps what is lost, joined where one damage costs several runs.
-func (f *lossFinder) take(view View, set *rowSet, runs []Run) {
+func (f *lossFinder) take(view View, set *lineage.Set, runs []Run) {
 	var epochs []coldstream.EpochStart
-	for _, e := range newLineage(set.rows, view) {
+	for _, e := range lineage.Of(set.Rows, view) {
 		epochs = append(epochs, coldstream.EpochStart(e))
 	}
 	var last *LostRange
 	for i := range runs {
 		run := &runs[i]
-		if !run.doubtful {
+		if !run.Doubtful {
 			continue
 		}
-		damage := f.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
+		damage := f.damaged.of(run.Ref.Pack.ID, run.Ref.Pack.Starts[run.Ref.Row.Frame])
 		if last != nil && last.Damage.NextOffset == run.FirstOffset && last.Damage.Object == damage.Object {
 			last.Damage.NextOffset, last.Dense = run.NextOffset, last.Dense && run.Dense()
 			continue

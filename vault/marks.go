@@ -66,13 +66,3 @@ func isGarbageMark(key string, n uint32, isNamed func(format.PackID) bool) bool 
 	m, err := format.ParseMarkKey(key)
 	return err == nil && m.Pack.Epoch+2 <= n && !isNamed(m.Pack)
 }
-
-// doubt notes which rows are of frames that may be damaged.
-func (s *rowSet) doubt(isDamaged func(id format.PackID, start int64) bool) (found bool) {
-	for i := range s.rows {
-		r := &s.rows[i]
-		r.doubtful = r.pack != nil && isDamaged(r.pack.ID, r.pack.starts[r.Frame])
-		found = found || r.doubtful
-	}
-	return found
-}

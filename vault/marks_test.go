@@ -10,59 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"coldstream"
 	"coldstream/blob/mem"
 	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
 )
-
-// TestCoverPrefersSoundRows: rows whose names are small letters may be damaged.
-func TestCoverPrefersSoundRows(t *testing.T) {
-	at := func(commitMs int64, r storedRow) storedRow {
-		r.CommitMs = commitMs
-		r.doubtful = 'a' <= r.Length && r.Length <= 'z'
-		return r
-	}
-	whole := at(1, rowNamed('a', row(0, 20, 1, 0)))
-	gap := []format.Gap{{FirstOffset: 0, NextOffset: 30, Cause: coldstream.GapLogStartAdvanced}}
-	for name, c := range map[string]struct {
-		rows []storedRow
-		gaps []format.Gap
-		view View
-		want string
-	}{
-		"nothing else":             {[]storedRow{whole}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,20)"},
-		"the same again":           {[]storedRow{whole, at(2, rowNamed('B', row(0, 20, 1, 0)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "B[0,20)"},
-		"a part again":             {[]storedRow{whole, at(2, rowNamed('B', row(5, 10, 1, 5)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,5) B[5,10) a[10,20)"},
-		"in two parts":             {[]storedRow{whole, at(2, rowNamed('B', row(0, 8, 1, 0))), at(2, rowNamed('C', row(6, 12, 1, 6)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "B[0,8) C[8,12) a[12,20)"},
-		"a longer one":             {[]storedRow{whole, at(2, rowNamed('B', row(0, 25, 1, 0)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "B[0,20)"},
-		"two that may be damaged":  {[]storedRow{whole, at(2, rowNamed('b', row(5, 30, 1, 5)))}, nil, View{NextOffset: 30, LastEpoch: 1}, "a[0,20) b[20,30)"},
-		"and one between":          {[]storedRow{whole, at(2, rowNamed('b', row(5, 30, 1, 5))), at(3, rowNamed('C', row(19, 21, 1, 19)))}, nil, View{NextOffset: 30, LastEpoch: 1}, "a[0,19) C[19,21) b[21,30)"},
-		"before a fork":            {[]storedRow{whole, at(2, rowNamed('B', row(5, 20, 2, 5)))}, nil, View{NextOffset: 20, LastEpoch: 2}, "a[0,5) B[5,20)"},
-		"of a fork":                {[]storedRow{whole, at(2, rowNamed('B', row(5, 20, 2, 5)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,20)"},
-		"a fork is not the same":   {[]storedRow{at(1, rowNamed('A', row(0, 20, 1, 0))), at(2, rowNamed('b', row(5, 20, 2, 5)))}, nil, View{NextOffset: 20, LastEpoch: 2}, "A[0,5) b[5,20)"},
-		"a fork of which is again": {[]storedRow{at(1, rowNamed('A', row(0, 20, 1, 0))), at(2, rowNamed('b', row(5, 20, 2, 5))), at(3, rowNamed('C', row(8, 10, 2, 8)))}, nil, View{NextOffset: 20, LastEpoch: 2}, "A[0,5) b[5,8) C[8,10) b[10,20)"},
-		"empty before":             {[]storedRow{at(2, rowNamed('a', row(0, 20, 1, 0))), at(1, rowNamed(0, row(0, 20)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,20)"},
-		"empty at once":            {[]storedRow{whole, at(1, rowNamed(0, row(0, 20)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,20)"},
-		"empty since":              {[]storedRow{whole, at(2, rowNamed(0, row(0, 20)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "-[0,20)"},
-		"empty inside since":       {[]storedRow{whole, at(2, rowNamed(0, row(5, 10)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "a[0,5) -[5,10) a[10,20)"},
-		"empty around since":       {[]storedRow{at(1, rowNamed('a', row(5, 10, 1, 5))), at(2, rowNamed(0, row(0, 20)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "-[0,5) -[5,20)"},
-		"sound data over empty":    {[]storedRow{at(1, rowNamed('A', row(0, 20, 1, 0))), at(2, rowNamed(0, row(0, 30)))}, nil, View{NextOffset: 30, LastEpoch: 1}, "A[0,20) -[20,30)"},
-		"in a gap":                 {[]storedRow{whole}, gap, View{NextOffset: 30, LastEpoch: 1}, "a[0,20) log_start_advanced[20,30)"},
-		"and nothing":              {[]storedRow{at(1, rowNamed('a', row(5, 10, 1, 5)))}, nil, View{NextOffset: 20, LastEpoch: 1}, "LOST[0,5) a[5,10) LOST[10,20)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(1, 1))
-			for range 20 {
-				set := &rowSet{rows: slices.Clone(c.rows), gaps: slices.Clone(c.gaps)}
-				random.Shuffle(len(set.rows), func(i, j int) { set.rows[i], set.rows[j] = set.rows[j], set.rows[i] })
-				if got := set.cover(c.view, nil).String(); got != c.want {
-					t.Fatalf("got  %s\nwant %s", got, c.want)
-				}
-			}
-		})
-	}
-}
 
 // frames lists the frames that the catalog names.
 func (k *kit) frames() []format.Mark {
@@ -70,7 +21,7 @@ func (k *kit) frames() []format.Mark {
 	var out []format.Mark
 	opts := catalogOptions{reader: true, topics: func(string) bool { return true }, visit: func(_ string, facts *format.Facts) error {
 		for _, p := range facts.Packs {
-			for _, start := range newPackRef(p, k.vault.info.ID).starts {
+			for _, start := range p.Place(k.vault.info.ID).Starts {
 				out = append(out, format.Mark{Pack: p.ID, Start: start})
 			}
 		}

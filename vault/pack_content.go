@@ -34,14 +34,14 @@ type packRow struct {
 
 // visitedPack is a pack as one object describes it.
 type visitedPack struct {
-	*packRef
+	*format.PlacedPack
 	rows []packRow
 }
 
 func (ver *verifier) visitPacks(facts *format.Facts) []*visitedPack {
 	out := make([]*visitedPack, len(facts.Packs))
 	for i, p := range facts.Packs {
-		out[i] = &visitedPack{packRef: newPackRef(p, ver.vault.info.ID)}
+		out[i] = &visitedPack{PlacedPack: p.Place(ver.vault.info.ID)}
 	}
 	return out
 }
@@ -73,13 +73,13 @@ func (ver *verifier) takeRows(object string, p *visitedPack) {
 func (c *packContent) take(p *visitedPack) bool {
 	for i, f := range p.Frames {
 		f.Skipped = 0
-		if known, ok := c.frames[p.starts[i]]; ok && known != f {
+		if known, ok := c.frames[p.Starts[i]]; ok && known != f {
 			return false
 		}
 	}
 	for i, f := range p.Frames {
 		f.Skipped = 0
-		c.frames[p.starts[i]] = f
+		c.frames[p.Starts[i]] = f
 	}
 	return true
 }
@@ -137,7 +137,7 @@ func (c *packContent) checkIndex(body []byte, headerSize int64) error {
 		return err
 	}
 	named := 0
-	starts := frameStarts(&format.Pack{Frames: index})
+	starts := (&format.Pack{Frames: index}).FrameStarts()
 	for i, f := range index {
 		if known, ok := c.frames[headerSize+starts[i]]; ok && known == f {
 			named++

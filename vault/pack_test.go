@@ -60,7 +60,7 @@ func TestPackLayout(t *testing.T) {
 			blocks = append(blocks, part.blocks...)
 		}
 		stored, frames := p.assemble(format.VaultID{1}, format.PackID{Number: 7})
-		ref := newPackRef(format.Pack{ID: format.PackID{Number: 7}, SizeBytes: int64(len(stored)), Frames: frames}, format.VaultID{1})
+		ref := (&format.Pack{ID: format.PackID{Number: 7}, SizeBytes: int64(len(stored)), Frames: frames}).Place(format.VaultID{1})
 		store := mem.New()
 		replace(t, store, ref.ID.Key(), stored)
 		checkLayout(t, &Vault{objects: object.New(store, &format.VaultInfo{})}, ref, blocks, want)
@@ -86,7 +86,7 @@ func inTurns(random *rand.Rand, all []StreamData) [][]StreamData {
 	return turns
 }
 
-func checkLayout(t *testing.T, v *Vault, ref *packRef, blocks []*block, want map[coldstream.Stream][]byte) {
+func checkLayout(t *testing.T, v *Vault, ref *format.PlacedPack, blocks []*block, want map[coldstream.Stream][]byte) {
 	t.Helper()
 	codec := format.NewFrameCodec()
 	defer codec.Close()

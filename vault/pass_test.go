@@ -9,10 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 )
 
 var (
-	wholeHeads = gocmp.AllowUnexported(headState{}, epochStart{}, holes{}, passState{})
+	wholeHeads = gocmp.AllowUnexported(headState{}, lineage.Start{}, holes{}, passState{})
 	// headsOfBases leaves out what bases do not keep, or not of all streams.
 	headsOfBases = gocmp.Options{wholeHeads, cmpopts.IgnoreFields(headState{}, "startedMs", "holes", "pass")}
 	// extentOfHeads is likewise for what writers are told.

@@ -72,9 +72,9 @@ func (s *StreamHistory) goOn(ctx context.Context, failed failedRun, yield func(r
 		yield(nil, err)
 		return
 	}
-	v, ref := s.history.vault, failed.ref
+	v, ref := s.history.vault, failed.Ref
 	if damage.Kind != KindMissing {
-		v.markIfPossible(ctx, format.Mark{Pack: ref.pack.ID, Start: ref.pack.starts[ref.row.Frame]})
+		v.markIfPossible(ctx, format.Mark{Pack: ref.Pack.ID, Start: ref.Pack.Starts[ref.Row.Frame]})
 		yield(nil, err)
 		return
 	}
@@ -84,7 +84,7 @@ func (s *StreamHistory) goOn(ctx context.Context, failed failedRun, yield func(r
 		return
 	}
 	if now.isStill(&s.history.found) {
-		v.markIfPossible(ctx, format.Mark{Pack: ref.pack.ID, Start: format.WholePack})
+		v.markIfPossible(ctx, format.Mark{Pack: ref.Pack.ID, Start: format.WholePack})
 		yield(nil, err)
 		return
 	}
@@ -122,11 +122,11 @@ func (s *StreamHistory) located(err error, run *Run) error {
 }
 
 func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield func(recordbatch.Batch, error) bool) (bool, error) {
-	if run.ref.pack == nil {
+	if run.Ref.Pack == nil {
 		return true, nil
 	}
-	row, key := run.ref.row, run.ref.pack.ID.Key()
-	frame, err := s.history.frames.get(ctx, s.history.vault, run.ref.pack, row.Frame)
+	row, key := run.Ref.Row, run.Ref.Pack.ID.Key()
+	frame, err := s.history.frames.get(ctx, s.history.vault, run.Ref.Pack, row.Frame)
 	if err != nil {
 		return false, err
 	}
@@ -142,7 +142,7 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 		if batch.NextOffset() <= from {
 			continue
 		}
-		if batch.BaseOffset() >= run.NextOffset || run.forked && batch.NextOffset() > run.NextOffset {
+		if batch.BaseOffset() >= run.NextOffset || run.Forked && batch.NextOffset() > run.NextOffset {
 			break
 		}
 		if !yield(batch, nil) {

@@ -142,15 +142,15 @@ func TestReaderFindsNewerEpoch(t *testing.T) {
 	h := k.history(snapshots[2].Views...)[0]
 	k.turnWith(forgetAll(k))
 	// As if the rows had been compacted into another pack: the reader's place is not there.
-	ref := *h.Runs[0].ref.pack
+	ref := *h.Runs[0].Ref.Pack
 	ref.ID.Number += 1000
-	h.Runs[0].ref.pack = &ref
+	h.Runs[0].Ref.Pack = &ref
 	if got, damage := offsets(t, h, 0); damage != nil || got != "20-22@1 23-25@1 26-28@1 29-29@1" {
 		t.Errorf("%s, %v", got, damage)
 	}
 	// Without a newer epoch the same is damage.
 	h = k.history(snapshots[2].Views...)[0]
-	h.Runs[0].ref.pack = &ref
+	h.Runs[0].Ref.Pack = &ref
 	if got, damage := offsets(t, h, 0); damage == nil || damage.Kind != KindMissing {
 		t.Errorf("%s, %v", got, damage)
 	}

@@ -61,7 +61,7 @@ func (t tablesByTopic) add(facts *format.Facts) error {
 		if r.Length > 0 {
 			pack := &facts.Packs[r.Pack]
 			if starts[r.Pack] == nil {
-				starts[r.Pack] = frameStarts(pack)
+				starts[r.Pack] = pack.FrameStarts()
 			}
 			row.pack, row.start = pack.ID, starts[r.Pack][r.Frame]
 			if err := m.addFrame(pack, row.start, pack.Frames[r.Frame]); err != nil {
@@ -83,17 +83,6 @@ func (t tablesByTopic) add(facts *format.Facts) error {
 		t.of(s).released = append(t.of(s).released, streamFact[format.Released]{s, released})
 	}
 	return nil
-}
-
-// frameStarts says where each listed frame begins behind the pack's header.
-func frameStarts(pack *format.Pack) []int64 {
-	out, at := make([]int64, len(pack.Frames)), int64(0)
-	for i, f := range pack.Frames {
-		at += f.Skipped
-		out[i] = at
-		at += f.StoredLength
-	}
-	return out
 }
 
 func (m *tableMaker) addFrame(pack *format.Pack, start int64, frame format.Frame) error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coldstream"
+	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
 )
 
@@ -59,15 +60,6 @@ func (s *Snapshot) GroupsWhole() bool {
 	return whole
 }
 
-// View is the part of a stream's log that a snapshot shows: [LogStartOffset, NextOffset).
-type View struct {
-	Stream         coldstream.Stream
-	Scan           uint32
-	LogStartOffset int64
-	NextOffset     int64
-	LastEpoch      int32
-}
-
 // TopicsOf lists the incarnations of topics that views, sorted by stream, are of: names and
 // IDs, for patterns to choose from.
 func TopicsOf(views []View) []coldstream.Topic {
@@ -116,63 +108,17 @@ type Head struct {
 	HolesAt time.Time
 }
 
-// Marker is a transaction's end as it stands in a stream.
-type Marker struct {
-	Offset        int64
-	ProducerID    int64
-	ProducerEpoch int16
-	Commit        bool
-}
-
-// Transaction is the first transactional batch of a producer in a run since its last marker.
-type Transaction struct {
-	ProducerID    int64
-	ProducerEpoch int16
-	FirstOffset   int64
-}
-
-// Run is a stretch of a stream that lies together in the vault.
-type Run struct {
-	FirstOffset int64
-	NextOffset  int64
-	// Records counts those of data batches, from their headers; Batches counts control
-	// batches too. Both are of the whole stored run, also where only a part of it is
-	// in [FirstOffset, NextOffset) (Partial).
-	Records        int64
-	Batches        int64
-	SizeBytes      int64
-	MaxBatchBytes  int64
-	MaxTimestampMs int64
-	Markers        []Marker
-	Transactions   []Transaction
-	Partial        bool
-
-	ref rowRef
-	// forked says that the log lost its end at NextOffset. It did so between two batches:
-	// one that goes on behind it was lost as a whole.
-	forked bool
-	// doubtful says that its frame may be damaged, and that nothing else holds its offsets.
-	doubtful bool
-}
-
-// Dense says that each offset of the run is a data record, so that producing the
-// records in order gives the same offsets.
-func (r *Run) Dense() bool {
-	return !r.Partial && len(r.Markers) == 0 && r.Records == r.NextOffset-r.FirstOffset
-}
-
-// Epochs says where leader epochs begin among the batches of the run, ascending. The first
-// one may have begun before it.
-func (r *Run) Epochs() []coldstream.EpochStart {
-	var out []coldstream.EpochStart
-	for _, e := range r.ref.row.Epochs {
-		if e.FirstOffset >= r.NextOffset {
-			break
-		}
-		out = append(out, coldstream.EpochStart{Epoch: e.Epoch, FirstOffset: max(e.FirstOffset, r.FirstOffset)})
-	}
-	return out
-}
+// What rows make of a view.
+type (
+	// View is the part of a stream's log that a snapshot shows: [LogStartOffset, NextOffset).
+	View = lineage.View
+	// Run is a stretch of a stream that lies together in the vault.
+	Run = lineage.Run
+	// Marker is a transaction's end as it stands in a stream.
+	Marker = lineage.Marker
+	// Transaction is the first transactional batch of a producer in a run since its last marker.
+	Transaction = lineage.Transaction
+)
 
 // The kinds of damage.
 const (

@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
 )
 
@@ -115,7 +116,7 @@ type verifier struct {
 	vault *Vault
 	opts  VerifyOptions
 	packs map[format.PackID]*packContent
-	rows  map[scanOf]*rowSet
+	rows  map[scanOf]*lineage.Set
 
 	mu      sync.Mutex
 	damaged damagedFrames
@@ -124,7 +125,7 @@ type verifier struct {
 }
 
 func (ver *verifier) restart() {
-	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*rowSet{}, VerifyReport{}
+	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*lineage.Set{}, VerifyReport{}
 	ver.damaged, ver.around = damagedFrames{}, damagedFrames{}
 }
 
@@ -133,21 +134,21 @@ func (ver *verifier) visit(object string, facts *format.Facts) error {
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		stream := facts.StreamAt(r.Stream)
-		row := storedRow{Row: *r}
+		row := lineage.Row{Row: *r}
 		if r.Length > 0 {
-			row.pack = packs[r.Pack].packRef
-			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r, packs[r.Pack].starts[r.Frame]})
+			row.InPack = packs[r.Pack].PlacedPack
+			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r, packs[r.Pack].Starts[r.Frame]})
 		}
 		set := ver.rowsOf(scanOf{stream, r.Scan})
-		set.rows = append(set.rows, row)
+		set.Rows = append(set.Rows, row)
 	}
 	for _, g := range facts.Gaps {
 		set := ver.rowsOf(scanOf{facts.StreamAt(g.Stream), g.Scan})
-		set.gaps = append(set.gaps, g)
+		set.Gaps = append(set.Gaps, g)
 	}
 	for _, s := range facts.Scans {
 		set := ver.rowsOf(scanOf{facts.StreamAt(s.Stream), s.Number})
-		set.starts = append(set.starts, s.FirstOffset)
+		set.Starts = append(set.Starts, s.FirstOffset)
 	}
 	for _, p := range packs {
 		ver.takeRows(object, p)
@@ -155,10 +156,10 @@ func (ver *verifier) visit(object string, facts *format.Facts) error {
 	return nil
 }
 
-func (ver *verifier) rowsOf(scan scanOf) *rowSet {
+func (ver *verifier) rowsOf(scan scanOf) *lineage.Set {
 	set := ver.rows[scan]
 	if set == nil {
-		set = &rowSet{}
+		set = &lineage.Set{}
 		ver.rows[scan] = set
 	}
 	return set
@@ -189,7 +190,7 @@ func viewsByHistory(catalog *Catalog) map[history][]View {
 func (ver *verifier) checkViews(catalog *Catalog) {
 	for key, list := range viewsByHistory(catalog) {
 		for _, view := range list {
-			ver.add(ver.rowsOf(key.scanOf).cover(view, catalog.damage).lost...)
+			ver.add(lostRanges(view.Stream, catalog.damage, ver.rowsOf(key.scanOf).Cover(view).Lost)...)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (ver *verifier) settleAround(catalog *Catalog) {
 	ver.eachDoubtful(catalog, func(id format.PackID, start int64) bool {
 		return ver.around.has(id, start) || ver.damaged.has(id, start)
 	}, func(_ coldstream.Stream, run *Run) {
-		needed[ver.around.of(run.ref.pack.ID, format.WholePack)] = true
+		needed[ver.around.of(run.Ref.Pack.ID, format.WholePack)] = true
 	})
 	for m, damage := range ver.around {
 		if needed[damage] || len(ver.packs[m.Pack].rows) == 0 {

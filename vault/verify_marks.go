@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
 )
 
@@ -113,7 +114,7 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 	}
 	costs := map[*DamageError][]*DamageError{}
 	damaged := ver.eachDoubtful(catalog, ver.damaged.has, func(stream coldstream.Stream, run *Run) {
-		damage := ver.damaged.of(run.ref.pack.ID, run.ref.pack.starts[run.ref.row.Frame])
+		damage := ver.damaged.of(run.Ref.Pack.ID, run.Ref.Pack.Starts[run.Ref.Row.Frame])
 		costs[damage] = append(costs[damage], costing(damage, stream, run))
 	})
 	for m, damage := range ver.damaged {
@@ -130,7 +131,7 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID, int64) bool, take func(coldstream.Stream, *Run)) map[scanOf]bool {
 	views, doubtful := viewsByHistory(catalog), map[scanOf]bool{}
 	for scan, set := range ver.rows {
-		if !set.doubt(isDamaged) {
+		if !set.Doubt(isDamaged) {
 			continue
 		}
 		doubtful[scan] = true
@@ -143,8 +144,8 @@ func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID
 			continue
 		}
 		for _, view := range list {
-			for _, run := range ver.rowsOf(key.scanOf).cover(view, nil).runs {
-				if run.doubtful {
+			for _, run := range ver.rowsOf(key.scanOf).Cover(view).Runs {
+				if run.Doubtful {
 					take(key.stream, &run)
 				}
 			}
@@ -154,11 +155,11 @@ func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID
 }
 
 // newestView shows all of a scan that is not of a fork.
-func newestView(scan scanOf, set *rowSet, catalog *Catalog) View {
-	view := View{Stream: scan.stream, Scan: scan.scan, LogStartOffset: math.MaxInt64, LastEpoch: noEpoch}
-	for i := range set.rows {
-		view.LogStartOffset = min(view.LogStartOffset, set.rows[i].FirstOffset)
-		view.NextOffset = max(view.NextOffset, set.rows[i].NextOffset)
+func newestView(scan scanOf, set *lineage.Set, catalog *Catalog) View {
+	view := View{Stream: scan.stream, Scan: scan.scan, LogStartOffset: math.MaxInt64, LastEpoch: lineage.NoEpoch}
+	for i := range set.Rows {
+		view.LogStartOffset = min(view.LogStartOffset, set.Rows[i].FirstOffset)
+		view.NextOffset = max(view.NextOffset, set.Rows[i].NextOffset)
 	}
 	if h := catalog.heads[scan.stream]; h != nil && h.scan == scan.scan {
 		view.LogStartOffset = max(view.LogStartOffset, h.floor)

@@ -155,9 +155,9 @@ var catalogFaults = []fault{
 		"vault", "TestCommitOfAnotherBase",
 	},
 	{
-		"epoch-begins-late", "of two readings the later begin of a leader epoch is kept", "vault/head.go",
-		[]edit{{"min(e.FirstOffset, start.FirstOffset), max(e.after, start.after)", "max(e.FirstOffset, start.FirstOffset), max(e.after, start.after)"}},
-		"vault", "TestCover",
+		"epoch-begins-late", "of two readings the later begin of a leader epoch is kept", "vault/internal/lineage/epochs.go",
+		[]edit{{"min(e.FirstOffset, start.FirstOffset), max(e.After, start.After)", "max(e.FirstOffset, start.FirstOffset), max(e.After, start.After)"}},
+		"vault/internal/lineage", "TestCover",
 	},
 	{
 		"head-stays-on-truncation", "a head does not go back where the log lost its end", "vault/head.go",
@@ -175,18 +175,18 @@ var catalogFaults = []fault{
 		"vault", "TestOrderIsNoClocks",
 	},
 	{
-		"shorter-run", "of rows that overlap the one that ends first is read", "vault/cover.go",
-		[]edit{{"s.segments[0].nextOffset > s.best.nextOffset", "s.segments[0].nextOffset < s.best.nextOffset"}},
-		"vault", "TestCover",
+		"shorter-run", "of rows that overlap the one that ends first is read", "vault/internal/lineage/cover.go",
+		[]edit{{"s.segments[0].NextOffset > s.best.NextOffset", "s.segments[0].NextOffset < s.best.NextOffset"}},
+		"vault/internal/lineage", "TestCover",
 	},
 	{
-		"fork-mixed-in", "a leader epoch is read beyond the begin of the next one", "vault/cover.go",
+		"fork-mixed-in", "a leader epoch is read beyond the begin of the next one", "vault/internal/lineage/epochs.go",
 		[]edit{{"return l[i+1].FirstOffset, true", "return math.MaxInt64, true"}},
-		"vault", "TestCover",
+		"vault/internal/lineage", "TestCover",
 	},
 	{
 		"fork-inside-a-batch", "a batch that reaches into a newer leader epoch is read", "vault/read.go",
-		[]edit{{" || run.forked && batch.NextOffset() > run.NextOffset {", " {"}},
+		[]edit{{" || run.Forked && batch.NextOffset() > run.NextOffset {", " {"}},
 		"vault", "TestForkInsideABatch",
 	},
 	{
@@ -246,7 +246,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"gap-of-any-size", "what lies between two frames is read over however much it is", "vault/frames_together.go",
-		[]edit{{" && pack.starts[next]-end <= gapReadOver;", ";"}},
+		[]edit{{" && pack.Starts[next]-end <= gapReadOver;", ";"}},
 		"vault", "TestFramesAreReadTogether",
 	},
 	{
