@@ -41,6 +41,11 @@ type Topic struct {
 	// DeleteRetention is the effective delete.retention.ms: how long a cleaner keeps
 	// tombstones. It is 0 where the broker does not say.
 	DeleteRetention time.Duration
+	// Retention and RetentionBytes are the effective retention.ms and retention.bytes, beyond
+	// which a cleaner with the policy delete deletes the oldest records. 0 is no bound, or one
+	// that the broker does not say.
+	Retention      time.Duration
+	RetentionBytes int64
 	// Err is set when the broker refused to describe the topic: [ErrDenied],
 	// [ErrUnknownTopic] or what else it said. ConfigsErr likewise for its configs.
 	Err        error

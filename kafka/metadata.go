@@ -177,13 +177,10 @@ func (c *Client) describeSome(ctx context.Context, topics []*coldstream.Topic) e
 
 func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
 	t.Configs, t.CleanupPolicy, t.ConfigsErr = nil, "", brokerError(r.ErrorCode, r.ErrorMessage)
-	t.DeleteRetention = 0
+	t.DeleteRetention, t.Retention, t.RetentionBytes = 0, 0, 0
 	for _, cfg := range r.Configs {
-		if cfg.Name == "cleanup.policy" && cfg.Value != nil {
-			t.CleanupPolicy = *cfg.Value
-		}
-		if cfg.Name == "delete.retention.ms" && cfg.Value != nil {
-			t.DeleteRetention = retentionOf(*cfg.Value)
+		if cfg.Value != nil {
+			setEffective(t, cfg.Name, *cfg.Value)
 		}
 		if cfg.Source != kmsg.ConfigSourceDynamicTopicConfig {
 			continue
@@ -195,6 +192,22 @@ func setConfigs(t *coldstream.Topic, r *kmsg.DescribeConfigsResponseResource) {
 		t.Configs = append(t.Configs, config)
 	}
 	slices.SortFunc(t.Configs, func(a, b coldstream.Config) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// setEffective keeps what a config says, wherever it is set.
+func setEffective(t *coldstream.Topic, name, value string) {
+	switch name {
+	case "cleanup.policy":
+		t.CleanupPolicy = value
+	case "delete.retention.ms":
+		t.DeleteRetention = retentionOf(value)
+	case "retention.ms":
+		t.Retention = retentionOf(value)
+	case "retention.bytes":
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && n > 0 {
+			t.RetentionBytes = n
+		}
+	}
 }
 
 // retentionOf reads a config of milliseconds; what is too long to count is the longest.

@@ -118,7 +118,7 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	}
 	defer client.Close()
 	options := backup.Options{
-		Topics: patterns, Interval: o.interval, Now: e.now, Observer: p, NoReadBack: o.noVerify,
+		Topics: patterns, Interval: o.interval, Now: e.now, Name: e.writerName("backup"), Observer: p, NoReadBack: o.noVerify,
 		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes,
 	}
 	done, started := &backupOutcome{}, e.now()

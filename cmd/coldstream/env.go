@@ -18,6 +18,7 @@ type env struct {
 	getenv         func(string) string
 	now            func() time.Time
 	program        string // how to call this program again
+	host           string // its name, as far as it is known
 	stdinTerminal  bool
 	stdoutTerminal bool
 	stderrTerminal bool
@@ -37,6 +38,14 @@ func (e *env) close() {
 		_ = c.Close() // temporary files may stay behind
 	}
 	e.closers = nil
+}
+
+// writerName tells others who look into the vault which process writes to it.
+func (e *env) writerName(command string) string {
+	if e.host == "" {
+		return command
+	}
+	return command + "@" + e.host
 }
 
 // note prints a line for people to stderr. What it is made of may come from clusters.

@@ -17,6 +17,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitIncomplete  = 3
+	exitBelowTarget = 4
 	exitDamage      = 5
 	exitNoVault     = 10
 	exitUnreachable = 13

@@ -28,7 +28,12 @@ func main() {
 }
 
 func processEnv() *env {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // it only tells people who wrote what
+	}
 	return &env{
+		host:           host,
 		stdin:          os.Stdin,
 		stdout:         os.Stdout,
 		stderr:         os.Stderr,
