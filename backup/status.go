@@ -32,9 +32,13 @@ type TopicStatus struct {
 	AtEnds bool
 	// SavedAt is when the data of the last commit was taken that reached the ends seen then; zero
 	// if there is none yet.
-	SavedAt    time.Time
-	Err        error             // why the topic as a whole cannot be read; nil if it can
-	Partitions []PartitionStatus // by number
+	SavedAt time.Time
+	Err     error // why the topic as a whole cannot be read; nil if it can
+	// CleanupPolicy, Retention and RetentionBytes are as in [coldstream.Topic].
+	CleanupPolicy  string
+	Retention      time.Duration
+	RetentionBytes int64
+	Partitions     []PartitionStatus // by number
 }
 
 // RPO is how much time of the topic would be lost with its cluster now: nothing while every
@@ -53,7 +57,7 @@ func (t *TopicStatus) RPO(s *Status) time.Duration {
 
 // PartitionStatus is how far a partition is saved.
 type PartitionStatus struct {
-	Partition int32
+	Partition             int32
 	coldstream.LogOffsets           // the ends, and why they are not known
 	Seen                  time.Time // when the ends were
 	NextOffset            int64     // of what was fetched

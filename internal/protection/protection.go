@@ -170,7 +170,11 @@ func (t *Topic) Bound(maxRPO time.Duration) {
 // Lost lists a gap.
 func (t *Topic) Lost(gap coldstream.Gap, found time.Time) {
 	t.LostOffsets += gap.NextOffset - gap.FirstOffset
-	t.Gaps = append(t.Gaps, Gap{gap.Partition, gap.FirstOffset, gap.NextOffset, string(gap.Cause), timestamp(found)})
+	t.Gaps = append(t.Gaps, newGap(gap, found))
+}
+
+func newGap(gap coldstream.Gap, found time.Time) Gap {
+	return Gap{gap.Partition, gap.FirstOffset, gap.NextOffset, string(gap.Cause), timestamp(found)}
 }
 
 // List adds the partitions.
