@@ -3,6 +3,8 @@ package vault
 import (
 	"time"
 
+	"coldstream/recordbatch"
+
 	"coldstream"
 )
 
@@ -25,23 +27,6 @@ type Changes struct {
 	// AsOf is the commit's time, if it is not now. Rows that a snapshot is to show as they
 	// are, though they are stored after it, are as of its time.
 	AsOf time.Time
-}
-
-// StreamData is newly fetched data of a stream, in the order in which it was fetched.
-type StreamData struct {
-	Stream coldstream.Stream
-	Scan   uint32
-	Pieces []Piece
-}
-
-// Piece is all that the log held in [FirstOffset, NextOffset): whole, checked batches
-// one behind the other, or none where a compacted tail returned nothing. The first
-// batch may begin below FirstOffset. The writer keeps Batches until they are
-// encoded and does not change them.
-type Piece struct {
-	FirstOffset int64
-	NextOffset  int64
-	Batches     []byte
 }
 
 // StreamGap is a gap of one stream.
@@ -87,4 +72,18 @@ type Receipt struct {
 	// ParentTime is the time of the snapshot that this commit's was built on directly; zero if
 	// there is none. By it a writer sees that one of two clocks is wrong.
 	ParentTime time.Time
+}
+
+// LastLeaderEpoch returns the leader epoch of the last of whole batches; false if there
+// is none.
+func LastLeaderEpoch(batches []byte) (int32, bool) {
+	epoch, ok := int32(-1), false
+	for len(batches) > 0 {
+		batch, rest, err := recordbatch.Next(batches)
+		if err != nil {
+			return epoch, ok
+		}
+		epoch, ok, batches = batch.LeaderEpoch(), true, rest
+	}
+	return epoch, ok
 }

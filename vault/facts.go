@@ -6,23 +6,24 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/pack"
 )
 
 // factsBuilder brings the facts of one commit into the order and with the references
 // that the format demands.
 type factsBuilder struct {
 	changes *Changes
-	blocks  []*block
+	blocks  []*pack.Block
 
 	incarnations []coldstream.Incarnation
 	streams      []coldstream.Stream
 }
 
 // newFactsBuilder collects every stream that the changes name, and topics besides.
-func newFactsBuilder(changes *Changes, blocks []*block, topics []coldstream.Incarnation) *factsBuilder {
+func newFactsBuilder(changes *Changes, blocks []*pack.Block, topics []coldstream.Incarnation) *factsBuilder {
 	f := &factsBuilder{changes: changes, blocks: blocks}
 	for _, b := range blocks {
-		f.streams = append(f.streams, b.stream)
+		f.streams = append(f.streams, b.Stream)
 	}
 	for _, g := range changes.Gaps {
 		f.streams = append(f.streams, g.Stream)
@@ -66,8 +67,8 @@ func (f *factsBuilder) build(commitMs int64) format.Facts {
 		facts.Streams = append(facts.Streams, format.StreamRef{Incarnation: f.incarnation(s.Incarnation), Partition: s.Partition})
 	}
 	for _, b := range f.blocks {
-		b.row.Stream, b.row.CommitMs = f.index(b.stream), commitMs
-		facts.Rows = append(facts.Rows, b.row)
+		b.Row.Stream, b.Row.CommitMs = f.index(b.Stream), commitMs
+		facts.Rows = append(facts.Rows, b.Row)
 	}
 	slices.SortStableFunc(facts.Rows, func(a, b format.Row) int {
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Scan, b.Scan), cmp.Compare(a.FirstOffset, b.FirstOffset))

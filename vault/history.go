@@ -8,6 +8,7 @@ import (
 	"coldstream"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/lineage"
+	"coldstream/vault/internal/pack"
 )
 
 // History is the catalog's rows of some views, and reads their batches. It is safe for
@@ -17,7 +18,7 @@ type History struct {
 	opts    HistoryOptions
 	found   epochsFound // when it was opened
 	streams []*StreamHistory
-	frames  *frameCache
+	frames  *pack.Reader
 }
 
 // StreamHistory is what the vault holds of one view.
@@ -52,7 +53,7 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 	if opts.CacheBytes <= 0 {
 		opts.CacheBytes = 64 << 20
 	}
-	h := &History{vault: v, opts: opts, frames: newFrameCache(opts.CacheBytes)}
+	h := &History{vault: v, opts: opts, frames: pack.NewReader(v.objects, opts.CacheBytes)}
 	collect := &rowCollector{history: h, views: views}
 	c, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: collect.visit, topics: collect.wants, restart: collect.restart})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"coldstream"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/lineage"
+	"coldstream/vault/internal/pack"
 )
 
 // Losses is what damaged packs cost of the newest histories of streams.
@@ -315,7 +316,7 @@ func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err err
 	if pack := f.damaged[format.Mark{Pack: m.Pack, Start: format.WholePack}]; pack != nil && (pack.Kind == KindMissing || run.Dense()) {
 		return false, nil
 	}
-	_, err = f.vault.readFrame(ctx, f.codec, ref.Pack, ref.Row.Frame)
+	_, err = pack.ReadFrame(ctx, f.vault.objects, f.codec, ref.Pack, ref.Row.Frame)
 	var damage *DamageError
 	switch {
 	case err == nil:

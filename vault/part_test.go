@@ -1,15 +1,12 @@
 package vault
 
 import (
-	"errors"
-	"math/rand/v2"
 	"testing"
 
-	"coldstream"
 	"coldstream/blob/faultblob"
 	"coldstream/blob/mem"
-	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/pack"
 )
 
 func encoded(t *testing.T, w *Writer, data []StreamData) *Part {
@@ -87,66 +84,6 @@ func commitAgain(t *testing.T, n int) (from, to int) {
 	return from, to
 }
 
-// TestRoomIsUsedAgain: what is encoded after a commit that failed does not lie in memory
-// that its parts still need.
-func TestRoomIsUsedAgain(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 1))
-	k := newKit(t, mem.New())
-	s := stream("orders", 0)
-	large := func(offset int64) []StreamData {
-		return data(s, Piece{FirstOffset: offset, NextOffset: offset + 1, Batches: big(t, random, offset, 900<<10, recordbatch.CodecLZ4)})
-	}
-	w := k.writer()
-	k.commit(w, Changes{Scans: begin(s, 0), Data: large(0)})
-	changes := Changes{Parts: []*Part{encoded(t, w, large(1))}}
-	working := k.store
-	w.vault.useStore(faultblob.New(working, faultblob.Fault{At: 1, Do: faultblob.Fail}))
-	if _, err := w.Commit(t.Context(), changes); err == nil {
-		t.Fatal("a commit whose pack was not stored did not fail")
-	}
-	w.vault.useStore(working)
-	changes.Parts = append(changes.Parts, encoded(t, w, large(2)))
-	if changes.Parts[0].body == changes.Parts[1].body {
-		t.Error("a part was put into a body that a store may still be reading")
-	}
-	k.commit(w, changes)
-	room := &w.room[:1][0]
-	next := encoded(t, w, large(3))
-	if &next.body.bytes[0] != room {
-		t.Error("the memory of the pack before was not used again")
-	}
-	k.commit(w, Changes{Parts: []*Part{next, encoded(t, w, large(4))}})
-	if &w.room[:1][0] != room {
-		t.Error("a pack was put together in memory other than that its parts were encoded into")
-	}
-	k.mustBeSound()
-}
-
-// TestBodyAfterAFailure: what a part that could not be encoded left behind is not stored.
-func TestBodyAfterAFailure(t *testing.T) {
-	for _, codec := range []recordbatch.Codec{recordbatch.CodecNone, recordbatch.CodecLZ4} {
-		random := rand.New(rand.NewPCG(1, 1))
-		k := newKit(t, mem.New())
-		s := stream("orders", 0)
-		w := k.writer()
-		first := encoded(t, w, data(s, Piece{NextOffset: 1, Batches: big(t, random, 0, 1000, codec)}))
-		blocks, err := buildBlocks(data(s, Piece{FirstOffset: 1, NextOffset: 2, Batches: big(t, random, 1, 1000, codec)})[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks[0].row.Length++
-		if err := w.encodeInto(t.Context(), w.openBody(), &Part{frames: planFrames(blocks)}); !errors.Is(err, ErrReadBack) {
-			t.Fatalf("%v: error %v, want that it does not decode to what went in", codec, err)
-		}
-		body := w.body
-		k.commit(w, Changes{Scans: begin(s, 0), Parts: []*Part{first, encoded(t, w, data(s, piece(t, 1, 2, 1)))}})
-		if &w.room[:1][0] != &body.bytes[0] {
-			t.Errorf("%v: the pack was made of a copy", codec)
-		}
-		k.mustBeSound()
-	}
-}
-
 // TestPartsBelowAFloor: of parts that are in the making when a turn releases, what lies
 // below does not come back; what lies above is stored, behind it the data.
 func TestPartsBelowAFloor(t *testing.T) {
@@ -167,30 +104,17 @@ func TestPartsBelowAFloor(t *testing.T) {
 	}
 }
 
-// TestReadBackLeftOut: what does not decode to what went in is found before it is stored,
-// unless that is left out.
-func TestReadBackLeftOut(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 1))
-	for _, codec := range []recordbatch.Codec{recordbatch.CodecNone, recordbatch.CodecLZ4} {
-		encode := func(opts WriterOptions) error {
-			k := newKit(t, mem.New())
-			opts.Now = k.now
-			w, err := k.vault.NewWriter(t.Context(), opts)
-			if err != nil {
-				t.Fatal(err)
-			}
-			blocks, err := buildBlocks(data(stream("a", 0), Piece{NextOffset: 1, Batches: big(t, random, 0, 1000, codec)})[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			blocks[0].row.Length++
-			return w.encodeFrames(t.Context(), planFrames(blocks))
-		}
-		if err := encode(WriterOptions{}); !errors.Is(err, ErrReadBack) || errors.Is(err, coldstream.ErrCorrupt) {
-			t.Errorf("%v: error %v, want that it does not decode to what went in", codec, err)
-		}
-		if err := encode(WriterOptions{NoReadBack: true}); err != nil {
-			t.Errorf("%v: it was read back: %v", codec, err)
+// TestWriterOptions: what a writer is told of packs is told to who makes them.
+func TestWriterOptions(t *testing.T) {
+	for _, c := range []struct {
+		opts WriterOptions
+		want pack.Options
+	}{
+		{WriterOptions{}, pack.Options{PackBytes: 48 << 20}},
+		{WriterOptions{NoReadBack: true, PackBytes: 7}, pack.Options{NoReadBack: true, PackBytes: 7}},
+	} {
+		if got := c.opts.encoding(); got != c.want {
+			t.Errorf("%+v: %+v, want %+v", c.opts, got, c.want)
 		}
 	}
 }

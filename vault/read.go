@@ -7,10 +7,10 @@ import (
 	"iter"
 	"slices"
 
-	"coldstream"
 	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
+	"coldstream/vault/internal/pack"
 )
 
 // Batches yields the whole batches that overlap [firstOffset, View.NextOffset), in offset
@@ -126,17 +126,17 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 		return true, nil
 	}
 	row, key := run.Ref.Row, run.Ref.Pack.ID.Key()
-	frame, err := s.history.frames.get(ctx, s.history.vault, run.Ref.Pack, row.Frame)
+	frame, err := s.history.frames.Frame(ctx, run.Ref.Pack, row.Frame)
 	if err != nil {
 		return false, err
 	}
-	rest, err := frame.of(s.View.Stream, row)
+	rest, err := frame.Of(s.View.Stream, row)
 	if err != nil {
 		return false, object.AsDamage(key, err)
 	}
 	for len(rest) > 0 {
 		var batch recordbatch.Batch
-		if batch, rest, err = nextChecked(rest); err != nil {
+		if batch, rest, err = pack.NextBatch(rest); err != nil {
 			return false, object.AsDamage(key, err)
 		}
 		if batch.NextOffset() <= from {
@@ -150,16 +150,4 @@ func (s *StreamHistory) readRun(ctx context.Context, run *Run, from int64, yield
 		}
 	}
 	return true, nil
-}
-
-// nextChecked takes one whole batch; what is not one is corrupt.
-func nextChecked(buf []byte) (recordbatch.Batch, []byte, error) {
-	batch, rest, err := recordbatch.Next(buf)
-	if err == nil {
-		err = batch.Check()
-	}
-	if err != nil && !errors.Is(err, coldstream.ErrCorrupt) {
-		err = fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
-	}
-	return batch, rest, err
 }

@@ -10,6 +10,7 @@ import (
 	"coldstream"
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/pack"
 )
 
 // forgetAll drops every snapshot but the newest, and what only they needed.
@@ -131,7 +132,7 @@ func TestForgottenMetadata(t *testing.T) {
 
 // vaultOf forgets the frames that a history has read.
 func (k *kit) vaultOf(s *StreamHistory) *StreamHistory {
-	s.history.frames = newFrameCache(1)
+	s.history.frames = pack.NewReader(k.vault.objects, 1)
 	return s
 }
 

@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"coldstream"
-	"coldstream/recordbatch"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/pack"
 )
 
 // ErrReleased means that a snapshot shows offsets that were dropped on purpose since it
@@ -70,16 +70,16 @@ func (c *Catalog) withoutReleased(changes *Changes) (*Changes, error) {
 	out, found := *changes, false
 	parts := changes.Parts
 	if changes.Pack != nil {
-		parts = changes.Pack.parts()
+		parts = changes.Pack.content.Parts()
 	}
 	if slices.ContainsFunc(parts, c.hasReleased) {
 		// They are taken apart, and what is left is made ready once more.
-		data, err := decodeParts(parts)
+		data, err := pack.DecodeParts(parts)
 		if err != nil {
 			return nil, err
 		}
 		apart := *changes
-		apart.Pack, apart.Parts, apart.Data = nil, nil, joinData(append(data, changes.Data...))
+		apart.Pack, apart.Parts, apart.Data = nil, nil, pack.ByStream(append(data, changes.Data...))
 		return c.withoutReleased(&apart)
 	}
 	out.Data = make([]StreamData, 0, len(changes.Data))
@@ -95,7 +95,7 @@ func (c *Catalog) withoutReleased(changes *Changes) (*Changes, error) {
 			if p.NextOffset <= floor {
 				continue
 			}
-			p, err := p.from(floor)
+			p, err := p.From(floor)
 			if err != nil {
 				return nil, err
 			}
@@ -121,18 +121,9 @@ func (c *Catalog) floorOf(s coldstream.Stream, scan uint32) int64 {
 	return -1
 }
 
-// from cuts whole batches off the front.
-func (p Piece) from(offset int64) (Piece, error) {
-	p.FirstOffset = offset
-	for len(p.Batches) > 0 {
-		batch, rest, err := recordbatch.Next(p.Batches)
-		if err != nil {
-			return p, err
-		}
-		if batch.NextOffset() > offset {
-			break
-		}
-		p.Batches = rest
-	}
-	return p, nil
+// hasReleased says that some of a part lies below a floor.
+func (c *Catalog) hasReleased(p *Part) bool {
+	return slices.ContainsFunc(p.Blocks, func(b *pack.Block) bool {
+		return b.Row.FirstOffset < c.floorOf(b.Stream, b.Row.Scan)
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
+	"coldstream/vault/internal/pack"
 )
 
 // TestTakenIsKnownForEver: the chapters say of each commit whether a base took it, however
@@ -83,11 +84,11 @@ func TestReleasedIsLeftOut(t *testing.T) {
 	var kept []string
 	for _, d := range got.Data {
 		for _, p := range d.Pieces {
-			blocks, err := buildBlocks(StreamData{Stream: d.Stream, Pieces: []Piece{p}})
+			part, err := pack.NewEncoder(pack.Options{}).Encode(t.Context(), []StreamData{{Stream: d.Stream, Pieces: []Piece{p}}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept = append(kept, fmt.Sprintf("%d: [%d, %d) from %d", d.Stream.Partition, p.FirstOffset, p.NextOffset, blocks[0].row.BaseOffset))
+			kept = append(kept, fmt.Sprintf("%d: [%d, %d) from %d", d.Stream.Partition, p.FirstOffset, p.NextOffset, part.Blocks[0].Row.BaseOffset))
 		}
 	}
 	for _, g := range got.Gaps {

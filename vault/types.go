@@ -8,6 +8,7 @@ import (
 	"coldstream"
 	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
+	"coldstream/vault/internal/pack"
 )
 
 // SnapshotID names a snapshot: 16 hex digits in its text form.
@@ -107,6 +108,22 @@ type Head struct {
 	// zero if there is none.
 	HolesAt time.Time
 }
+
+// What is stored, before and after it is encoded.
+type (
+	// StreamData is newly fetched data of a stream, in the order in which it was fetched.
+	StreamData = pack.Data
+	// Piece is all that the log held in [FirstOffset, NextOffset): whole, checked batches
+	// one behind the other, or none where a compacted tail returned nothing.
+	Piece = pack.Piece
+	// Part is data that was made ready to be stored. It is good for one writer, until a commit
+	// with it has succeeded.
+	Part = pack.Part
+)
+
+// ErrReadBack means that a frame that was just encoded does not decode to what went in. Nothing
+// of it was stored: it is a failure of this host, and no damage of the vault.
+var ErrReadBack = pack.ErrReadBack
 
 // What rows make of a view.
 type (

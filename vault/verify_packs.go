@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"runtime"
 	"slices"
 
@@ -14,6 +13,7 @@ import (
 	"coldstream"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
+	"coldstream/vault/internal/pack"
 )
 
 // checkPacks reads packs on all cores, one pack at a time in memory for each.
@@ -77,45 +77,19 @@ func (ver *verifier) checkPack(ctx context.Context, content *packContent) error 
 // checkFrame checks a frame's hash, its description, each batch, and that rows say what
 // the batches are.
 func checkFrame(codec *format.FrameCodec, stored []byte, entry format.Frame, rows []packRow) error {
-	content, descriptor, err := codec.Decode(stored, entry)
+	frame, err := pack.DecodeFrame(codec, stored, entry)
 	if err != nil {
 		return err
 	}
-	frame := &decodedFrame{content, descriptor}
 	for i := range rows {
 		r := &rows[i]
-		batches, err := frame.of(r.stream, &r.Row)
+		batches, err := frame.Of(r.stream, &r.Row)
 		if err != nil {
 			return err
 		}
-		if err := checkRow(batches, &r.Row); err != nil {
+		if err := pack.CheckRow(batches, &r.Row); err != nil {
 			return fmt.Errorf("%s offsets [%d, %d): %w", r.stream.TopicPartition(), r.FirstOffset, r.NextOffset, err)
 		}
-	}
-	return nil
-}
-
-// checkRow describes the batches anew, as the writer did.
-func checkRow(content []byte, r *format.Row) error {
-	again := newBlock(coldstream.Stream{}, r.Scan, r.FirstOffset)
-	for len(content) > 0 {
-		batch, rest, err := nextChecked(content)
-		if err != nil {
-			return err
-		}
-		if err := again.add(batch); err != nil {
-			return err
-		}
-		content = rest
-	}
-	got := again.row
-	if got.NextOffset > r.NextOffset {
-		return fmt.Errorf("its batches reach up to %d: %w", got.NextOffset, coldstream.ErrCorrupt)
-	}
-	got.NextOffset, got.Stream, got.CommitMs = r.NextOffset, r.Stream, r.CommitMs
-	got.Pack, got.Frame, got.Offset = r.Pack, r.Frame, r.Offset
-	if !reflect.DeepEqual(&got, r) {
-		return fmt.Errorf("its batches are %+v, the catalog says %+v: %w", got, *r, coldstream.ErrCorrupt)
 	}
 	return nil
 }

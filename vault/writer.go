@@ -12,6 +12,7 @@ import (
 	"coldstream"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
+	"coldstream/vault/internal/pack"
 )
 
 // WriterOptions say what is not read from the surroundings.
@@ -26,6 +27,11 @@ type WriterOptions struct {
 	PackBytes int
 }
 
+// encoding is what of it concerns packs.
+func (o *WriterOptions) encoding() pack.Options {
+	return pack.Options{NoReadBack: o.NoReadBack, PackBytes: cmp.Or(o.PackBytes, 48<<20)}
+}
+
 // Writer adds commits to a vault. Any number of writers, in any number of processes, may
 // do so at once. A Writer is used by one goroutine at a time, but that while one commits
 // another may make parts and packs, and others store packs.
@@ -37,17 +43,11 @@ type Writer struct {
 	name    string
 	commits uint32
 	listed  reachedList
-	check   readBack
-	large   int // see [WriterOptions].PackBytes
-
-	making sync.Mutex           // of who puts bytes together; guards codecs and body
-	codecs []*format.FrameCodec // one for each that encodes at once
-	body   *packBody            // that parts are encoded into
+	encoder *pack.Encoder
 
 	mu        sync.Mutex // guards what follows
 	packEpoch uint32     // the catalog's epoch, which packs are stored for
 	packs     uint32
-	room      []byte // of a pack that is committed, which nobody needs any more
 }
 
 // NewWriter reads how far the vault has got. It needs memory for streams, not for rows.
@@ -56,10 +56,8 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{vault: v, now: opts.Now, name: opts.Name, catalog: catalog, packEpoch: catalog.epoch, large: cmp.Or(opts.PackBytes, 48<<20)}
-	if opts.NoReadBack {
-		w.check = readBackLeftOut
-	}
+	w := &Writer{vault: v, now: opts.Now, name: opts.Name, catalog: catalog, packEpoch: catalog.epoch}
+	w.encoder = pack.NewEncoder(opts.encoding())
 	var random [6]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return nil, fmt.Errorf("make writer ID: %w", err)
@@ -105,7 +103,7 @@ func (w *Writer) Commit(ctx context.Context, changes Changes) (Receipt, error) {
 		}
 		err := c.store(ctx, changes.Snapshot)
 		if err == nil {
-			w.closeBody(c.pack.body)
+			w.encoder.Reuse(c.pack.body)
 			if c.lists != nil {
 				w.listed = reachedList{c.commit.ID.Epoch, c.commit.ID.Seq, c.lists}
 			}
@@ -179,8 +177,8 @@ func (c *commitInMaking) prepare(ctx context.Context, changes *Changes) error {
 	}
 	c.receipt.Batches, c.receipt.Records = 0, 0
 	for _, b := range c.pack.blocks {
-		c.receipt.Batches += b.row.Batches
-		c.receipt.Records += b.row.Records
+		c.receipt.Batches += b.Row.Batches
+		c.receipt.Records += b.Row.Records
 	}
 	return nil
 }

@@ -190,12 +190,12 @@ var catalogFaults = []fault{
 		"vault", "TestForkInsideABatch",
 	},
 	{
-		"crc-not-checked", "a batch is stored and read without a look at its checksum", "vault/read.go",
+		"crc-not-checked", "a batch is stored and read without a look at its checksum", "vault/internal/pack/block.go",
 		[]edit{{"\t\terr = batch.Check()", "\t\t_ = batch.Check()"}},
 		"vault", "TestCommitRefuses",
 	},
 	{
-		"description-not-read", "a frame's own description is not compared with the catalog", "vault/frames.go",
+		"description-not-read", "a frame's own description is not compared with the catalog", "vault/internal/pack/reader.go",
 		[]edit{{"if !f.descriptor.Describes(stream, r) {", "if r.Length < 0 {"}},
 		"vault", "TestHostileRows",
 	},
@@ -210,14 +210,14 @@ var catalogFaults = []fault{
 		"vault", "TestDamageTruncated",
 	},
 	{
-		"body-used-twice", "a pack's memory is changed although a store that failed may still be reading it", "vault/pack.go",
+		"body-used-twice", "a pack's memory is changed although a store that failed may still be reading it", "vault/internal/pack/contents.go",
 		[]edit{{"\tbody.used = true\n", ""}, {"\t\t\tpart.body.used = true\n", "\t\t\t_ = part\n"}},
-		"vault", "TestRoomIsUsedAgain",
+		"vault/internal/pack", "TestRoomIsUsedAgain",
 	},
 	{
-		"part-after-failure", "what a part left behind that could not be encoded stays in the pack", "vault/body.go",
+		"part-after-failure", "what a part left behind that could not be encoded stays in the pack", "vault/internal/pack/body.go",
 		[]edit{{"\t\tbody.bytes = body.bytes[:p.at]\n", ""}},
-		"vault", "TestBodyAfterAFailure",
+		"vault/internal/pack", "TestBodyAfterAFailure",
 	},
 	{
 		"head-remembered", "heads that were looked up before do not change any more", "vault/head.go",
@@ -245,12 +245,12 @@ var catalogFaults = []fault{
 		"vault", "TestHealingAroundFrames",
 	},
 	{
-		"gap-of-any-size", "what lies between two frames is read over however much it is", "vault/frames_together.go",
+		"gap-of-any-size", "what lies between two frames is read over however much it is", "vault/internal/pack/together.go",
 		[]edit{{" && pack.Starts[next]-end <= gapReadOver;", ";"}},
 		"vault", "TestFramesAreReadTogether",
 	},
 	{
-		"together-stays-reserved", "memory for frames that came together stays reserved, so that ever less is read ahead", "vault/frames_together.go",
+		"together-stays-reserved", "memory for frames that came together stays reserved, so that ever less is read ahead", "vault/internal/pack/together.go",
 		[]edit{{"\tc.ahead -= g.reserved\n", ""}},
 		"vault", "TestFramesAreReadTogether",
 	},

@@ -1,4 +1,4 @@
-package vault
+package pack
 
 import (
 	"context"
@@ -25,24 +25,13 @@ const (
 // it alone: only that tells what is damaged.
 var errBroughtBadly = errors.New("the frame did not come well with another one")
 
-// want says, for each frame of the history's streams, that it will be read. Where storage
-// is near, requests are not worth sparing.
-func (h *History) want() {
-	if !h.vault.objects.IsFar() {
-		return
+// Want says that a frame will be read, so that it may come with others. All is said before the
+// first frame is asked for.
+func (c *Reader) Want(pack *format.PlacedPack, frame int) {
+	if c.wanted[pack] == nil {
+		c.wanted[pack] = make([]bool, len(pack.Frames))
 	}
-	for _, s := range h.streams {
-		for i := range s.Runs {
-			ref := s.Runs[i].Ref
-			if ref.Pack == nil {
-				continue
-			}
-			if h.frames.wanted[ref.Pack] == nil {
-				h.frames.wanted[ref.Pack] = make([]bool, len(ref.Pack.Frames))
-			}
-			h.frames.wanted[ref.Pack][ref.Row.Frame] = true
-		}
-	}
+	c.wanted[pack][frame] = true
 }
 
 // frameGroup is a frame that is asked for, and behind it those that come with it.
@@ -60,7 +49,7 @@ type groupMember struct {
 // begin says that a frame is being read, and with it those close behind it that will be
 // wanted. Each is brought so once: should it go from the cache before it is used, it comes
 // alone. The caller holds the lock.
-func (c *frameCache) begin(pack *format.PlacedPack, frame int) *frameGroup {
+func (c *Reader) begin(pack *format.PlacedPack, frame int) *frameGroup {
 	g := &frameGroup{pack: pack}
 	c.join(g, frame)
 	wanted := c.wanted[pack]
@@ -69,12 +58,12 @@ func (c *frameCache) begin(pack *format.PlacedPack, frame int) *frameGroup {
 	}
 	end, decoded := pack.EndOf(frame), pack.Frames[frame].DecodedLength
 	for next := frame + 1; next < len(pack.Frames) && pack.Starts[next]-end <= gapReadOver; next++ {
-		key := keyOf(pack, next)
+		key := KeyOf(pack, next)
 		if !wanted[next] || c.entries[key] != nil || c.reading[key] != nil {
 			continue
 		}
-		decoded += key.entry.DecodedLength
-		more := key.entry.DecodedLength + pack.EndOf(next) - end
+		decoded += key.Entry.DecodedLength
+		more := key.Entry.DecodedLength + pack.EndOf(next) - end
 		if max(decoded, pack.EndOf(next)-pack.Starts[frame]) > togetherBytes || c.ahead+more > c.bound/2 {
 			break
 		}
@@ -86,9 +75,9 @@ func (c *frameCache) begin(pack *format.PlacedPack, frame int) *frameGroup {
 	return g
 }
 
-func (c *frameCache) join(g *frameGroup, frame int) {
+func (c *Reader) join(g *frameGroup, frame int) {
 	read := &frameRead{done: make(chan struct{})}
-	c.reading[keyOf(g.pack, frame)] = read
+	c.reading[KeyOf(g.pack, frame)] = read
 	g.members = append(g.members, groupMember{frame, read})
 	if wanted := c.wanted[g.pack]; wanted != nil {
 		wanted[frame] = false
@@ -96,12 +85,12 @@ func (c *frameCache) join(g *frameGroup, frame int) {
 }
 
 // end keeps what was read, and wakes those who wait for it.
-func (c *frameCache) end(g *frameGroup) {
+func (c *Reader) end(g *frameGroup) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ahead -= g.reserved
 	for _, m := range g.members {
-		key := keyOf(g.pack, m.frame)
+		key := KeyOf(g.pack, m.frame)
 		delete(c.reading, key)
 		if m.read.err == nil {
 			c.keep(&cachedFrame{key, m.read.decoded})
@@ -111,26 +100,26 @@ func (c *frameCache) end(g *frameGroup) {
 }
 
 // readGroup reads the frames of a group with one request, and checks each against its hash.
-func (v *Vault) readGroup(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
+func (c *Reader) readGroup(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
 	first := g.members[0]
 	if len(g.members) > 1 {
-		v.readTogether(ctx, codec, g)
+		c.readTogether(ctx, codec, g)
 		if err := first.read.err; !errors.Is(err, coldstream.ErrCorrupt) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, blob.ErrUnreadable) {
 			first.read.err = object.AsDamage(g.pack.ID.Key(), err)
 			return
 		}
 	}
-	first.read.decoded, first.read.err = v.readFrame(ctx, codec, g.pack, first.frame)
+	first.read.decoded, first.read.err = ReadFrame(ctx, c.objects, codec, g.pack, first.frame)
 }
 
-func (v *Vault) readTogether(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
+func (c *Reader) readTogether(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
 	first, last := g.members[0], g.members[len(g.members)-1]
 	start := g.pack.Starts[first.frame]
-	stored, err := v.objects.PackRange(ctx, g.pack.ID, start, g.pack.EndOf(last.frame)-start)
+	stored, err := c.objects.PackRange(ctx, g.pack.ID, start, g.pack.EndOf(last.frame)-start)
 	for _, m := range g.members {
 		m.read.err = err
 		if err == nil {
-			m.read.decoded, m.read.err = decodeFrame(codec, stored[g.pack.Starts[m.frame]-start:g.pack.EndOf(m.frame)-start], g.pack.Frames[m.frame])
+			m.read.decoded, m.read.err = DecodeFrame(codec, stored[g.pack.Starts[m.frame]-start:g.pack.EndOf(m.frame)-start], g.pack.Frames[m.frame])
 		}
 		if m.read.err != nil && m.frame != first.frame {
 			m.read.err = errBroughtBadly
@@ -138,10 +127,11 @@ func (v *Vault) readTogether(ctx context.Context, codec *format.FrameCodec, g *f
 	}
 }
 
-func decodeFrame(codec *format.FrameCodec, stored []byte, entry format.Frame) (*decodedFrame, error) {
+// DecodeFrame decodes a frame and checks it against what the catalog says of it.
+func DecodeFrame(codec *format.FrameCodec, stored []byte, entry format.Frame) (*Frame, error) {
 	content, descriptor, err := codec.Decode(stored, entry)
 	if err != nil {
 		return nil, err
 	}
-	return &decodedFrame{content, descriptor}, nil
+	return &Frame{content, descriptor}, nil
 }

@@ -3,6 +3,8 @@ package vault
 import (
 	"context"
 	"sync"
+
+	"coldstream/vault/internal/pack"
 )
 
 // framesAheadOfOne is how many frames of one stream are read before they are needed, where
@@ -20,7 +22,7 @@ type framesAhead struct {
 }
 
 type aheadFrame struct {
-	key   frameKey
+	key   pack.FrameKey
 	bytes int64
 }
 
@@ -55,24 +57,24 @@ func (a *framesAhead) at(i int) {
 			continue
 		}
 		last = a.keyOf(a.next)
-		if !frames.reserve(last.entry.DecodedLength) {
+		if !frames.Reserve(last.Entry.DecodedLength) {
 			return
 		}
-		a.begun = append(a.begun, aheadFrame{last, last.entry.DecodedLength})
+		a.begun = append(a.begun, aheadFrame{last, last.Entry.DecodedLength})
 		a.reading.Go(func() {
 			// An error is met again by who needs the frame.
-			_, _ = frames.get(a.ctx, a.stream.history.vault, run.Ref.Pack, run.Ref.Row.Frame)
+			_, _ = frames.Frame(a.ctx, run.Ref.Pack, run.Ref.Row.Frame)
 		})
 	}
 }
 
-func (a *framesAhead) keyOf(i int) frameKey {
+func (a *framesAhead) keyOf(i int) pack.FrameKey {
 	ref := a.stream.Runs[i].Ref
-	return keyOf(ref.Pack, ref.Row.Frame)
+	return pack.KeyOf(ref.Pack, ref.Row.Frame)
 }
 
 func (a *framesAhead) release() {
-	a.stream.history.frames.unreserve(a.begun[0].bytes)
+	a.stream.history.frames.Unreserve(a.begun[0].bytes)
 	a.begun = a.begun[1:]
 }
 
@@ -88,19 +90,18 @@ func (a *framesAhead) stop() {
 	}
 }
 
-// reserve takes room for a frame that is to be read ahead.
-func (c *frameCache) reserve(bytes int64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ahead+bytes > c.bound/2 {
-		return false
+// want says, for each frame of the history's streams, that it will be read. Where storage
+// is near, requests are not worth sparing.
+func (h *History) want() {
+	if !h.vault.objects.IsFar() {
+		return
 	}
-	c.ahead += bytes
-	return true
-}
-
-func (c *frameCache) unreserve(bytes int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ahead -= bytes
+	for _, s := range h.streams {
+		for i := range s.Runs {
+			ref := s.Runs[i].Ref
+			if ref.Pack != nil {
+				h.frames.Want(ref.Pack, ref.Row.Frame)
+			}
+		}
+	}
 }

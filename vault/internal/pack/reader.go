@@ -1,4 +1,4 @@
-package vault
+package pack
 
 import (
 	"container/list"
@@ -12,50 +12,52 @@ import (
 	"coldstream/vault/internal/object"
 )
 
-// frameKey names a decoded frame by its place and its hash: hostile commits may say
+// FrameKey names a decoded frame by its place and its hash: hostile commits may say
 // different things of one pack.
-type frameKey struct {
+type FrameKey struct {
 	pack  format.PackID
 	start int64
-	entry format.Frame
+	Entry format.Frame
 }
 
-func keyOf(pack *format.PlacedPack, frame int) frameKey {
-	return frameKey{pack.ID, pack.Starts[frame], pack.Frames[frame]}
+// KeyOf is the name of a frame of a pack.
+func KeyOf(pack *format.PlacedPack, frame int) FrameKey {
+	return FrameKey{pack.ID, pack.Starts[frame], pack.Frames[frame]}
 }
 
-// frameCache keeps decoded frames within a bound of bytes, the least recently used going
+// Reader reads frames. It keeps decoded frames within a bound of bytes, the least recently used going
 // first. A frame that several ask for at once is read once.
-type frameCache struct {
-	bound int64
-	codec sync.Pool
-	turns chan struct{} // to read
+type Reader struct {
+	objects *object.Store
+	bound   int64
+	codec   sync.Pool
+	turns   chan struct{} // to read
 
 	mu      sync.Mutex
 	bytes   int64
 	ahead   int64 // reserved for frames that are read ahead, or with others
-	entries map[frameKey]*list.Element
+	entries map[FrameKey]*list.Element
 	order   *list.List // of *cachedFrame, most recently used first
-	reading map[frameKey]*frameRead
+	reading map[FrameKey]*frameRead
 	// wanted are, by pack, the frames that the history will read and did not begin to; empty
 	// where frames are not read together.
 	wanted map[*format.PlacedPack][]bool
 }
 
 type cachedFrame struct {
-	key frameKey
-	*decodedFrame
+	key FrameKey
+	*Frame
 }
 
-// decodedFrame is a frame's batches and what it says of itself. Nobody may change it.
-type decodedFrame struct {
+// Frame is a frame's batches and what it says of itself. Nobody may change it.
+type Frame struct {
 	content    []byte
 	descriptor format.Descriptor
 }
 
 type frameRead struct {
 	done    chan struct{}
-	decoded *decodedFrame
+	decoded *Frame
 	err     error
 }
 
@@ -64,33 +66,36 @@ type frameRead struct {
 // object storage takes for each.
 const framesAtOnce = 32
 
-func newFrameCache(bound int64) *frameCache {
-	return &frameCache{
+// NewReader keeps up to bound bytes of decoded frames.
+func NewReader(objects *object.Store, bound int64) *Reader {
+	return &Reader{
+		objects: objects,
 		bound:   bound,
 		turns:   make(chan struct{}, framesAtOnce),
 		codec:   sync.Pool{New: func() any { return format.NewFrameCodec() }},
-		entries: map[frameKey]*list.Element{},
+		entries: map[FrameKey]*list.Element{},
 		order:   list.New(),
-		reading: map[frameKey]*frameRead{},
+		reading: map[FrameKey]*frameRead{},
 		wanted:  map[*format.PlacedPack][]bool{},
 	}
 }
 
-// get returns a decoded frame.
-func (c *frameCache) get(ctx context.Context, v *Vault, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
-	key := keyOf(pack, frame)
+// Frame returns a decoded frame. What it costs that one is damaged is an
+// [*object.DamageError] that names no offsets.
+func (c *Reader) Frame(ctx context.Context, pack *format.PlacedPack, frame int) (*Frame, error) {
+	key := KeyOf(pack, frame)
 	for {
 		c.mu.Lock()
 		if e, ok := c.entries[key]; ok {
 			c.order.MoveToFront(e)
 			c.mu.Unlock()
-			return e.Value.(*cachedFrame).decodedFrame, nil
+			return e.Value.(*cachedFrame).Frame, nil
 		}
 		read, busy := c.reading[key]
 		if !busy {
 			group := c.begin(pack, frame)
 			c.mu.Unlock()
-			return c.read(ctx, v, group)
+			return c.read(ctx, group)
 		}
 		c.mu.Unlock()
 		select {
@@ -109,11 +114,11 @@ func (c *frameCache) get(ctx context.Context, v *Vault, pack *format.PlacedPack,
 }
 
 // read reads a group, and returns the frame that was asked for.
-func (c *frameCache) read(ctx context.Context, v *Vault, group *frameGroup) (*decodedFrame, error) {
+func (c *Reader) read(ctx context.Context, group *frameGroup) (*Frame, error) {
 	select {
 	case c.turns <- struct{}{}:
 		codec := c.codec.Get().(*format.FrameCodec)
-		v.readGroup(ctx, codec, group)
+		c.readGroup(ctx, codec, group)
 		c.codec.Put(codec)
 		<-c.turns
 	case <-ctx.Done():
@@ -126,7 +131,7 @@ func (c *frameCache) read(ctx context.Context, v *Vault, group *frameGroup) (*de
 	return first.decoded, first.err
 }
 
-func (c *frameCache) keep(f *cachedFrame) {
+func (c *Reader) keep(f *cachedFrame) {
 	c.entries[f.key] = c.order.PushFront(f)
 	c.bytes += int64(len(f.content))
 	for c.bytes > c.bound && c.order.Len() > 1 {
@@ -136,34 +141,52 @@ func (c *frameCache) keep(f *cachedFrame) {
 	}
 }
 
-// readFrame reads one frame of a pack and checks it against the hash in the catalog. What
+// ReadFrame reads one frame of a pack and checks it against the hash in the catalog. What
 // does not fit is read once more before it is called damaged: others will believe it.
-func (v *Vault) readFrame(ctx context.Context, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
-	decoded, err := v.readFrameOnce(ctx, codec, pack, frame)
+func ReadFrame(ctx context.Context, objects *object.Store, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*Frame, error) {
+	decoded, err := readFrameOnce(ctx, objects, codec, pack, frame)
 	if errors.Is(err, coldstream.ErrCorrupt) {
-		decoded, err = v.readFrameOnce(ctx, codec, pack, frame)
+		decoded, err = readFrameOnce(ctx, objects, codec, pack, frame)
 	}
 	return decoded, err
 }
 
-func (v *Vault) readFrameOnce(ctx context.Context, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*decodedFrame, error) {
+func readFrameOnce(ctx context.Context, objects *object.Store, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*Frame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
-	stored, err := v.objects.PackRange(ctx, pack.ID, pack.Starts[frame], entry.StoredLength)
+	stored, err := objects.PackRange(ctx, pack.ID, pack.Starts[frame], entry.StoredLength)
 	if err != nil {
 		return nil, object.AsDamage(key, err)
 	}
-	decoded, err := decodeFrame(codec, stored, entry)
+	decoded, err := DecodeFrame(codec, stored, entry)
 	if err != nil {
 		return nil, object.AsDamage(key, err)
 	}
 	return decoded, nil
 }
 
-// of returns the bytes of a row, if the frame says that they are the row's.
-func (f *decodedFrame) of(stream coldstream.Stream, r *format.Row) ([]byte, error) {
+// Of returns the bytes of a row, if the frame says that they are the row's.
+func (f *Frame) Of(stream coldstream.Stream, r *format.Row) ([]byte, error) {
 	if !f.descriptor.Describes(stream, r) {
 		return nil, fmt.Errorf("its description does not name %s offsets [%d, %d): %w",
 			stream.TopicPartition(), r.FirstOffset, r.NextOffset, coldstream.ErrCorrupt)
 	}
 	return f.content[r.Offset : r.Offset+r.Length], nil
+}
+
+// Reserve takes room for a frame that is to be read ahead.
+func (c *Reader) Reserve(bytes int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ahead+bytes > c.bound/2 {
+		return false
+	}
+	c.ahead += bytes
+	return true
+}
+
+// Unreserve gives it back.
+func (c *Reader) Unreserve(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead -= bytes
 }

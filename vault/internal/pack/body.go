@@ -1,4 +1,4 @@
-package vault
+package pack
 
 import (
 	"context"
@@ -26,25 +26,25 @@ const (
 
 // openBody returns the body that new parts are put into: in the memory of the pack
 // before, as fresh memory costs more than what is done with it.
-func (w *Writer) openBody() *packBody {
-	if w.body == nil || w.body.used {
-		w.mu.Lock()
-		room := w.room
-		w.room = nil
-		w.mu.Unlock()
+func (e *Encoder) openBody() *packBody {
+	if e.body == nil || e.body.used {
+		e.mu.Lock()
+		room := e.room
+		e.room = nil
+		e.mu.Unlock()
 		header := format.PackHeaderSize(format.VaultID{}, format.PackID{})
-		w.body = &packBody{bytes: append(room[:0], make([]byte, header)...), large: w.large + aroundParts}
+		e.body = &packBody{bytes: append(room[:0], make([]byte, header)...), large: e.opts.PackBytes + aroundParts}
 	}
-	return w.body
+	return e.body
 }
 
-// closeBody keeps the memory of a pack that is committed.
-func (w *Writer) closeBody(bytes []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.room = nil
-	if cap(bytes) <= w.large+aroundParts { // else it held a giant batch
-		w.room = bytes
+// Reuse takes the memory of a pack that is committed, which nobody needs any more.
+func (e *Encoder) Reuse(bytes []byte) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.room = nil
+	if cap(bytes) <= e.opts.PackBytes+aroundParts { // else it held a giant batch
+		e.room = bytes
 	}
 }
 
@@ -61,13 +61,13 @@ func (b *packBody) extend(n int) []byte {
 // encodeInto encodes a part's frames behind what the body holds; on an error it holds
 // no more than before. Frames that are stored as they came are of known length, and are
 // made in their place; others are put there once all are made.
-func (w *Writer) encodeInto(ctx context.Context, body *packBody, p *Part) error {
+func (e *Encoder) encodeInto(ctx context.Context, body *packBody, p *Part) error {
 	p.body, p.at = body, len(body.bytes)
 	inPlace := !slices.ContainsFunc(p.frames, func(f *frame) bool { return !f.compressed })
 	if inPlace {
 		body.reserve(p.frames)
 	}
-	err := w.encodeFrames(ctx, p.frames)
+	err := e.encodeFrames(ctx, p.frames)
 	if err == nil && inPlace {
 		err = body.checkReserved(p)
 	}

@@ -1,0 +1,61 @@
+package pack
+
+import (
+	"context"
+	"testing"
+
+	"coldstream/blob"
+	"coldstream/blob/mem"
+	"coldstream/recordbatch"
+	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
+)
+
+// counting counts reads.
+type counting struct {
+	blob.Store
+	reads int
+}
+
+func (c *counting) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
+	c.reads++
+	return c.Store.Read(ctx, key, offset, length)
+}
+
+// TestFrameCache reads each frame once, also when it is asked for again, and keeps what fits.
+func TestFrameCache(t *testing.T) {
+	e := NewEncoder(Options{PackBytes: 8 << 20})
+	var parts []*Part
+	for i := range int64(4) {
+		parts = append(parts, encoded(t, e, oneBatch(t, i, 1<<20, recordbatch.CodecNone)))
+	}
+	id := format.PackID{Number: 7}
+	body, frames := e.Assemble(Join(parts), format.VaultID{}, id)
+	store := &counting{Store: mem.New()}
+	if err := store.Create(t.Context(), id.Key(), body); err != nil {
+		t.Fatal(err)
+	}
+	placed := (&format.Pack{ID: id, SizeBytes: int64(len(body)), Frames: frames}).Place(format.VaultID{})
+	for _, c := range []struct {
+		bound int64
+		reads int
+	}{{64 << 20, 4}, {1, 12}} {
+		r := NewReader(object.New(store, &format.VaultInfo{}), c.bound)
+		store.reads = 0
+		for i := range 12 {
+			frame, err := r.Frame(t.Context(), placed, i%4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := frame.Of(stream("a", 0), &parts[i%4].Blocks[0].Row); err != nil {
+				t.Error(err)
+			}
+		}
+		if store.reads != c.reads {
+			t.Errorf("with room for %d bytes, four frames were read %d times in three turns, want %d", c.bound, store.reads, c.reads)
+		}
+		if r.bytes > max(c.bound, 2<<20) {
+			t.Errorf("%d bytes are kept where %d are allowed", r.bytes, c.bound)
+		}
+	}
+}
