@@ -21,12 +21,12 @@ var vaultFaults = []fault{
 		"vault", "TestTurnsInHistories",
 	},
 	{
-		"old-pack-named", "a commit that is stored again names a pack that turns may have deleted", "vault/pack_stored.go",
+		"old-pack-named", "a commit that is stored again names a pack that turns may have deleted", "vault/writer_packs.go",
 		[]edit{{"epoch-p.stored[0].ID.Epoch > 1", "epoch-p.stored[0].ID.Epoch > 9"}},
 		"vault", "TestSleepingWriter",
 	},
 	{
-		"failed-pack-named", "a pack that could not be stored beforehand is named by its commit", "vault/pack_stored.go",
+		"failed-pack-named", "a pack that could not be stored beforehand is named by its commit", "vault/writer_packs.go",
 		[]edit{{"\tif err != nil {\n\t\treturn err\n\t}\n\tif created {", "\tif created {"}, {"\tp.body, p.stored = next.body, []format.Pack{next.Pack}\n\treturn nil\n", "\tp.body, p.stored = next.body, []format.Pack{next.Pack}\n\treturn err\n"}},
 		"vault", "TestPackWhoseStoreFailed",
 	},
@@ -61,7 +61,7 @@ var vaultFaults = []fault{
 		"vault", "TestTakenIsKnownForEver",
 	},
 	{
-		"packs-not-listed", "a chapter leaves out the packs of its commits, which are garbage then", "vault/merge.go",
+		"packs-not-listed", "a chapter leaves out the packs of its commits, which are garbage then", "vault/base_shared.go",
 		[]edit{{"packs: m.catalog.packs, snapshots: m.catalog.snapshots,", "packs: map[format.PackID]int64{}, snapshots: m.catalog.snapshots,"}},
 		"vault", "TestTurn",
 	},
@@ -71,22 +71,22 @@ var vaultFaults = []fault{
 		"vault", "TestTurnSharesTables",
 	},
 	{
-		"chapter-overwritten", "a chapter that is not merged takes the place of the one before", "vault/merge.go",
+		"chapter-overwritten", "a chapter that is not merged takes the place of the one before", "vault/base_shared.go",
 		[]edit{{"before := slices.Clip(chapters[:len(chapters)-1])", "before := chapters[:len(chapters)-1]"}},
 		"vault", "TestLargePartsAreLeftAlone",
 	},
 	{
-		"released-off-by-one", "of what ends at the floor something is kept", "vault/rewrite.go",
+		"released-off-by-one", "of what ends at the floor something is kept", "vault/released.go",
 		[]edit{{"if p.NextOffset <= floor {", "if p.NextOffset < floor {"}},
 		"vault", "TestReleasedIsLeftOut",
 	},
 	{
-		"released-comes-back", "what was released while a commit was under way comes back", "vault/rewrite.go",
+		"released-comes-back", "what was released while a commit was under way comes back", "vault/released.go",
 		[]edit{{"\t\treturn h.floor\n", "\t\treturn -1\n"}},
 		"vault", "TestReleasedIsLeftOut",
 	},
 	{
-		"released-view", "a snapshot is taken of what was released", "vault/rewrite.go",
+		"released-view", "a snapshot is taken of what was released", "vault/released.go",
 		[]edit{{"view.LogStartOffset < h.floor {\n", "view.LogStartOffset < -1 {\n"}},
 		"vault", "TestRemoval",
 	},
