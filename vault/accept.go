@@ -17,7 +17,7 @@ import (
 func (v *Vault) AcceptLoss(ctx context.Context, now time.Time, damage ...*DamageError) error {
 	for _, d := range damage {
 		a := d.Acceptance(now)
-		key := format.AcceptanceKey(a.ID())
+		key := v.objects.AcceptanceKey(a.ID())
 		payload, err := a.Append(nil)
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", key, err)
@@ -70,8 +70,7 @@ func (v *Vault) listAcceptances(ctx context.Context) (all acceptances, damage []
 }
 
 func (v *Vault) loadAcceptance(ctx context.Context, key string) (*format.Acceptance, error) {
-	id, err := format.ParseAcceptanceKey(key)
-	if err != nil {
+	if _, err := format.ParseAcceptanceKey(key); err != nil {
 		return nil, &DamageError{Object: key, Kind: KindUnexpected, Cause: err}
 	}
 	payload, _, err := v.objects.Load(ctx, format.KindAcceptance, key)
@@ -82,7 +81,7 @@ func (v *Vault) loadAcceptance(ctx context.Context, key string) (*format.Accepta
 	switch {
 	case errors.Is(err, coldstream.ErrUnsupported):
 		return nil, fmt.Errorf("decode %s: %w", key, err)
-	case err == nil && a.ID() != id:
+	case err == nil && v.objects.AcceptanceKey(a.ID()) != key:
 		err = errors.New("it is the acceptance of another loss")
 	}
 	if err != nil {

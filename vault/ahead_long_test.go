@@ -27,7 +27,7 @@ func TestOpeningIsMeasured(t *testing.T) {
 			for range 3 {
 				store := newFar(inner, 30*time.Millisecond)
 				began := time.Now()
-				v, err := Open(t.Context(), store)
+				v, err := reopened(t, store)
 				if err != nil {
 					t.Fatal(err)
 				}

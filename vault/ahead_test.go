@@ -75,7 +75,7 @@ func TestOpeningFarAwayStorage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFar(inner, 30*time.Millisecond)
 		began := time.Now()
-		v, err := Open(t.Context(), store)
+		v, err := reopened(t, store)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestReadingFarAwayStorage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newFar(inner, 30*time.Millisecond)
-				v, err := Open(t.Context(), store)
+				v, err := reopened(t, store)
 				if err != nil {
 					t.Fatal(err)
 				}

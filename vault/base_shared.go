@@ -169,7 +169,7 @@ func (m *baseMaker) loadRows(ctx context.Context, p *tablePart) (*tableMaker, er
 
 // storeContent stores an object under its hash, unless it is a rehearsal.
 func (m *baseMaker) storeContent(ctx context.Context, kind format.Kind, payload []byte) (format.TableID, error) {
-	id := format.TableID{Epoch: m.order.epoch, Hash: format.HashOf(payload)}
+	id := format.TableID{Epoch: m.order.epoch, Hash: m.vault.objects.NameOf(payload)}
 	o, err := m.vault.objects.Seal(kind, id.Key(), payload)
 	if err != nil || m.order.rehearsal {
 		return id, err

@@ -83,7 +83,7 @@ func TestCrashedInit(t *testing.T) {
 			for _, key := range left {
 				replace(t, store, key, body(t, whole.store, key))
 			}
-			v, err := Open(t.Context(), store)
+			v, err := reopened(t, store)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -165,7 +165,7 @@ func TestVaultInfoAltered(t *testing.T) {
 	k.chain(stream("orders", 0), 1)
 	info := string(body(t, k.store, format.VaultKey))
 	replace(t, k.store, format.VaultKey, []byte(strings.Replace(info, `"2026-11`, `"2025-11`, 1)))
-	v, err := Open(t.Context(), k.store)
+	v, err := reopened(t, k.store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestSectionThatIsNone(t *testing.T) {
 	k := newKit(t, mem.New())
 	commits := k.chain(stream("orders", 0), 1)
 	garbage := []byte("{}")
-	id := format.TableID{Hash: format.HashOf(garbage)}
+	id := format.TableID{Hash: k.vault.objects.NameOf(garbage)}
 	sealed, err := k.vault.objects.Seal(format.KindSection, id.Key(), garbage)
 	if err != nil {
 		t.Fatal(err)

@@ -180,7 +180,7 @@ func (k *kit) content(kind format.Kind, content interface{ Append([]byte) ([]byt
 	if err != nil {
 		k.Fatal(err)
 	}
-	id := format.TableID{Epoch: k.catalog().epoch, Hash: format.HashOf(payload)}
+	id := format.TableID{Epoch: k.catalog().epoch, Hash: k.vault.objects.NameOf(payload)}
 	k.seal(kind, id.Key(), content)
 	return id, int64(len(payload))
 }

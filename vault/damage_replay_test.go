@@ -25,7 +25,7 @@ func TestDamageReplayed(t *testing.T) {
 				if !slices.Contains(keys(t, other, ""), key) {
 					continue
 				}
-				if b := body(t, other, key); !bytes.Equal(b, body(t, s.store, key)) {
+				if !bytes.Equal(body(t, other, key), body(t, s.store, key)) {
 					replayed++
 					s.checkReplayed(t, how+fmt.Sprintf("%s of a history that went its own way after commit %d", key, i), key, other)
 				}
@@ -44,11 +44,11 @@ func (s *sound) checkReplayed(t *testing.T, how, key string, other blob.Store) {
 	store := copyStore(t, s.store)
 	for _, name := range slices.Concat(keys(t, other, format.PacksPrefix), keys(t, other, format.TablesPrefix)) {
 		if !slices.Contains(s.keys, name) { // so that it is not known by what it lacks
-			replace(t, store, name, body(t, other, name))
+			put(t, store, name, raw(t, other, name))
 		}
 	}
-	replace(t, store, key, body(t, other, key))
-	v, err := Open(t.Context(), store)
+	put(t, store, key, raw(t, other, key))
+	v, err := reopened(t, store)
 	if err != nil {
 		t.Fatalf("%s: %v", how, err)
 	}
@@ -77,7 +77,7 @@ func blamed(r *VerifyReport, objects ...string) map[string][]byte {
 func (s *sound) elsewhere(t *testing.T, was blob.Store) blob.Store {
 	t.Helper()
 	store := copyStore(t, was)
-	v, err := Open(t.Context(), store)
+	v, err := reopened(t, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestDamageRolledBack(t *testing.T) {
 					continue
 				}
 				name := how + fmt.Sprintf("%s as they were after commit %d", kind, i)
-				v, err := Open(t.Context(), store)
+				v, err := reopened(t, store)
 				if err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
@@ -152,7 +152,7 @@ func (s *sound) rolledBack(t *testing.T, was blob.Store, kind string) (blob.Stor
 		}
 	}
 	for _, key := range then {
-		if err := store.Create(t.Context(), key, body(t, was, key)); err != nil {
+		if err := store.Create(t.Context(), key, raw(t, was, key)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -175,7 +175,7 @@ func namesOneOf(t *testing.T, how string, r *VerifyReport, objects map[string][]
 func TestDamageWholeVaultRolledBack(t *testing.T) {
 	for how, s := range sounds(t) {
 		for i, was := range s.was {
-			v, err := Open(t.Context(), was)
+			v, err := reopened(t, was)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -38,7 +38,7 @@ func TestInitFindsThatStorageReplaces(t *testing.T) {
 	if err != nil || !v.IsExclusive() {
 		t.Fatalf("exclusive: %v", err)
 	}
-	if v, err = Open(t.Context(), replacing{inner}); err != nil || !v.IsExclusive() {
+	if v, err = reopened(t, replacing{inner}); err != nil || !v.IsExclusive() {
 		t.Fatalf("opened again: %v", err)
 	}
 	if _, err := Init(t.Context(), replacing{inner}, InitOptions{Now: time.Now, Exclusive: true}); !errors.Is(err, fs.ErrExist) {

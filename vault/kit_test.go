@@ -49,7 +49,7 @@ func (metered) Metered() {}
 func newKit(t *testing.T, store blob.Store) *kit {
 	t.Helper()
 	k := &kit{T: t, store: store}
-	v, err := Init(t.Context(), store, InitOptions{Now: k.now})
+	v, err := Init(t.Context(), store, InitOptions{Now: k.now, Encryption: encryption()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,6 +145,16 @@ func keys(t testing.TB, store blob.Store, prefix string) []string {
 
 func body(t testing.TB, store blob.Store, key string) []byte {
 	t.Helper()
+	b, err := blob.ReadAll(context.Background(), seen(t, store), key, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// raw is an object as it lies in the storage.
+func raw(t testing.TB, store blob.Store, key string) []byte {
+	t.Helper()
 	b, err := blob.ReadAll(context.Background(), store, key, 1<<30)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +165,15 @@ func body(t testing.TB, store blob.Store, key string) []byte {
 // replace does what no vault does: an object gets other bytes.
 func replace(t testing.TB, store blob.Store, key string, body []byte) {
 	t.Helper()
-	if err := errors.Join(store.Delete(context.Background(), key), store.Create(context.Background(), key, body)); err != nil {
+	if err := errors.Join(store.Delete(context.Background(), key), seen(t, store).Create(context.Background(), key, body)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// put is replace with bytes as they lie in the storage.
+func put(t testing.TB, store blob.Store, key string, object []byte) {
+	t.Helper()
+	if err := errors.Join(store.Delete(context.Background(), key), store.Create(context.Background(), key, object)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -165,7 +183,7 @@ func copyStore(t testing.TB, from blob.Store) *mem.Store {
 	t.Helper()
 	to := mem.New()
 	for _, key := range keys(t, from, "") {
-		if err := to.Create(context.Background(), key, body(t, from, key)); err != nil {
+		if err := to.Create(context.Background(), key, raw(t, from, key)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"coldstream"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/pack"
@@ -325,6 +326,14 @@ func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err err
 	case errors.As(err, &damage):
 		f.damaged[m] = damage
 		return false, nil
+	case errors.Is(err, keyring.ErrCatalogOnly):
+		// What is dense comes back as it was, if it was damaged at all. Else what is fetched
+		// again can be less, and the frame may be whole: that is for who can read it to heal.
+		f.whole[m] = !run.Dense()
+		if run.Dense() {
+			f.damaged[m] = &DamageError{Object: m.Pack.Key(), Kind: KindMarked, Cause: err}
+		}
+		return f.whole[m], nil
 	}
 	return false, fmt.Errorf("read %s: %w", m.Pack.Key(), err)
 }

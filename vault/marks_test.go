@@ -76,7 +76,7 @@ func (k *kit) problems(opts VerifyOptions) []string {
 // everything is read as before, nothing is lost, and nothing is to be fetched again.
 func TestFalseMarksCostNothing(t *testing.T) {
 	for how, s := range sounds(t) {
-		v, err := Open(t.Context(), s.store)
+		v, err := reopened(t, s.store)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestFalseMarksCostNothing(t *testing.T) {
 		}
 		for _, set := range sets {
 			marked := &sound{store: copyStore(t, s.store), snapshots: s.snapshots, log: s.log, held: s.held}
-			v, err := Open(t.Context(), marked.store)
+			v, err := reopened(t, marked.store)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func breakings() []breaking {
 
 func (k *kit) breakPack(id format.PackID, how breaking) {
 	k.Helper()
-	b := body(k, k.store, id.Key())
+	b := raw(k, k.store, id.Key())
 	k.delete(id.Key())
 	if how.body != nil {
 		if err := k.store.Create(k.Context(), id.Key(), how.body(b)); err != nil {
@@ -370,7 +370,7 @@ func TestWhoMarks(t *testing.T) {
 			if c.want != nil {
 				want = append(want, c.want(k))
 			}
-			v, err := Open(t.Context(), &spoiled{k.store, nil})
+			v, err := reopened(t, &spoiled{k.store, nil})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,9 +47,12 @@ func TestMisreadInfoAfterCrashedInit(t *testing.T) {
 	} {
 		store := mem.New()
 		replace(t, store, format.VaultKey, body(t, whole.store, format.VaultKey))
-		v, err := Open(t.Context(), &misread{Store: store, left: 1, alter: func(_ string, body []byte) []byte {
+		v, err := reopened(t, &misread{Store: store, left: 1, alter: func(_ string, body []byte) []byte {
 			return bytes.Replace(body, alter[0], alter[1], 1)
 		}})
+		if isWrongKey(err) {
+			continue // the key has pinned what vault.json says
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

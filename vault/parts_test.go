@@ -58,7 +58,7 @@ func commitAgain(t *testing.T, n int) (from, to int) {
 	s := stream("orders", 0)
 	k.commit(k.writer(), Changes{Scans: begin(s, 0), Data: data(s, piece(t, 0, 50, 1))})
 	store := faultblob.New(k.store, faultblob.Fault{At: n, Do: faultblob.Fail})
-	v, err := Open(t.Context(), store)
+	v, err := reopened(t, store)
 	if err != nil {
 		t.Fatal(err)
 	}

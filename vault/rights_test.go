@@ -33,7 +33,7 @@ func (denying) Delete(_ context.Context, key string) error {
 func TestWhoMayNotDeleteLeavesItToTheNextKeeper(t *testing.T) {
 	k := newKit(t, mem.New())
 	k.chain(stream("orders", 0), 3)
-	writer, err := Open(t.Context(), denying{Store: k.store})
+	writer, err := reopened(t, denying{Store: k.store})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestWhoMayOnlyReadNeedsNoBase(t *testing.T) {
 	if err := k.store.Create(t.Context(), format.BegunKey(1), nil); err != nil { // and there its maker died
 		t.Fatal(err)
 	}
-	reader, err := Open(t.Context(), denying{k.store, true})
+	reader, err := reopened(t, denying{k.store, true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func (u uncreated) Create(_ context.Context, key string, _ []byte) error {
 func TestWhoOnlyReadsCreatesNothing(t *testing.T) {
 	k := newKit(t, mem.New())
 	k.chain(stream("orders", 0), 3)
-	v, err := Open(t.Context(), uncreated{k.store, t})
+	v, err := reopened(t, uncreated{k.store, t})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ type Usage struct{ Objects, Bytes int64 }
 // Usage counts the vault's objects.
 func (v *Vault) Usage(ctx context.Context) (Usage, error) {
 	var out Usage
-	for entry, err := range v.objects.List(ctx, "", "") {
+	for entry, err := range v.objects.StoredSizes(ctx) {
 		if err != nil {
 			return out, fmt.Errorf("list the vault: %w", err)
 		}

@@ -29,11 +29,23 @@ func (k *kit) over(store blob.Store) *kit {
 
 // over is the vault, with what it keeps in memory, over another store.
 func (v *Vault) over(store blob.Store) *Vault {
-	return v.with(object.New(store, &v.info))
+	return v.with(v.objectsOver(store))
 }
 
 // useStore is over for a vault that others have already.
-func (v *Vault) useStore(store blob.Store) { v.objects = object.New(store, &v.info) }
+func (v *Vault) useStore(store blob.Store) { v.objects = v.objectsOver(store) }
+
+func (v *Vault) objectsOver(store blob.Store) *object.Store {
+	objects := object.New(store, &v.info)
+	if v.held == nil {
+		return objects
+	}
+	objects, err := objects.Encrypted(v.held)
+	if err != nil {
+		panic(err) // it was held before
+	}
+	return objects
+}
 
 // garbageLeft lists what nothing needs, by a rule of its own.
 func (k *kit) garbageLeft() []string {

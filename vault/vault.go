@@ -13,6 +13,7 @@ import (
 
 	"coldstream"
 	"coldstream/blob"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
 )
@@ -22,6 +23,7 @@ import (
 type Vault struct {
 	objects *object.Store
 	info    format.VaultInfo
+	held    *keyring.Held // of the identities of an encrypted vault; else nil
 	// Observer, if it is set, is told of waits.
 	Observer coldstream.Observer
 }
@@ -32,6 +34,8 @@ type InitOptions struct {
 	// Exclusive makes a vault for storage that does not create on condition: one process
 	// at a time may write to it.
 	Exclusive bool
+	// Encryption makes an encrypted vault.
+	Encryption *Encryption
 }
 
 // Init makes an empty vault. A store that has one already fails with an error wrapping
@@ -42,8 +46,13 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 		return nil, fmt.Errorf("make vault ID: %w", err)
 	}
 	v := &Vault{objects: object.New(store, &info), info: info}
-	if err := v.objects.CreatePlain(ctx, format.VaultKey, info.Append(nil)); err != nil {
-		return nil, err
+	if opts.Encryption != nil {
+		if err := v.encrypt(ctx, opts.Encryption); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.objects.CreatePlain(ctx, format.VaultKey, v.info.Append(nil)); err != nil {
+		return nil, errors.Join(err, v.takeBack(ctx, opts.Encryption))
 	}
 	if err := v.begin(ctx); err != nil {
 		return nil, err
@@ -55,9 +64,10 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 }
 
 // Open finds a vault. Where there is none the error wraps [fs.ErrNotExist], but not where
-// only vault.json is missing; a vault of another version or with encryption wraps
-// [coldstream.ErrUnsupported].
-func Open(ctx context.Context, store blob.Store) (*Vault, error) {
+// only vault.json is missing; a vault of another version wraps [coldstream.ErrUnsupported].
+// An encrypted one needs a key; without it, or with a wrong one, the error is a
+// [*keyring.WrongKeyError].
+func Open(ctx context.Context, store blob.Store, with ...KeySource) (*Vault, error) {
 	info, err := object.LoadInfo(ctx, store)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := findRemains(ctx, store); err != nil {
@@ -67,10 +77,13 @@ func Open(ctx context.Context, store blob.Store) (*Vault, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
+	v := &Vault{objects: object.New(store, info), info: *info}
 	if info.IsEncrypted() {
-		return nil, fmt.Errorf("open vault: it is encrypted: %w", coldstream.ErrUnsupported)
+		if err := v.unlock(ctx, with); err != nil {
+			return nil, fmt.Errorf("open vault: %w", err)
+		}
 	}
-	return &Vault{objects: object.New(store, info), info: *info}, nil
+	return v, nil
 }
 
 // findRemains is an error if there are objects of a vault.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"coldstream"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 )
 
@@ -61,7 +62,7 @@ func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int6
 	key, header := id.Key(), format.AppendPackHeader(nil, v.info.ID, id)
 	read := func(at, length int64) ([]byte, error) {
 		at = max(at, 0)
-		return v.objects.PackRange(ctx, id, at, min(length, sizeBytes-at))
+		return v.objects.PackRange(ctx, &format.Pack{ID: id, SizeBytes: sizeBytes}, at, min(length, sizeBytes-at))
 	}
 	altered := func(cause error) *DamageError { return &DamageError{Object: key, Kind: KindAltered, Cause: cause} }
 	got, err := read(0, int64(len(header)))
@@ -79,6 +80,10 @@ func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int6
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, nil //nolint:nilnil // whoever lists packs says so
+	case errors.Is(err, coldstream.ErrCorrupt): // it is sealed, and these bytes do not open
+		return altered(err), nil
+	case errors.Is(err, keyring.ErrCatalogOnly):
+		return nil, nil //nolint:nilnil // it is for who may read packs to find
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}

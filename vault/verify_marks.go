@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"coldstream"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
@@ -87,7 +88,7 @@ func (ver *verifier) checkMarks(ctx context.Context) error {
 // checkOneFrame reads a frame without the rest of its pack.
 func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, start int64) error {
 	key, entry := content.id.Key(), content.frames[start]
-	stored, err := ver.vault.objects.PackRange(ctx, content.id, start, entry.StoredLength)
+	stored, err := ver.vault.objects.PackRange(ctx, &format.Pack{ID: content.id, SizeBytes: content.size}, start, entry.StoredLength)
 	if err == nil {
 		codec := format.NewFrameCodec()
 		defer codec.Close()
@@ -96,6 +97,9 @@ func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, st
 	}
 	if err == nil {
 		return nil
+	}
+	if errors.Is(err, keyring.ErrCatalogOnly) { // whoever marked it may have been right
+		err = &DamageError{Object: key, Kind: KindMarked, Cause: errors.New("a run found it damaged; only a key that opens packs can tell whether it still is")}
 	}
 	var damage *DamageError
 	if !errors.As(object.AsDamage(key, err), &damage) {

@@ -223,7 +223,7 @@ func (c *commitInMaking) create(ctx context.Context, o *object.Sealed) error {
 
 func (r *Receipt) stored(o *object.Sealed) {
 	r.Objects++
-	r.BytesStored += o.SizeBytes()
+	r.BytesStored += o.StoredBytes()
 }
 
 func (c *commitInMaking) addSnapshot(s *NewSnapshot) {
@@ -262,7 +262,7 @@ func (c *commitInMaking) storeSections(ctx context.Context, m *Metadata) error {
 
 // storeSection stores a part of the metadata, once per content.
 func (c *commitInMaking) storeSection(ctx context.Context, payload []byte) (format.TableID, error) {
-	id := format.TableID{Epoch: c.catalog.epoch, Hash: format.HashOf(payload)}
+	id := format.TableID{Epoch: c.catalog.epoch, Hash: c.vault.objects.NameOf(payload)}
 	if known, ok := c.catalog.sections[id.Hash]; ok {
 		damage, err := c.provenSection(ctx, section{Table: known, SizeBytes: int64(len(payload))})
 		if err != nil || damage == nil || damage.Kind != KindMissing && known == id {

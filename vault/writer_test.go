@@ -492,15 +492,15 @@ func TestInit(t *testing.T) {
 			t.Errorf("init over a vault changed %s", key)
 		}
 	}
-	if _, err := Open(t.Context(), mem.New()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := reopened(t, mem.New()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("open of nothing: %v", err)
 	}
-	v, err := Open(t.Context(), store)
+	v, err := reopened(t, store)
 	if err != nil || v.ID() != k.vault.ID() || len(v.ID()) != 32 {
 		t.Errorf("open: %v, ID %s", err, v.ID())
 	}
 	replace(t, store, format.VaultKey, bytes.Replace(body(t, store, format.VaultKey), []byte(`"version": 1`), []byte(`"version": 2`), 1))
-	if _, err := Open(t.Context(), store); !errors.Is(err, coldstream.ErrUnsupported) || !strings.Contains(err.Error(), "version 2") {
+	if _, err := reopened(t, store); !errors.Is(err, coldstream.ErrUnsupported) || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("open of a newer vault: %v", err)
 	}
 }

@@ -26,8 +26,10 @@ const (
 	KindMark    Kind = 8
 	// KindAcceptance is of an accepted loss.
 	KindAcceptance Kind = 9
+	// KindLabel is of what tells whose a key is.
+	KindLabel Kind = 10
 
-	newestKind = KindAcceptance
+	newestKind = KindLabel
 )
 
 const (

@@ -62,6 +62,7 @@ func FuzzDecodeTable(f *testing.F)         { fuzzDecoder(f, "table", againTable)
 func FuzzDecodeBase(f *testing.F)          { fuzzDecoder(f, "base", againBase) }
 func FuzzDecodeChapter(f *testing.F)       { fuzzDecoder(f, "chapter", againChapter) }
 func FuzzDecodeAcceptance(f *testing.F)    { fuzzDecoder(f, "acceptance", againAcceptance) }
+func FuzzDecodeLabel(f *testing.F)         { fuzzDecoder(f, "label", againLabel) }
 func FuzzDecodeViews(f *testing.F)         { fuzzDecoder(f, "views", againViews) }
 func FuzzDecodePackHeader(f *testing.F)    { fuzzDecoder(f, "packheader", againHeader) }
 func FuzzDecodeDescriptor(f *testing.F)    { fuzzDecoder(f, "description", againDescriptor) }

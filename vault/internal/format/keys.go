@@ -24,6 +24,10 @@ const (
 	MarksPrefix    = "damaged/"
 	// AcceptedPrefix is that of accepted losses.
 	AcceptedPrefix = "accepted/"
+	// KeysPrefix is that of the vault's identities, each object sealed to one person or host.
+	KeysPrefix = "keys/"
+	// LabelsPrefix is that of what tells whose each key is.
+	LabelsPrefix = "labels/"
 )
 
 // VaultID is a vault's identity.

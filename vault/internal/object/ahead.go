@@ -38,7 +38,9 @@ func (s *Store) Ahead(ctx context.Context, objects []blob.Entry) (fast *Store, s
 	for range min(aheadRequests, len(objects)) {
 		reading.Go(func() { a.work(ctx) })
 	}
-	return s.on(a), func() {
+	fast = new(*s)
+	fast.blobs = a
+	return fast, func() {
 		cancel()
 		a.mu.Lock()
 		a.waiting = nil

@@ -8,17 +8,22 @@ import (
 	"slices"
 
 	"coldstream/blob"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 )
 
 // Sealed is an object as it will be stored.
 type Sealed struct {
-	key  string
-	body []byte
+	key    string
+	body   []byte // before it is sealed, in an encrypted vault
+	stored int64  // bytes that it becomes
 }
 
-// SizeBytes is what the object takes in the storage, as listings say it.
+// SizeBytes is the object's size, as listings say it.
 func (o *Sealed) SizeBytes() int64 { return int64(len(o.body)) }
+
+// StoredBytes is what the object takes in the storage.
+func (o *Sealed) StoredBytes() int64 { return o.stored }
 
 // Digest is the hash by which other objects name this one.
 func (o *Sealed) Digest() format.Hash { return format.Digest(o.body) }
@@ -29,11 +34,19 @@ func (s *Store) Seal(kind format.Kind, key string, payload []byte) (*Sealed, err
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", key, err)
 	}
-	return &Sealed{key, body}, nil
+	return s.toStore(key, body), nil
 }
 
 // SealPack makes an object of a pack's bytes, which it keeps. It stores nothing.
-func (s *Store) SealPack(id format.PackID, body []byte) *Sealed { return &Sealed{id.Key(), body} }
+func (s *Store) SealPack(id format.PackID, body []byte) *Sealed { return s.toStore(id.Key(), body) }
+
+func (s *Store) toStore(key string, body []byte) *Sealed {
+	o := &Sealed{key, body, int64(len(body))}
+	if s.sealed != nil {
+		o.stored = s.sealed.StoredSize(key, o.stored)
+	}
+	return o
+}
 
 // Create stores an object. If the key is taken the error wraps [fs.ErrExist], and what is
 // there stays.
@@ -68,6 +81,9 @@ func (s *Store) Ensure(ctx context.Context, o *Sealed) (created bool, err error)
 
 func (s *Store) proveSame(ctx context.Context, key string, body []byte) error {
 	there, err := blob.ReadAll(ctx, s.blobs, key, maxObject)
+	if errors.Is(err, keyring.ErrCatalogOnly) { // else the sealed store would have known it for ours
+		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it is there already, and is not what was to be stored")}
+	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}

@@ -57,6 +57,9 @@ func (s *Store) loadOnce(ctx context.Context, kind format.Kind, key string) (pay
 	if errors.Is(err, blob.ErrUnreadable) {
 		err = &DamageError{Object: key, Kind: KindUnreadable, Cause: err}
 	}
+	if errors.Is(err, coldstream.ErrCorrupt) { // it is sealed, and does not open
+		err = &DamageError{Object: key, Kind: KindAltered, Cause: err}
+	}
 	if err != nil {
 		return nil, digest, fmt.Errorf("read %s: %w", key, err)
 	}
@@ -84,7 +87,7 @@ func (s *Store) Content(ctx context.Context, kind format.Kind, id format.TableID
 		return nil, &DamageError{Object: id.Key(), Kind: KindMissing, Cause: err}
 	case err != nil:
 		return nil, err
-	case format.HashOf(payload) != id.Hash || int64(len(payload)) != sizeBytes:
+	case s.NameOf(payload) != id.Hash || int64(len(payload)) != sizeBytes:
 		return nil, &DamageError{Object: id.Key(), Kind: KindAltered, Cause: errors.New("its content is not what its name says")}
 	}
 	return payload, nil
@@ -103,7 +106,7 @@ func (s *Store) ProveContent(ctx context.Context, key string) (sizeBytes int64, 
 	}
 	kind, _ := format.KindOf(body) // what says none is none
 	payload, _, err := s.Load(ctx, kind, key)
-	if err == nil && format.HashOf(payload) != id.Hash {
+	if err == nil && s.NameOf(payload) != id.Hash {
 		err = &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it does not hold what its name says")}
 	}
 	return int64(len(body)), err
@@ -111,7 +114,7 @@ func (s *Store) ProveContent(ctx context.Context, key string) (sizeBytes int64, 
 
 // IsThere says whether there is an object under a key, whatever is in it.
 func (s *Store) IsThere(ctx context.Context, key string) (bool, error) {
-	r, _, err := s.blobs.Open(ctx, key)
+	r, _, err := s.storage().Open(ctx, key)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -123,7 +126,7 @@ func (s *Store) IsThere(ctx context.Context, key string) (bool, error) {
 
 // IsPackThere says whether there is a pack, whatever is in it. Almost nothing of it is read.
 func (s *Store) IsPackThere(ctx context.Context, id format.PackID) (bool, error) {
-	_, err := s.blobs.Read(ctx, id.Key(), 0, 1)
+	_, err := s.storage().Read(ctx, id.Key(), 0, 1)
 	switch {
 	case err == nil || errors.Is(err, io.ErrUnexpectedEOF):
 		return true, nil
@@ -135,11 +138,19 @@ func (s *Store) IsPackThere(ctx context.Context, id format.PackID) (bool, error)
 
 // PackRange reads length bytes of a pack. Nothing is proved: the hashes of frames are
 // elsewhere. What an error means, [AsDamage] says.
-func (s *Store) PackRange(ctx context.Context, id format.PackID, at, length int64) ([]byte, error) {
-	return s.blobs.Read(ctx, id.Key(), at, length)
+func (s *Store) PackRange(ctx context.Context, pack *format.Pack, at, length int64) ([]byte, error) {
+	if s.sealed != nil {
+		return s.sealed.ReadSized(ctx, blob.Entry{Key: pack.ID.Key(), SizeBytes: pack.SizeBytes}, at, length)
+	}
+	return s.blobs.Read(ctx, pack.ID.Key(), at, length)
 }
 
 // Pack reads a whole pack of at most sizeBytes, likewise.
 func (s *Store) Pack(ctx context.Context, id format.PackID, sizeBytes int64) ([]byte, error) {
 	return blob.ReadAll(ctx, s.blobs, id.Key(), sizeBytes)
+}
+
+// Plain reads an object that this room does not seal: one under keys/, of at most maxBytes.
+func (s *Store) Plain(ctx context.Context, key string, maxBytes int64) ([]byte, error) {
+	return blob.ReadAll(ctx, s.blobs, key, maxBytes)
 }

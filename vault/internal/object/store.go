@@ -5,11 +5,15 @@ package object
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 
 	"coldstream/blob"
+	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/sealed"
 )
 
 // maxObject bounds what is read of an object that is read as a whole, so that a hostile one
@@ -21,6 +25,10 @@ type Store struct {
 	blobs  blob.Store
 	info   format.VaultInfo
 	sealer *format.Sealer
+	// Of an encrypted vault: what blobs is, or what is below blobs where objects are read
+	// ahead; and the key of names that are made of content. Else nil.
+	sealed  *sealed.Store
+	nameKey []byte
 }
 
 // New is the objects of the vault that info describes. In an exclusive vault the storage is
@@ -36,7 +44,45 @@ func New(blobs blob.Store, info *format.VaultInfo) *Store {
 func (s *Store) on(blobs blob.Store) *Store {
 	other := *s
 	other.blobs = blobs
+	if s.sealed != nil {
+		other.sealed = s.sealed.Over(blobs)
+		other.blobs = other.sealed
+	}
 	return &other
+}
+
+// Encrypted is the objects of an encrypted vault, with what is held of its identities.
+func (s *Store) Encrypted(held *keyring.Held) (*Store, error) {
+	other := *s
+	var err error
+	if other.sealed, err = sealed.New(s.blobs, held); err != nil {
+		return nil, err
+	}
+	if other.nameKey, err = held.NameKey(); err != nil {
+		return nil, err
+	}
+	other.blobs = other.sealed
+	return &other, nil
+}
+
+// NameOf names content: without encryption by its SHA-256; else by one that needs a key, so that
+// who reads the storage cannot try out what can be guessed.
+func (s *Store) NameOf(content []byte) format.Hash {
+	if s.nameKey == nil {
+		return format.HashOf(content)
+	}
+	mac := hmac.New(sha256.New, s.nameKey)
+	mac.Write(content)
+	return format.Hash(mac.Sum(nil))
+}
+
+// AcceptanceKey is the key of an accepted loss, whose ID is a hash of names that can be guessed.
+func (s *Store) AcceptanceKey(id format.AcceptanceID) string {
+	if s.nameKey != nil {
+		name := s.NameOf(id[:])
+		copy(id[:], name[:])
+	}
+	return format.AcceptanceKey(id)
 }
 
 // List is [blob.Store.List].
@@ -59,6 +105,9 @@ func (s *Store) Flush(ctx context.Context) error {
 // Describe gives words for people to the objects that are made from now on, where the
 // storage has names for them: a cluster, topics.
 func (s *Store) Describe(words ...string) {
+	if s.sealed != nil {
+		return // they are nobody's business who has no key
+	}
 	if d, ok := s.blobs.(interface{ Describe(words ...string) }); ok {
 		d.Describe(words...)
 	}
@@ -87,8 +136,17 @@ func (s *Store) IsFar() bool {
 
 // storage is the store itself, to be asked what more it is than a [blob.Store].
 func (s *Store) storage() blob.Store {
-	if r, ok := s.blobs.(readOnly); ok {
+	blobs := s.blobs
+	if s.sealed != nil {
+		blobs = s.sealed.Inner()
+	}
+	if r, ok := blobs.(readOnly); ok {
 		return r.Store
 	}
-	return s.blobs
+	return blobs
+}
+
+// StoredSizes lists all objects with the sizes that they have in the storage.
+func (s *Store) StoredSizes(ctx context.Context) iter.Seq2[blob.Entry, error] {
+	return s.storage().List(ctx, "", "")
 }

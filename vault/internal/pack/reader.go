@@ -153,7 +153,7 @@ func ReadFrame(ctx context.Context, objects *object.Store, codec *format.FrameCo
 
 func readFrameOnce(ctx context.Context, objects *object.Store, codec *format.FrameCodec, pack *format.PlacedPack, frame int) (*Frame, error) {
 	key, entry := pack.ID.Key(), pack.Frames[frame]
-	stored, err := objects.PackRange(ctx, pack.ID, pack.Starts[frame], entry.StoredLength)
+	stored, err := objects.PackRange(ctx, &pack.Pack, pack.Starts[frame], entry.StoredLength)
 	if err != nil {
 		return nil, object.AsDamage(key, err)
 	}

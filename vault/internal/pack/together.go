@@ -115,7 +115,7 @@ func (c *Reader) readGroup(ctx context.Context, codec *format.FrameCodec, g *fra
 func (c *Reader) readTogether(ctx context.Context, codec *format.FrameCodec, g *frameGroup) {
 	first, last := g.members[0], g.members[len(g.members)-1]
 	start := g.pack.Starts[first.frame]
-	stored, err := c.objects.PackRange(ctx, g.pack.ID, start, g.pack.EndOf(last.frame)-start)
+	stored, err := c.objects.PackRange(ctx, &g.pack.Pack, start, g.pack.EndOf(last.frame)-start)
 	for _, m := range g.members {
 		m.read.err = err
 		if err == nil {
