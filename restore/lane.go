@@ -18,7 +18,7 @@ const (
 	requestBytes = 1 << 20
 	// DefaultMemory is what decoded batches may take: half of it the frames that partitions
 	// are read from, a quarter what waits to be sent, and a quarter the frames that are
-	// kept for other partitions.
+	// kept for other partitions. Where storage is far away these get what the first leave.
 	DefaultMemory = 96 << 20
 	openShare     = 2
 	aheadShare    = 4

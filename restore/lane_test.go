@@ -68,6 +68,20 @@ func TestReadBytes(t *testing.T) {
 	}
 }
 
+// TestKeptBytes: what open partitions will not take is for the frames that are read ahead.
+func TestKeptBytes(t *testing.T) {
+	for partitions, want := range map[int]int64{0: 72 << 20, 8: 64 << 20, 48: 24 << 20, 1000: 24 << 20} {
+		topic := &topicPlan{}
+		for range partitions {
+			topic.partitions = append(topic.partitions, &partitionPlan{stream: &vault.StreamHistory{Runs: []vault.Run{{SizeBytes: 30 << 20}}}})
+		}
+		p := &Plan{req: Request{MemoryBytes: DefaultMemory}, topics: []*topicPlan{topic}}
+		if got := p.keptBytes(); got != want {
+			t.Errorf("with %d partitions %d bytes are kept, want %d", partitions, got, want)
+		}
+	}
+}
+
 // However many partitions are open, storage gets a bounded number of requests at a time.
 func TestReadsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

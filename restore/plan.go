@@ -334,10 +334,24 @@ func (p *Plan) openHistory(ctx context.Context) error {
 			isShort: isShort,
 		})
 	}
+	history.Widen(p.keptBytes())
 	for _, t := range p.topics {
 		slices.SortFunc(t.partitions, func(a, b *partitionPlan) int { return cmp.Compare(a.target.Partition, b.target.Partition) })
 	}
 	return nil
+}
+
+// keptBytes is the memory for frames that are kept or read ahead: its share, and what fewer open
+// partitions leave of theirs.
+func (p *Plan) keptBytes() int64 {
+	var open int64
+	for _, t := range p.topics {
+		for _, part := range t.partitions {
+			open += part.readBytes()
+		}
+	}
+	memory := p.req.MemoryBytes
+	return memory - memory/aheadShare - min(memory/openShare, open)
 }
 
 // warnOfShort says what a view lacks of what was due when its snapshot was taken.

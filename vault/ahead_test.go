@@ -158,7 +158,7 @@ func TestReadingFarAwayStorage(t *testing.T) {
 				if took := time.Since(began); next != 1000 || took > c.max {
 					t.Errorf("read up to %d in %v", next, took)
 				}
-				if !h.frames.Reserve(c.cache / 2) {
+				if !h.frames.Reserve(c.cache/4, 0) {
 					t.Error("memory is still reserved")
 				}
 				if n := store.counts["read"]; n > 100 {

@@ -99,6 +99,14 @@ func (c *Catalog) checkReleased(view View, lost []*DamageError) error {
 	return nil
 }
 
+// Widen lets more decoded frames be kept and read ahead, now that it is known what others
+// leave. Nothing may have been read yet. Storage that is near is not read ahead, and the bound stays.
+func (h *History) Widen(cacheBytes int64) {
+	if h.vault.objects.IsFar() {
+		h.frames.Widen(cacheBytes)
+	}
+}
+
 // Streams are in the order of the views asked for.
 func (h *History) Streams() []*StreamHistory { return h.streams }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // framesAheadOfOne is how many frames of one stream are read before they are needed, where
-// storage is far away. Together, all streams take half of the cache for it at most.
+// storage is far away. Together, all streams take a quarter of the cache for it at most.
 const framesAheadOfOne = 8
 
 // framesAhead reads the frames of one stream's next runs. It is used by one goroutine.
@@ -19,6 +19,8 @@ type framesAhead struct {
 	reading sync.WaitGroup
 	next    int          // the first run that was not looked at yet
 	begun   []aheadFrame // in the order of runs, and not used up
+	// reserved is the room that these have.
+	reserved int64
 }
 
 type aheadFrame struct {
@@ -32,6 +34,7 @@ func (s *StreamHistory) readAhead(ctx context.Context) *framesAhead {
 		return nil
 	}
 	a := &framesAhead{stream: s}
+	s.history.frames.Enter(1)
 	a.ctx, a.cancel = context.WithCancel(ctx)
 	return a
 }
@@ -57,9 +60,10 @@ func (a *framesAhead) at(i int) {
 			continue
 		}
 		last = a.keyOf(a.next)
-		if !frames.Reserve(last.Entry.DecodedLength) {
+		if !frames.Reserve(last.Entry.DecodedLength, a.reserved) {
 			return
 		}
+		a.reserved += last.Entry.DecodedLength
 		a.begun = append(a.begun, aheadFrame{last, last.Entry.DecodedLength})
 		a.reading.Go(func() {
 			// An error is met again by who needs the frame.
@@ -75,6 +79,7 @@ func (a *framesAhead) keyOf(i int) pack.FrameKey {
 
 func (a *framesAhead) release() {
 	a.stream.history.frames.Unreserve(a.begun[0].bytes)
+	a.reserved -= a.begun[0].bytes
 	a.begun = a.begun[1:]
 }
 
@@ -88,6 +93,7 @@ func (a *framesAhead) stop() {
 	for len(a.begun) > 0 {
 		a.release()
 	}
+	a.stream.history.frames.Enter(-1)
 }
 
 // want says, for each frame of the history's streams, that it will be read. Where storage

@@ -20,22 +20,20 @@ const (
 )
 
 // memoryOptions bound the buffers of a command.
-type memoryOptions struct{ byDefault, bytes byteSize }
+type memoryOptions struct{ bytes byteSize }
 
-func newMemoryOptions(byDefault byteSize) memoryOptions { return memoryOptions{byDefault, byDefault} }
+func newMemoryOptions(byDefault byteSize) memoryOptions { return memoryOptions{byDefault} }
 
 func (o *memoryOptions) addFlag(cmd *cobra.Command) {
 	cmd.Flags().Var(&o.bytes, "memory", "let all buffers together take this `SIZE`; the program needs some 80 MiB besides")
 }
 
-// budget is the bytes of all buffers. If it was chosen the garbage collector heeds it too.
+// budget is the bytes of all buffers. The garbage collector heeds it too.
 func (o *memoryOptions) budget() (int64, error) {
 	if o.bytes < leastMemory {
 		return 0, usagef("", fmt.Errorf("--memory %s: it must be at least %s", &o.bytes, humanize.IBytes(leastMemory)))
 	}
-	if o.bytes != o.byDefault {
-		limitMemory(int64(o.bytes))
-	}
+	limitMemory(int64(o.bytes))
 	return int64(o.bytes), nil
 }
 

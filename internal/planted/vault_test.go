@@ -251,7 +251,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"together-stays-reserved", "memory for frames that came together stays reserved, so that ever less is read ahead", "vault/internal/pack/together.go",
-		[]edit{{"\tc.ahead -= g.reserved\n", ""}},
+		[]edit{{"\tc.together -= g.reserved\n", ""}},
 		"vault", "TestFramesAreReadTogether",
 	},
 }

@@ -33,12 +33,14 @@ type Reader struct {
 	codec   sync.Pool
 	turns   chan struct{} // to read
 
-	mu      sync.Mutex
-	bytes   int64
-	ahead   int64 // reserved for frames that are read ahead, or with others
-	entries map[FrameKey]*list.Element
-	order   *list.List // of *cachedFrame, most recently used first
-	reading map[FrameKey]*frameRead
+	mu       sync.Mutex
+	bytes    int64
+	ahead    int64 // reserved for frames that are read ahead
+	together int64 // reserved for frames that are being read with others
+	readers  int64 // that read ahead
+	entries  map[FrameKey]*list.Element
+	order    *list.List // of *cachedFrame, most recently used first
+	reading  map[FrameKey]*frameRead
 	// wanted are, by pack, the frames that the history will read and did not begin to; empty
 	// where frames are not read together.
 	wanted map[*format.PlacedPack][]bool
@@ -173,11 +175,26 @@ func (f *Frame) Of(stream coldstream.Stream, r *format.Row) ([]byte, error) {
 	return f.content[r.Offset : r.Offset+r.Length], nil
 }
 
-// Reserve takes room for a frame that is to be read ahead.
-func (c *Reader) Reserve(bytes int64) bool {
+// aheadShare is which part of the bound is for frames that are read ahead, and which for frames
+// that come with others.
+const aheadShare = 4
+
+// Widen raises the bound. Nothing may have been read yet.
+func (c *Reader) Widen(bound int64) { c.bound = max(c.bound, bound) }
+
+// Enter counts who reads ahead: one more, or with -1 one less.
+func (c *Reader) Enter(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ahead+bytes > c.bound/2 {
+	c.readers += n
+}
+
+// Reserve takes room for a frame that is to be read ahead by somebody who has reserved some
+// already: one frame in any case, and more up to an equal share of what all may.
+func (c *Reader) Reserve(bytes, mine int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ahead+bytes > c.bound/aheadShare || mine > 0 && (mine+bytes)*c.readers > c.bound/aheadShare {
 		return false
 	}
 	c.ahead += bytes

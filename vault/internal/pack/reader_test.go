@@ -59,3 +59,34 @@ func TestFrameCache(t *testing.T) {
 		}
 	}
 }
+
+// TestSharesOfWhatIsReadAhead: who reads ahead alone may take all there is for it; of several,
+// each has one frame and no more than an equal share.
+func TestSharesOfWhatIsReadAhead(t *testing.T) {
+	c := NewReader(nil, aheadShare*8)
+	take := func() (mine int64) {
+		for c.Reserve(1, mine) {
+			mine++
+		}
+		return mine
+	}
+	c.Enter(1)
+	if got := take(); got != 8 {
+		t.Errorf("one alone has %d of 8 frames", got)
+	}
+	c.Unreserve(8)
+	c.Enter(3)
+	for i := range 4 {
+		if got := take(); got != 2 {
+			t.Errorf("number %d of 4 has %d of 8 frames", i, got)
+		}
+	}
+	if got := take(); got != 0 {
+		t.Errorf("%d frames more than there is room for", got)
+	}
+	c.Unreserve(8)
+	c.Enter(16)
+	if got := take(); got != 1 {
+		t.Errorf("one of 20 has %d of 8 frames", got)
+	}
+}

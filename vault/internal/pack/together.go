@@ -15,10 +15,9 @@ const (
 	// gapReadOver is how many bytes between two frames are read rather than left out by a
 	// request of its own: what they take to come is less than what a request does.
 	gapReadOver = 256 << 10
-	// togetherBytes bounds what one request brings, encoded with gaps and decoded: as much as
-	// one full frame. So it costs no more memory than that, and full frames come alone, whose
-	// requests are large enough to be worth it.
-	togetherBytes = frameTarget
+	// togetherBytes bounds what one request brings, encoded with gaps and decoded: four full
+	// frames. A request costs the server of the storage as much time as bytes of that order.
+	togetherBytes = 4 * frameTarget
 )
 
 // errBroughtBadly is of a frame that did not come well with another one. Who needs it reads
@@ -64,10 +63,10 @@ func (c *Reader) begin(pack *format.PlacedPack, frame int) *frameGroup {
 		}
 		decoded += key.Entry.DecodedLength
 		more := key.Entry.DecodedLength + pack.EndOf(next) - end
-		if max(decoded, pack.EndOf(next)-pack.Starts[frame]) > togetherBytes || c.ahead+more > c.bound/2 {
+		if max(decoded, pack.EndOf(next)-pack.Starts[frame]) > togetherBytes || c.together+more > c.bound/aheadShare {
 			break
 		}
-		c.ahead += more
+		c.together += more
 		g.reserved += more
 		end = pack.EndOf(next)
 		c.join(g, next)
@@ -88,7 +87,7 @@ func (c *Reader) join(g *frameGroup, frame int) {
 func (c *Reader) end(g *frameGroup) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead -= g.reserved
+	c.together -= g.reserved
 	for _, m := range g.members {
 		key := KeyOf(g.pack, m.frame)
 		delete(c.reading, key)
