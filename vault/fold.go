@@ -224,7 +224,7 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 		c.setHead(&commit.Facts, stream, h)
 	}
 	if commit.Snapshot != nil {
-		c.takePasses(&commit.Facts, commit.Snapshot)
+		c.addPasses(&commit.Facts, commit.Snapshot)
 	}
 	c.state(commit.ID).joined = true
 	return true, c.take(commit)

@@ -295,7 +295,7 @@ func (f *lossFinder) findLost(ctx context.Context, view View, set *lineage.Set) 
 			settled = settled && !isWhole
 		}
 		if settled {
-			f.take(view, set, covered.Runs)
+			f.keepLost(view, set, covered.Runs)
 			return nil
 		}
 	}
@@ -338,8 +338,8 @@ func (f *lossFinder) prove(ctx context.Context, run *Run) (isWhole bool, err err
 	return false, fmt.Errorf("read %s: %w", m.Pack.Key(), err)
 }
 
-// take keeps what is lost, joined where one damage costs several runs.
-func (f *lossFinder) take(view View, set *lineage.Set, runs []Run) {
+// keepLost keeps what is lost, joined where one damage costs several runs.
+func (f *lossFinder) keepLost(view View, set *lineage.Set, runs []Run) {
 	var epochs []coldstream.EpochStart
 	for _, e := range lineage.Of(set.Rows, view) {
 		epochs = append(epochs, coldstream.EpochStart(e))

@@ -62,8 +62,8 @@ func (p *passState) isNewer(q *passState) bool {
 	return cmp.Or(cmp.Compare(p.asOfMs, q.asOfMs), cmp.Compare(q.retention, p.retention), cmp.Compare(p.lastEpoch, q.lastEpoch)) > 0
 }
 
-// take keeps the newer of two passes. That a stream is listed once lasts.
-func (p *passState) take(other passState) {
+// merge keeps the newer of two passes. That a stream is listed once lasts.
+func (p *passState) merge(other passState) {
 	listed := p.listed || other.listed
 	if other.isNewer(p) {
 		*p = other
@@ -82,8 +82,8 @@ func (h *holes) add(e extent) {
 	h.nextOffset, h.newestMs = max(h.nextOffset, e.nextOffset), max(h.newestMs, e.commitMs)
 }
 
-// takePasses keeps what a snapshot of a commit that joined says of its streams.
-func (c *Catalog) takePasses(facts *format.Facts, s *format.Snapshot) {
+// addPasses keeps what a snapshot of a commit that joined says of its streams.
+func (c *Catalog) addPasses(facts *format.Facts, s *format.Snapshot) {
 	passes := s.Passes
 	for i := range s.Views {
 		v := &s.Views[i]
@@ -93,7 +93,7 @@ func (c *Catalog) takePasses(facts *format.Facts, s *format.Snapshot) {
 			passes = passes[1:]
 		}
 		if h := c.headAt(facts, v.Stream); h != nil {
-			h.pass.take(pass)
+			h.pass.merge(pass)
 			h.forgetHoles()
 		}
 	}

@@ -37,7 +37,7 @@ func TestPassesInEveryOrder(t *testing.T) {
 		for i, order := range [][]int{r.Perm(len(all)), r.Perm(len(all)), r.Perm(len(all))} {
 			var got passState
 			for _, at := range order {
-				got.take(all[at])
+				got.merge(all[at])
 			}
 			if i == 0 {
 				want = got
@@ -83,7 +83,7 @@ func TestHoles(t *testing.T) {
 	if h.holes != (holes{10, 100}) {
 		t.Errorf("holes %+v, want those of offset 10", h.holes)
 	}
-	h.pass.take(passState{known: true, listed: true, nextOffset: 20, asOfMs: 150})
+	h.pass.merge(passState{known: true, listed: true, nextOffset: 20, asOfMs: 150})
 	h.forgetHoles()
 	h.add(extent{firstOffset: 0, nextOffset: 20, holey: true, commitMs: 300}) // of a slower writer
 	if h.holes != (holes{}) {

@@ -141,7 +141,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"table-not-proven", "a table's content is not compared with its name", "vault/internal/object/load.go",
-		[]edit{{"case format.HashOf(payload) != id.Hash ||", "case len(id.Hash) == 0 ||"}},
+		[]edit{{"case s.NameOf(payload) != id.Hash ||", "case len(id.Hash) == 0 ||"}},
 		"vault", "TestTableThatIsAnother",
 	},
 	{
