@@ -48,3 +48,12 @@ func fewestConfigsFirst(topics []coldstream.Topic) []string {
 	}
 	return names
 }
+
+// readAdministration asks what the cluster keeps beside topics and groups. What it does not
+// tell is noted in the snapshot: records do not depend on it.
+func (p *plan) readAdministration(ctx context.Context, source coldstream.Source) (err error) {
+	if reader, can := source.(coldstream.AdministrationReader); can {
+		p.metadata.Administration, err = reader.Administration(ctx)
+	}
+	return err
+}

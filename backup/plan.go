@@ -87,6 +87,9 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err := p.readDefaults(ctx, source, opts.Observer); err != nil {
 		return nil, err
 	}
+	if err := p.readAdministration(ctx, source); err != nil {
+		return nil, err
+	}
 	if err := p.readGroups(ctx, source, opts.Observer); err != nil {
 		return nil, err
 	}

@@ -13,10 +13,11 @@ import (
 
 // The names of a snapshot's metadata sections, as they stand in Missing.
 const (
-	SectionCluster  = "cluster"
-	SectionDefaults = "defaults"
-	SectionGroups   = "groups"
-	SectionTopics   = "topics"
+	SectionAdministration = "administration"
+	SectionCluster        = "cluster"
+	SectionDefaults       = "defaults"
+	SectionGroups         = "groups"
+	SectionTopics         = "topics"
 	// SectionGroupsMissing is there only where groups are missing, so that this is known
 	// without reading any section.
 	SectionGroupsMissing = "groups_missing"
@@ -33,9 +34,10 @@ type encodedSection struct {
 // encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
 // that it is stored once.
 func encodeMetadata(m *Metadata) ([]encodedSection, error) {
-	out := []encodedSection{{name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionShort}, {name: SectionTopics}}
+	out := []encodedSection{{name: SectionAdministration}, {name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionShort}, {name: SectionTopics}}
 	out = slices.DeleteFunc(out, func(s encodedSection) bool {
 		return s.name == SectionDefaults && m.Defaults == nil && m.Missing[SectionDefaults] == "" || // nobody asked
+			s.name == SectionAdministration && m.Administration == nil ||
 			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0 || s.name == SectionShort && len(m.Short) == 0
 	})
 	for i := range out {
@@ -45,6 +47,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 		}
 		var err error
 		switch s.name {
+		case SectionAdministration:
+			s.payload, err = format.EncodeAdministration(m.Administration)
 		case SectionCluster:
 			s.payload, err = format.EncodeCluster(&m.Cluster)
 		case SectionDefaults:
@@ -141,6 +145,8 @@ func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
 // decode takes a section in.
 func (m *Metadata) decode(name string, payload []byte) (err error) {
 	switch name {
+	case SectionAdministration:
+		m.Administration, err = format.DecodeAdministration(payload)
 	case SectionCluster:
 		m.Cluster, err = format.DecodeCluster(payload)
 	case SectionDefaults:

@@ -82,7 +82,10 @@ type Metadata struct {
 	// Defaults are the configs that topics have from their brokers; nil in snapshots of
 	// versions that did not ask for them.
 	Defaults *coldstream.TopicDefaults
-	Missing  map[string]string
+	// Administration is what the cluster kept beside topics and groups; nil in snapshots of
+	// versions that did not ask for it, and of sources that have none.
+	Administration *coldstream.Administration
+	Missing        map[string]string
 	// GroupsMissing says which consumer groups Groups may lack, and of which it lacks the
 	// offsets.
 	GroupsMissing []coldstream.MissingGroups

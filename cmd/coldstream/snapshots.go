@@ -119,6 +119,11 @@ func newSnapshotDetails(s *vault.Snapshot, m *vault.Metadata) *snapshotDetails {
 			d.Topics = append(d.Topics, v.Stream.Topic)
 		}
 	}
+	if m.Administration != nil {
+		for part, err := range m.Administration.Errs {
+			d.Missing[string(part)] = err.Error()
+		}
+	}
 	for name, damage := range m.Damaged {
 		d.Missing[name] = damage.Error()
 	}

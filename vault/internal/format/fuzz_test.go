@@ -69,6 +69,9 @@ func FuzzDecodeDescriptor(f *testing.F)    { fuzzDecoder(f, "description", again
 func FuzzDecodeCluster(f *testing.F)       { fuzzDecoder(f, "cluster", againCluster) }
 func FuzzDecodeTopics(f *testing.F)        { fuzzDecoder(f, "topics", againTopics) }
 func FuzzDecodeGroups(f *testing.F)        { fuzzDecoder(f, "groups", againGroups) }
+func FuzzDecodeAdministration(f *testing.F) {
+	fuzzDecoder(f, "administration", againAdministration)
+}
 func FuzzDecodeDefaults(f *testing.F)      { fuzzDecoder(f, "defaults", againDefaults) }
 func FuzzDecodeShort(f *testing.F)         { fuzzDecoder(f, "short", againShort) }
 func FuzzDecodeGroupsMissing(f *testing.F) { fuzzDecoder(f, "groupsmissing", againGroupsMissing) }

@@ -159,6 +159,8 @@ func sectionVectors() []vector {
 	}
 	cluster := testCluster()
 	return []vector{
+		{file: "administration-full.json", again: againAdministration, encode: must(func() ([]byte, error) { return EncodeAdministration(testAdministration()) })},
+		{file: "administration-empty.json", again: againAdministration, encode: must(func() ([]byte, error) { return EncodeAdministration(&coldstream.Administration{}) })},
 		{file: "cluster-full.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&cluster) })},
 		{file: "cluster-empty.json", again: againCluster, encode: must(func() ([]byte, error) { return EncodeCluster(&coldstream.Cluster{}) })},
 		{file: "defaults-full.json", again: againDefaults, encode: must(func() ([]byte, error) { return EncodeDefaults(testDefaults()) })},
@@ -193,6 +195,8 @@ func TestSectionsRoundTrip(t *testing.T) {
 	check(testTopics(), topics, err)
 	groups, err := DecodeGroups(readVector(t, "groups-full.json"))
 	check(testGroups(), groups, err)
+	administration, err := DecodeAdministration(readVector(t, "administration-full.json"))
+	check(testAdministration(), administration, err)
 	missing, err := DecodeGroupsMissing(readVector(t, "groupsmissing-full.json"))
 	check(testGroupsMissing(), missing, err)
 }
