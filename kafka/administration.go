@@ -124,7 +124,11 @@ func scramMechanism(n int8) string {
 }
 
 func (c *Client) readUsers(ctx context.Context, a *coldstream.Administration) error {
-	resp, err := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest().RequestWith(ctx, c.kgo)
+	req := kmsg.NewPtrDescribeUserSCRAMCredentialsRequest()
+	// Empty and null both mean all. A broker that has to deny the request fails at null, though
+	// (DescribeUserScramCredentialsRequest.getErrorResponse), and ends the connection without an answer.
+	req.Users = []kmsg.DescribeUserSCRAMCredentialsRequestUser{}
+	resp, err := req.RequestWith(ctx, c.kgo)
 	if err != nil {
 		return requestError(err)
 	}

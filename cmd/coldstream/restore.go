@@ -40,6 +40,7 @@ type restoreOptions struct {
 	setConfigs       []string
 	dryRun           bool
 	yes              bool
+	metadata         metadataOptions
 	// told says that the plan was shown, and what there is to say of configs with it.
 	told bool
 }
@@ -72,6 +73,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.vault.addFlags(cmd, e)
 	o.memory.addFlag(cmd)
 	o.vault.addSpoolFlag(cmd)
+	o.metadata.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.topics, "topic", "t", nil, "restore these `TOPICS`: name, glob or /regex/, repeatable, with commas between several")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out these `TOPICS`, written likewise")
@@ -148,6 +150,9 @@ func (o *restoreOptions) patterns() (*coldstream.Patterns, error) {
 }
 
 func runRestore(ctx context.Context, o *restoreOptions, e *env) error {
+	if o.metadata.asked() {
+		return runRestoreMetadata(ctx, o, e)
+	}
 	result, err := o.perform(ctx, e)
 	if err != nil {
 		return o.failed(e, result, err)

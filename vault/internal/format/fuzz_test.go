@@ -56,19 +56,19 @@ func checkError(t *testing.T, err error) {
 	}
 }
 
-func FuzzDecodeVaultInfo(f *testing.F)     { fuzzDecoder(f, "vault", againInfo) }
-func FuzzDecodeCommit(f *testing.F)        { fuzzDecoder(f, "commit", againCommit) }
-func FuzzDecodeTable(f *testing.F)         { fuzzDecoder(f, "table", againTable) }
-func FuzzDecodeBase(f *testing.F)          { fuzzDecoder(f, "base", againBase) }
-func FuzzDecodeChapter(f *testing.F)       { fuzzDecoder(f, "chapter", againChapter) }
-func FuzzDecodeAcceptance(f *testing.F)    { fuzzDecoder(f, "acceptance", againAcceptance) }
-func FuzzDecodeLabel(f *testing.F)         { fuzzDecoder(f, "label", againLabel) }
-func FuzzDecodeViews(f *testing.F)         { fuzzDecoder(f, "views", againViews) }
-func FuzzDecodePackHeader(f *testing.F)    { fuzzDecoder(f, "packheader", againHeader) }
-func FuzzDecodeDescriptor(f *testing.F)    { fuzzDecoder(f, "description", againDescriptor) }
-func FuzzDecodeCluster(f *testing.F)       { fuzzDecoder(f, "cluster", againCluster) }
-func FuzzDecodeTopics(f *testing.F)        { fuzzDecoder(f, "topics", againTopics) }
-func FuzzDecodeGroups(f *testing.F)        { fuzzDecoder(f, "groups", againGroups) }
+func FuzzDecodeVaultInfo(f *testing.F)  { fuzzDecoder(f, "vault", againInfo) }
+func FuzzDecodeCommit(f *testing.F)     { fuzzDecoder(f, "commit", againCommit) }
+func FuzzDecodeTable(f *testing.F)      { fuzzDecoder(f, "table", againTable) }
+func FuzzDecodeBase(f *testing.F)       { fuzzDecoder(f, "base", againBase) }
+func FuzzDecodeChapter(f *testing.F)    { fuzzDecoder(f, "chapter", againChapter) }
+func FuzzDecodeAcceptance(f *testing.F) { fuzzDecoder(f, "acceptance", againAcceptance) }
+func FuzzDecodeLabel(f *testing.F)      { fuzzDecoder(f, "label", againLabel) }
+func FuzzDecodeViews(f *testing.F)      { fuzzDecoder(f, "views", againViews) }
+func FuzzDecodePackHeader(f *testing.F) { fuzzDecoder(f, "packheader", againHeader) }
+func FuzzDecodeDescriptor(f *testing.F) { fuzzDecoder(f, "description", againDescriptor) }
+func FuzzDecodeCluster(f *testing.F)    { fuzzDecoder(f, "cluster", againCluster) }
+func FuzzDecodeTopics(f *testing.F)     { fuzzDecoder(f, "topics", againTopics) }
+func FuzzDecodeGroups(f *testing.F)     { fuzzDecoder(f, "groups", againGroups) }
 func FuzzDecodeAdministration(f *testing.F) {
 	fuzzDecoder(f, "administration", againAdministration)
 }
