@@ -62,6 +62,11 @@ func (f *far) Read(ctx context.Context, key string, offset, length int64) ([]byt
 	return f.Store.Read(ctx, key, offset, length)
 }
 
+func (f *far) Delete(ctx context.Context, key string) error {
+	defer f.request("delete")()
+	return f.Store.Delete(ctx, key)
+}
+
 func (f *far) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
 	defer f.request("list")()
 	return f.Store.List(ctx, prefix, after)
@@ -98,6 +103,46 @@ func TestOpeningFarAwayStorage(t *testing.T) {
 		if n := store.counts["list"]; n > 1 {
 			t.Errorf("%d listings to open the vault and to look for what it lost", n)
 		}
+	})
+}
+
+// TestCommitsFarAway: what a commit names is stored at the same time, and read so where it is
+// shared; the commit comes behind, and the look behind that.
+func TestCommitsFarAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, mem.New())
+		store := newFar(k.store, 30*time.Millisecond)
+		w := k.over(store).writer()
+		s := stream("orders", 0)
+		for n := range int64(3) {
+			c := Changes{Data: data(s, piece(t, 10*n, 10*n+10, 1)), Snapshot: snapshotOf(View{Stream: s, NextOffset: 10*n + 10, LastEpoch: 1})}
+			if n == 0 {
+				c.Scans = begin(s, 0)
+			}
+			began := time.Now()
+			k.commit(w, c)
+			if took := time.Since(began); took != 90*time.Millisecond {
+				t.Errorf("commit %d took %v", n, took)
+			}
+			snapshot := k.catalog().Snapshots()[n]
+			began = time.Now()
+			m, err := k.over(store).vault.Metadata(t.Context(), &snapshot)
+			if err != nil || len(m.Damaged) > 0 || len(m.Topics) == 0 {
+				t.Errorf("metadata %+v, %v", m, err)
+			}
+			if took := time.Since(began); took > 60*time.Millisecond {
+				t.Errorf("to read the metadata of snapshot %d took %v", n, took)
+			}
+		}
+		k.mustBeSound()
+		k.chain(stream("payments", 0), 100)
+		k.turn()
+		began := time.Now()
+		k.over(store).turn() // deletes the commits of the epoch before last
+		if deleted := store.counts["delete"]; deleted < 100 || time.Since(began) > 2*time.Second {
+			t.Errorf("a turn deleted %d objects in %v", deleted, time.Since(began))
+		}
+		k.mustBeSound()
 	})
 }
 

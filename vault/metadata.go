@@ -74,12 +74,14 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 // was forgotten meanwhile, the error wraps [coldstream.ErrForgotten].
 func (v *Vault) Metadata(ctx context.Context, s *Snapshot) (*Metadata, error) {
 	m := &Metadata{Missing: map[string]string{}}
+	fast, stop := v.sectionsAhead(ctx, s.sections)
+	defer stop()
 	for _, ref := range s.sections {
 		if ref.Missing != "" {
 			m.Missing[ref.Name] = ref.Missing
 			continue
 		}
-		payload, err := v.loadSection(ctx, ref)
+		payload, err := fast.loadSection(ctx, ref)
 		if err == nil {
 			if err = m.decode(ref.Name, payload); err != nil {
 				err = object.AsDamage(ref.Table.Key(), err)

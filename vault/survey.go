@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"coldstream/blob"
@@ -84,14 +85,19 @@ func (v *Vault) lookAgain(ctx context.Context, found *epochsFound) (*epochsFound
 	if !v.objects.IsFar() || !found.base || !found.begun {
 		return v.look(ctx, found.newest)
 	}
-	for _, key := range []string{format.BegunKey(found.newest + 1), format.BaseKey(found.newest + 1)} {
-		isThere, err := v.objects.IsThere(ctx, key)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("look for a newer epoch: %w", err)
-		case isThere:
-			return v.look(ctx, found.newest)
+	next := []string{format.BegunKey(found.newest + 1), format.BaseKey(found.newest + 1)}
+	areThere := make([]bool, len(next))
+	err := v.each(ctx, len(next), func(ctx context.Context, i int) (err error) {
+		if areThere[i], err = v.objects.IsThere(ctx, next[i]); err != nil {
+			return fmt.Errorf("look for a newer epoch: %w", err)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(areThere, true) {
+		return v.look(ctx, found.newest)
 	}
 	still := *found
 	return &still, nil

@@ -190,16 +190,16 @@ func (g *garbage) sweep(ctx context.Context, v *Vault, prefix string) error {
 			doomed = append(doomed, entry.Key)
 		}
 	}
-	for _, key := range doomed {
-		err := v.objects.Delete(ctx, key)
-		if errors.Is(err, fs.ErrPermission) {
-			return nil // who may not delete leaves it to the next keeper
+	err := v.each(ctx, len(doomed), func(ctx context.Context, i int) error {
+		if err := v.objects.Delete(ctx, doomed[i]); err != nil {
+			return fmt.Errorf("delete %s: %w", doomed[i], err)
 		}
-		if err != nil {
-			return fmt.Errorf("delete %s: %w", key, err)
-		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // who may not delete leaves it to the next keeper
 	}
-	return nil
+	return err
 }
 
 // isGarbage never takes what it does not know, and never a `begun`.

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/internal/keyring"
@@ -129,6 +131,44 @@ func (v *Vault) ReadOnly() *Vault { return v.with(v.objects.ReadOnly()) }
 func (v *Vault) ahead(ctx context.Context, objects []blob.Entry) (fast *Vault, stop func()) {
 	store, stop := v.objects.Ahead(ctx, objects)
 	return v.with(store), stop
+}
+
+// sectionsAhead is the same for sections, each of which is asked for once.
+func (v *Vault) sectionsAhead(ctx context.Context, sections []section) (fast *Vault, stop func()) {
+	var objects []blob.Entry
+	seen := map[string]bool{}
+	for _, ref := range sections {
+		if key := ref.Table.Key(); ref.Missing == "" && !seen[key] {
+			seen[key] = true
+			objects = append(objects, blob.Entry{Key: key, SizeBytes: ref.SizeBytes})
+		}
+	}
+	return v.ahead(ctx, objects)
+}
+
+// farAtOnce is how many requests that do not wait for each other are made at once where storage
+// is far away. Where it is near they would gain nothing, and are made in their order.
+const farAtOnce = 16
+
+// each calls do for 0 to n-1 until one fails.
+func (v *Vault) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	if !v.objects.IsFar() {
+		for i := range n {
+			if err := do(ctx, i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(farAtOnce)
+	for i := 0; i < n && groupCtx.Err() == nil; i++ {
+		group.Go(func() error { return do(groupCtx, i) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err() // then not all were begun
 }
 
 // with is the same vault with other objects.

@@ -234,12 +234,14 @@ func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error 
 	for i := range catalog.snapshots {
 		sections = append(sections, catalog.snapshots[i].sections...)
 	}
+	fast, stop := ver.vault.sectionsAhead(ctx, sections)
+	defer stop()
 	for _, ref := range sections {
 		if ref.Missing != "" || seen[ref] {
 			continue
 		}
 		seen[ref] = true
-		payload, err := ver.vault.loadSection(ctx, ref)
+		payload, err := fast.loadSection(ctx, ref)
 		if err == nil {
 			if err = (&Metadata{Missing: map[string]string{}}).decode(ref.Name, payload); err != nil {
 				err = object.AsDamage(ref.Table.Key(), err)

@@ -192,11 +192,6 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 	if !ok {
 		return fmt.Errorf("commit %s would not join what the vault holds: nothing of it was stored", c.commit.ID.Key())
 	}
-	packs, err := c.pack.storeFor(ctx, c.catalog.epoch)
-	if err != nil {
-		return err
-	}
-	c.commit.Facts.Packs = packs
 	if snapshot != nil {
 		for _, view := range c.commit.Snapshot.Views {
 			h, changed := heads[view.Stream]
@@ -205,18 +200,33 @@ func (c *commitInMaking) store(ctx context.Context, snapshot *NewSnapshot) error
 			}
 			c.commit.Snapshot.SizeBytes += h.bytes
 		}
-		if err := c.storeSections(ctx, &snapshot.Metadata); err != nil {
-			return err
-		}
+	}
+	if err := c.storeContent(ctx, snapshot); err != nil {
+		return err
 	}
 	return c.storeCommit(ctx)
+}
+
+// storeContent stores the pack and the sections, which do not wait for each other. The commit
+// that names them waits for all.
+func (c *commitInMaking) storeContent(ctx context.Context, snapshot *NewSnapshot) error {
+	calls := []func(ctx context.Context) error{func(ctx context.Context) (err error) {
+		c.commit.Facts.Packs, err = c.pack.storeFor(ctx, c.catalog.epoch)
+		return err
+	}}
+	if snapshot != nil {
+		calls = append(calls, func(ctx context.Context) error { return c.storeSections(ctx, &snapshot.Metadata) })
+	}
+	return c.vault.each(ctx, len(calls), func(ctx context.Context, i int) error { return calls[i](ctx) })
 }
 
 // create stores an object, and counts it if it was not there.
 func (c *commitInMaking) create(ctx context.Context, o *object.Sealed) error {
 	created, err := c.vault.objects.Ensure(ctx, o)
 	if created {
+		c.mu.Lock()
 		c.receipt.stored(o)
+		c.mu.Unlock()
 	}
 	return err
 }
@@ -247,39 +257,62 @@ func (c *commitInMaking) storeSections(ctx context.Context, m *Metadata) error {
 	if err != nil {
 		return err
 	}
-	for _, e := range encoded {
-		ref := section{Name: e.name, Missing: e.missing}
+	refs := make([]section, len(encoded))
+	var shared []section
+	for i, e := range encoded {
+		refs[i] = section{Name: e.name, Missing: e.missing}
 		if e.missing == "" {
-			if ref.Table, err = c.storeSection(ctx, e.payload); err != nil {
-				return err
+			refs[i].SizeBytes = int64(len(e.payload))
+			refs[i].Table = format.TableID{Epoch: c.catalog.epoch, Hash: c.vault.objects.NameOf(e.payload)}
+			if known, ok := c.catalog.sections[refs[i].Table.Hash]; ok {
+				shared = append(shared, section{Table: known, SizeBytes: refs[i].SizeBytes})
 			}
-			ref.SizeBytes = int64(len(e.payload))
 		}
-		c.commit.Snapshot.Sections = append(c.commit.Snapshot.Sections, ref)
 	}
-	return nil
+	missing, err := c.shareSections(ctx, refs, shared)
+	if err != nil {
+		return err
+	}
+	err = c.vault.each(ctx, len(missing), func(ctx context.Context, i int) error {
+		key := refs[missing[i]].Table.Key()
+		o, err := c.vault.objects.Seal(format.KindSection, key, encoded[missing[i]].payload)
+		if err != nil {
+			return err
+		}
+		return c.create(ctx, o)
+	})
+	c.commit.Snapshot.Sections = append(c.commit.Snapshot.Sections, refs...)
+	return err
 }
 
-// storeSection stores a part of the metadata, once per content.
-func (c *commitInMaking) storeSection(ctx context.Context, payload []byte) (format.TableID, error) {
-	id := format.TableID{Epoch: c.catalog.epoch, Hash: c.vault.objects.NameOf(payload)}
-	if known, ok := c.catalog.sections[id.Hash]; ok {
-		damage, err := c.provenSection(ctx, section{Table: known, SizeBytes: int64(len(payload))})
-		if err != nil || damage == nil || damage.Kind != KindMissing && known == id {
-			return known, err // what is there and altered cannot be replaced under its name
+// shareSections names sections that are stored already, once per content, and says which of refs are not.
+func (c *commitInMaking) shareSections(ctx context.Context, refs, shared []section) (missing []int, err error) {
+	fast, stop := c.vault.sectionsAhead(ctx, shared)
+	defer stop()
+	for i := range refs {
+		if refs[i].Missing != "" {
+			continue
 		}
+		known, ok := c.catalog.sections[refs[i].Table.Hash]
+		if ok {
+			damage, err := c.provenSection(ctx, fast, section{Table: known, SizeBytes: refs[i].SizeBytes})
+			if err != nil {
+				return nil, err
+			}
+			if damage == nil || damage.Kind != KindMissing && known == refs[i].Table {
+				refs[i].Table = known // what is there and altered cannot be replaced under its name
+				continue
+			}
+		}
+		missing = append(missing, i)
 	}
-	o, err := c.vault.objects.Seal(format.KindSection, id.Key(), payload)
-	if err != nil {
-		return id, err
-	}
-	return id, c.create(ctx, o)
+	return missing, nil
 }
 
 // provenSection reads a section that a new snapshot is to share with older ones: it shall
 // not share their damage. Damage is reported, and what is missing stored again.
-func (c *commitInMaking) provenSection(ctx context.Context, s section) (*DamageError, error) {
-	_, err := c.vault.loadSection(ctx, s)
+func (c *commitInMaking) provenSection(ctx context.Context, fast *Vault, s section) (*DamageError, error) {
+	_, err := fast.loadSection(ctx, s)
 	var damage *DamageError
 	if errors.As(err, &damage) {
 		c.catalog.damage = append(c.catalog.damage, damage)
