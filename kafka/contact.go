@@ -174,9 +174,7 @@ func (c *Client) askAdvertised(ctx context.Context, cluster *kmsg.MetadataRespon
 // says why.
 func (c *Client) visit(ctx context.Context, broker *kgo.Broker, address string, want expectedBroker) (*kmsg.MetadataResponse, *contactError) {
 	answered := start(func() (kmsg.Response, error) {
-		req := kmsg.NewPtrMetadataRequest()
-		req.Topics = []kmsg.MetadataRequestTopic{}
-		return broker.Request(ctx, req)
+		return broker.Request(ctx, metadataOf())
 	})
 	var found *contactError
 	timer := time.NewTimer(lookAfter(ctx))

@@ -144,11 +144,11 @@ type doctor struct {
 func (c *Client) describeAll(ctx context.Context) (*kmsg.MetadataResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	req := kmsg.NewPtrMetadataRequest()
+	req := metadataOfAll()
 	req.IncludeTopicAuthorizedOperations = true
-	resp, err := req.RequestWith(ctx, c.kgo)
+	resp, err := metadata(ctx, c.kgo, req)
 	if err != nil {
-		return nil, fmt.Errorf("describe the cluster: %w", requestError(err))
+		return nil, fmt.Errorf("describe the cluster: %w", err)
 	}
 	return resp, nil
 }

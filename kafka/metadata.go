@@ -50,19 +50,13 @@ func (c *Client) Metadata(ctx context.Context, names []string) (*coldstream.Clus
 }
 
 func (c *Client) describeCluster(ctx context.Context, names []string) (*coldstream.Cluster, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.AllowAutoTopicCreation = false
+	req := metadataOfAll()
 	if names != nil {
-		req.Topics = []kmsg.MetadataRequestTopic{}
+		req = metadataOf(names...)
 	}
-	for _, name := range names {
-		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = &name
-		req.Topics = append(req.Topics, t)
-	}
-	resp, err := req.RequestWith(ctx, c.kgo)
+	resp, err := metadata(ctx, c.kgo, req)
 	if err != nil {
-		return nil, requestError(err)
+		return nil, err
 	}
 	cluster := &coldstream.Cluster{ControllerID: resp.ControllerID}
 	if resp.ClusterID != nil {
@@ -251,62 +245,4 @@ func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPa
 		}
 	}
 	return out, nil
-}
-
-// partitionLeader is who leads a partition, or why nobody is known to.
-type partitionLeader struct {
-	id      int32
-	epoch   int32
-	topicID coldstream.TopicID
-	err     error
-}
-
-// leadersOf asks for the leaders of partitions, in one metadata request.
-func (c *Client) leadersOf(ctx context.Context, partitions []coldstream.TopicPartition) (map[coldstream.TopicPartition]partitionLeader, error) {
-	var names []string
-	for _, tp := range partitions {
-		names = append(names, tp.Topic)
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	var cluster *coldstream.Cluster
-	err := c.await(ctx, "the leaders of the partitions", func(ctx context.Context) error {
-		var err error
-		cluster, err = c.describeCluster(ctx, names)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read metadata: %w", err)
-	}
-	topics := map[string]*coldstream.Topic{}
-	for i := range cluster.Topics {
-		topics[cluster.Topics[i].Name] = &cluster.Topics[i]
-	}
-	out := make(map[coldstream.TopicPartition]partitionLeader, len(partitions))
-	for _, tp := range partitions {
-		out[tp] = leaderIn(topics[tp.Topic], tp)
-	}
-	return out, nil
-}
-
-func leaderIn(t *coldstream.Topic, tp coldstream.TopicPartition) partitionLeader {
-	none := partitionLeader{id: -1, epoch: -1}
-	switch {
-	case t == nil:
-		none.err = temporary(errNotInAnswer)
-	case t.Err != nil:
-		none.err = t.Err
-	case int(tp.Partition) >= len(t.Partitions) || tp.Partition < 0:
-		none.topicID = t.ID
-		none.err = fmt.Errorf("%w: the topic has %d partitions", coldstream.ErrUnknownTopic, len(t.Partitions))
-	default:
-		p := t.Partitions[tp.Partition]
-		none.topicID, none.epoch = t.ID, p.LeaderEpoch
-		if p.Leader < 0 {
-			none.err = temporary(errNoLeader)
-			return none
-		}
-		none.id = p.Leader
-	}
-	return none
 }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 
 	"coldstream"
-
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TopicConfigNames implements [coldstream.TopicConfigurer]; topic may be empty, and need not
@@ -149,9 +147,9 @@ const describedTopics = 10
 // describeAny describes the first topic that lets itself be described; internal ones
 // come last, because they have many configs of their own.
 func (c *Client) describeAny(ctx context.Context) (topicDefaults, error) {
-	resp, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, c.kgo) // without names: all topics
+	resp, err := metadata(ctx, c.kgo, metadataOfAll())
 	if err != nil {
-		return topicDefaults{}, requestError(err)
+		return topicDefaults{}, err
 	}
 	var names, internal []string
 	for _, topic := range resp.Topics {

@@ -75,17 +75,15 @@ func (g *groupCommit) validate() error {
 
 // findTopics looks up the topics' IDs: since Kafka 4.1, commits name topics by them.
 func (g *groupCommit) findTopics(ctx context.Context) error {
-	req := kmsg.NewPtrMetadataRequest()
+	var names []string
 	for i, offset := range g.offsets {
 		if i == 0 || offset.Topic != g.offsets[i-1].Topic {
-			topic := kmsg.NewMetadataRequestTopic()
-			topic.Topic = &offset.Topic
-			req.Topics = append(req.Topics, topic)
+			names = append(names, offset.Topic)
 		}
 	}
-	resp, err := req.RequestWith(ctx, g.client.kgo)
+	resp, err := metadata(ctx, g.client.kgo, metadataOf(names...))
 	if err != nil {
-		return requestError(err)
+		return err
 	}
 	g.ids = make(map[string]coldstream.TopicID, len(resp.Topics))
 	for _, topic := range resp.Topics {

@@ -124,17 +124,6 @@ func (c *Client) controller(ctx context.Context) (int32, error) {
 	return resp.ControllerID, nil
 }
 
-// brokers asks which brokers are there, and about no topic.
-func (c *Client) brokers(ctx context.Context) (*kmsg.MetadataResponse, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = []kmsg.MetadataRequestTopic{}
-	resp, err := req.RequestWith(ctx, c.kgo)
-	if err != nil {
-		return nil, fmt.Errorf("ask for the brokers: %w", requestError(err))
-	}
-	return resp, nil
-}
-
 // checkCreated tells a topic that an earlier try created from one that was there: exists
 // is the error that tells of it.
 func (c *Client) checkCreated(ctx context.Context, topic coldstream.NewTopic, exists error) error {
@@ -201,17 +190,12 @@ func (c *Client) checkLeaders(ctx context.Context, topic coldstream.NewTopic) er
 // leadersSeenBy asks one broker for the leaders of the topic's partitions. It is an
 // error if the broker does not know all of them.
 func (c *Client) leadersSeenBy(ctx context.Context, broker int32, topic coldstream.NewTopic) (map[int32]int32, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	asked := kmsg.NewMetadataRequestTopic()
-	asked.Topic = &topic.Name
-	req.Topics = append(req.Topics, asked)
-	answer, err := c.kgo.Broker(int(broker)).Request(ctx, req)
+	resp, err := metadata(ctx, c.kgo.Broker(int(broker)), metadataOf(topic.Name))
 	if err != nil {
-		return nil, requestError(err)
+		return nil, err
 	}
-	resp, ok := answer.(*kmsg.MetadataResponse)
-	if !ok || len(resp.Topics) != 1 {
-		return nil, fmt.Errorf("broker %d answered with a %T of other topics", broker, answer)
+	if len(resp.Topics) != 1 {
+		return nil, fmt.Errorf("broker %d answered with %d topics in place of %s", broker, len(resp.Topics), topic.Name)
 	}
 	if err := brokerError(resp.Topics[0].ErrorCode, nil); err != nil {
 		return nil, c.lacksOnTopic(err, "Describe", topic.Name)
