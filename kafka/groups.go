@@ -13,11 +13,6 @@ import (
 	"coldstream"
 )
 
-// isTemporary says that another try may succeed.
-func isTemporary(err error) bool { return errors.Is(err, errTemporary) }
-
-func isUnknownTopic(err error) bool { return errors.Is(err, coldstream.ErrUnknownTopic) }
-
 // kerrError gives an error that a library made of a code its meaning in this package.
 func kerrError(err error) error {
 	var e *kerr.Error
