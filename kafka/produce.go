@@ -35,7 +35,7 @@ func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.Pro
 	if err != nil {
 		p.fail(pending, err)
 	} else {
-		p.lane = l
+		p.leaders = l
 		p.run(ctx, pending)
 	}
 	return p.results()
@@ -43,7 +43,7 @@ func (c *Client) Produce(ctx context.Context, lane int, batches []coldstream.Pro
 
 // production is one call of Produce. Batches are known by their index.
 type production struct {
-	lane     *leaderTable
+	leaders  *leaderTable
 	waits    *waits
 	lacks    func(err error, operation, topic string) error
 	patience time.Duration
@@ -125,7 +125,7 @@ func (p *production) run(ctx context.Context, pending []int) {
 			p.giveUp(patient, pending)
 			return
 		}
-		p.lane.forget()
+		p.leaders.forget()
 		pending = p.try(patient, pending)
 	}
 }
@@ -138,7 +138,7 @@ func (p *production) giveUp(ctx context.Context, pending []int) {
 
 // try sends each pending batch once and returns those that have to be tried again.
 func (p *production) try(ctx context.Context, pending []int) []int {
-	if err := p.lane.learn(ctx, p.topics(pending)); err != nil {
+	if err := p.leaders.learn(ctx, p.topics(pending)); err != nil {
 		p.settleLost(pending, err)
 		return p.unsettled(pending)
 	}
@@ -180,9 +180,9 @@ func (p *production) topics(indexes []int) []string {
 func (p *production) route(pending []int) map[int32][]int {
 	routes := make(map[int32][]int)
 	for _, i := range pending {
-		leader, err := p.lane.leader(p.batches[i].TopicPartition)
+		leader, err := p.leaders.leader(p.batches[i].TopicPartition)
 		if err == nil {
-			err = p.lane.sameTopic(p.batches[i])
+			err = p.leaders.sameTopic(p.batches[i])
 		}
 		switch {
 		case errors.Is(err, errTemporary):

@@ -60,7 +60,7 @@ func (p *production) newRequest(indexes []int) *produceRequest {
 			at = len(req.Topics)
 			topics[batch.Topic] = at
 			topic := kmsg.NewProduceRequestTopic()
-			topic.Topic, topic.TopicID = batch.Topic, p.lane.topicID(batch)
+			topic.Topic, topic.TopicID = batch.Topic, p.leaders.topicID(batch)
 			req.Topics = append(req.Topics, topic)
 		}
 		partition := kmsg.NewProduceRequestTopicPartition()
@@ -73,7 +73,7 @@ func (p *production) newRequest(indexes []int) *produceRequest {
 // send sends one request and notes what became of its batches.
 func (p *production) send(ctx context.Context, leader int32, indexes []int) {
 	req := p.newRequest(indexes)
-	answer, err := p.lane.client.Broker(int(leader)).Request(ctx, req)
+	answer, err := p.leaders.client.Broker(int(leader)).Request(ctx, req)
 	req.release()
 	if err != nil {
 		p.settleLost(indexes, fmt.Errorf("broker %d: %w", leader, requestError(err)))
@@ -109,7 +109,7 @@ func (p *production) settleLost(indexes []int, err error) {
 func (p *production) answers(resp *kmsg.ProduceResponse, indexes []int) map[coldstream.TopicPartition]kmsg.ProduceResponseTopicPartition {
 	names := make(map[[16]byte]string)
 	for _, i := range indexes {
-		names[p.lane.topicID(p.batches[i])] = p.batches[i].Topic
+		names[p.leaders.topicID(p.batches[i])] = p.batches[i].Topic
 	}
 	answers := make(map[coldstream.TopicPartition]kmsg.ProduceResponseTopicPartition, len(indexes))
 	for _, topic := range resp.Topics {

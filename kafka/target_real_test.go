@@ -209,7 +209,7 @@ func TestRealBrokerIsReadyWhenCreateTopicReturns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := &production{lacks: c.lacksOnTopic, lane: l, batches: batches, outcomes: make([]outcome, len(batches))}
+		p := &production{lacks: c.lacksOnTopic, leaders: l, batches: batches, outcomes: make([]outcome, len(batches))}
 		if again := p.try(t.Context(), p.accept()); len(again) != 0 {
 			t.Errorf("%d of 10 partitions were not ready: %v", len(again), p.results())
 		}
