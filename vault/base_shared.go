@@ -124,7 +124,7 @@ func (m *baseMaker) addRows(ctx context.Context, topic string, parts []tablePart
 		if err != nil {
 			return nil, err
 		}
-		if err := maker.join(earlier); err != nil {
+		if err := maker.addEarlier(earlier); err != nil {
 			return nil, &DamageError{Object: parts[last].Table.Key(), Kind: KindAltered, Cause: err}
 		}
 		parts = parts[:last]
@@ -246,7 +246,7 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 				return err
 			}
 		}
-		fresh.join(earlier)
+		fresh.addEarlier(earlier)
 		if err := fresh.encodeChanged(); err != nil {
 			return err
 		}

@@ -22,8 +22,8 @@ type chapter struct {
 	snapshots             []Snapshot
 }
 
-// join takes in the chapter of earlier epochs.
-func (c *chapter) join(earlier *chapter) {
+// addEarlier takes in the chapter of earlier epochs.
+func (c *chapter) addEarlier(earlier *chapter) {
 	c.firstEpoch = earlier.firstEpoch
 	c.commits = append(earlier.commits, c.commits...)
 	maps.Copy(c.packs, earlier.packs)

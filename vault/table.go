@@ -100,8 +100,8 @@ func (m *tableMaker) addFrame(pack *format.Pack, start int64, frame format.Frame
 	return nil
 }
 
-// join takes in the facts of an earlier table of the same topic.
-func (m *tableMaker) join(earlier *tableMaker) error {
+// addEarlier takes in the facts of an earlier table of the same topic.
+func (m *tableMaker) addEarlier(earlier *tableMaker) error {
 	for _, p := range earlier.packs {
 		for start, frame := range p.frames {
 			if err := m.addFrame(&p.Pack, start, frame); err != nil {

@@ -246,7 +246,7 @@ func TestTurnIsRefusedOnDamage(t *testing.T) {
 func TestChapterHoldsASnapshotOnce(t *testing.T) {
 	s := Snapshot{ID: SnapshotID{1}, Time: testTime, Views: []View{{Stream: stream("orders", 0), NextOffset: 3, LastEpoch: -1}}}
 	earlier, later := &chapter{snapshots: []Snapshot{s}}, &chapter{firstEpoch: 1, lastEpoch: 1, snapshots: []Snapshot{s}, packs: map[format.PackID]int64{}}
-	later.join(earlier)
+	later.addEarlier(earlier)
 	payload, views, err := later.encode()
 	if err != nil {
 		t.Fatal(err)

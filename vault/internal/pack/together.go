@@ -50,7 +50,7 @@ type groupMember struct {
 // alone. The caller holds the lock.
 func (c *Reader) begin(pack *format.PlacedPack, frame int) *frameGroup {
 	g := &frameGroup{pack: pack}
-	c.join(g, frame)
+	c.include(g, frame)
 	wanted := c.wanted[pack]
 	if wanted == nil {
 		return g
@@ -69,12 +69,12 @@ func (c *Reader) begin(pack *format.PlacedPack, frame int) *frameGroup {
 		c.together += more
 		g.reserved += more
 		end = pack.EndOf(next)
-		c.join(g, next)
+		c.include(g, next)
 	}
 	return g
 }
 
-func (c *Reader) join(g *frameGroup, frame int) {
+func (c *Reader) include(g *frameGroup, frame int) {
 	read := &frameRead{done: make(chan struct{})}
 	c.reading[KeyOf(g.pack, frame)] = read
 	g.members = append(g.members, groupMember{frame, read})
