@@ -219,3 +219,29 @@ func (v *Vault) keyInfo(ctx context.Context, id keyring.ID) (*KeyInfo, error) {
 	}
 	return &KeyInfo{ID: id, Name: l.Name, Recipient: l.Recipient, CatalogOnly: l.CatalogOnly, Added: time.UnixMilli(l.AddedMs).UTC()}, nil
 }
+
+// ProveKey proves that what is held of the vault's identities opens its catalog, and a pack if it
+// may and there is one.
+func (v *Vault) ProveKey(ctx context.Context) error {
+	if _, err := v.openCatalog(ctx, catalogOptions{reader: true}); err != nil {
+		return err
+	}
+	if v.MayReadRecords() != nil {
+		return nil
+	}
+	for entry, err := range v.objects.List(ctx, format.PacksPrefix, "") {
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+		id, err := format.ParsePackKey(entry.Key)
+		if err != nil {
+			continue
+		}
+		_, err = v.objects.PackRange(ctx, &format.Pack{ID: id, SizeBytes: entry.SizeBytes}, 0, min(entry.SizeBytes, 1))
+		if err != nil {
+			return fmt.Errorf("open %s: %w", entry.Key, err)
+		}
+		return nil
+	}
+	return nil
+}

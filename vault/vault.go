@@ -60,6 +60,9 @@ func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, erro
 		return nil, err
 	}
 	if err := v.proveConditions(ctx); err != nil {
+		if errors.Is(err, object.ErrReplaces) {
+			err = errors.Join(err, v.takeBack(ctx, opts.Encryption))
+		}
 		return nil, err
 	}
 	return v, v.Flush(ctx)

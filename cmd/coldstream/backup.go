@@ -46,6 +46,7 @@ could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable;
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), o, e) },
 	}
 	o.cluster.addFlags(cmd, e)
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	o.memory.addFlag(cmd)

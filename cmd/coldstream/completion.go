@@ -196,7 +196,8 @@ func text(cmd *cobra.Command, flag string) string {
 }
 
 func (l *lookup) opened(ctx context.Context, cmd *cobra.Command) (*vault.Vault, []vault.Snapshot, error) {
-	o := vaultOptions{url: cmp.Or(text(cmd, "vault"), text(cmd, "from")), isVerbose: func() bool { return false }}
+	o := vaultOptions{url: cmp.Or(text(cmd, "vault"), text(cmd, "from")), isVerbose: func() bool { return false }, catalogIsEnough: true, isOneOfTwo: true}
+	o.keyFiles, _ = cmd.Flags().GetStringArray("key-file") // a command without the flag opens no vault
 	v, err := o.open(ctx, l.env)
 	if err != nil {
 		return nil, nil, err

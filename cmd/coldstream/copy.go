@@ -27,7 +27,7 @@ type copyOptions struct {
 const copyMemory = 160 << 20
 
 func newCopyCommand(global *globalOptions, e *env) *cobra.Command {
-	o := &copyOptions{global: global, memory: newMemoryOptions(copyMemory)}
+	o := &copyOptions{global: global, from: vaultOptions{isOneOfTwo: true}, to: vaultOptions{isOneOfTwo: true, catalogIsEnough: true}, memory: newMemoryOptions(copyMemory)}
 	cmd := &cobra.Command{
 		Use:   "copy",
 		Short: "Copy snapshots from one vault into another",
@@ -48,6 +48,7 @@ copied as it was asked; 5 a vault is damaged; 10 no vault; 130 interrupted.`,
 	f := cmd.Flags()
 	f.StringVar(&o.from.url, "from", "", "read the vault with this `URL`: a folder, s3://BUCKET/PREFIX, gs://…, azblob://…, or elastio:NAME")
 	f.StringVar(&o.to.url, "to", "", "copy into the vault with this `URL`")
+	o.from.addKeyFlag(cmd)
 	f.StringArrayVar(&o.snapshots, "snapshot", nil, "copy only the snapshot with this `ID` or unique prefix, repeatable")
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
 	o.topics.addFlags(cmd)
@@ -116,6 +117,7 @@ func (o *copyOptions) perform(ctx context.Context, e *env) (*vaultcopy.Result, e
 	if len(o.topics.include)+len(o.topics.exclude) == 0 {
 		patterns = nil // all that snapshots have, internal topics too
 	}
+	o.to.keyFiles = o.from.keyFiles
 	from, err := o.from.open(ctx, e)
 	if err != nil {
 		return nil, err

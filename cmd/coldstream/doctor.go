@@ -44,6 +44,7 @@ Exit codes: 0 nothing fails; 1 something fails; 2 wrong usage; 10 no vault; 13 c
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd.Context(), o, e) },
 	}
 	o.cluster.addFlags(cmd, e)
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	f := cmd.Flags()

@@ -17,8 +17,9 @@ type env struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	now            func() time.Time
-	program        string // how to call this program again
-	host           string // its name, as far as it is known
+	program        string                 // how to call this program again
+	host           string                 // its name, as far as it is known
+	readSecret     func() ([]byte, error) // from the terminal, without showing it
 	stdinTerminal  bool
 	stdoutTerminal bool
 	stderrTerminal bool

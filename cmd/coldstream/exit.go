@@ -8,6 +8,7 @@ import (
 
 	"coldstream"
 	"coldstream/blob"
+	"coldstream/internal/keyring"
 	"coldstream/vault"
 )
 
@@ -20,6 +21,7 @@ const (
 	exitBelowTarget = 4
 	exitDamage      = 5
 	exitNoVault     = 10
+	exitKey         = 12
 	exitUnreachable = 13
 	exitInterrupted = 130
 )
@@ -43,11 +45,16 @@ func classify(ctx context.Context, err error) *failure {
 	var f *failure
 	var usage interface{ UsageHint() string }
 	var refused interface{ Hint() string }
+	var key *keyring.WrongKeyError
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return &failure{exitInterrupted, errors.New("interrupted"), ""}
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &key):
+		return &failure{exitKey, err, key.KeyHint()}
+	case errors.Is(err, keyring.ErrCatalogOnly):
+		return &failure{exitKey, err, "use the key of somebody who may read records, with --key-file"}
 	case errors.Is(err, blob.ErrNoBucket) && errors.As(err, &refused):
 		return &failure{exitNoVault, err, refused.Hint()}
 	case errors.As(err, &usage):

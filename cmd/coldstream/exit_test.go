@@ -26,6 +26,7 @@ func TestExitCodesAreThosePromised(t *testing.T) {
 	section, _, _ = strings.Cut(section, "\n## ")
 	words := map[int]string{
 		exitDone: "done", exitFailed: "failed", exitUsage: "wrong usage", exitIncomplete: "done, but something",
+		exitBelowTarget: "`status --check`", exitKey: "the vault is encrypted",
 		exitDamage: "damage in the vault", exitNoVault: "there is no vault", exitUnreachable: "the cluster cannot be reached",
 		exitInterrupted: "interrupted",
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coldstream/internal/keyring"
 	"coldstream/internal/stores"
 	"coldstream/internal/terminal"
 	"coldstream/vault"
@@ -18,6 +19,7 @@ type initOptions struct {
 	vault  vaultOptions
 
 	exclusive bool
+	encrypt   encryptOptions
 }
 
 func newInitCommand(global *globalOptions, e *env) *cobra.Command {
@@ -32,7 +34,8 @@ prefix that has something else in it, or a vault already, is refused and left as
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), o, e) },
 	}
-	o.vault.addFlags(cmd, e)
+	o.vault.addURLFlag(cmd, e)
+	o.encrypt.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.exclusive, "exclusive", false,
 		"for storage that cannot create objects on condition: one process at a time may write to the vault")
 	return cmd
@@ -44,6 +47,9 @@ type initDocument struct {
 	VaultID string `json:"vault_id"`
 	// Exclusive says that one process at a time may write.
 	Exclusive bool `json:"exclusive"`
+	// Encrypted says that the vault's objects are sealed; KeyFile is what was written.
+	Encrypted bool   `json:"encrypted"`
+	KeyFile   string `json:"key_file,omitempty"`
 }
 
 func runInit(ctx context.Context, o *initOptions, e *env) error {
@@ -51,7 +57,11 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	if _, err := o.vault.open(ctx, e); err == nil {
+	if err := o.encrypt.validate(); err != nil {
+		return err
+	}
+	var wrong *keyring.WrongKeyError
+	if _, err := o.vault.open(ctx, e); err == nil || errors.As(err, &wrong) {
 		return errVaultExists(at)
 	}
 	store, err := at.Create(ctx, o.vault.observer(e))
@@ -63,9 +73,21 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		return fmt.Errorf("init %s: %w", at, err)
 	}
 	e.keep(store)
-	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now, Exclusive: o.exclusive})
+	encryption, err := o.encrypt.encryption(e)
+	if err != nil {
+		return err
+	}
+	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now, Exclusive: o.exclusive, Encryption: encryption})
+	var failed *failure
+	if errors.As(err, &failed) { // of the key file
+		return err
+	}
 	if errors.Is(err, fs.ErrExist) {
+		o.encrypt.takeBack(e)
 		return errVaultExists(at)
+	}
+	if errors.Is(err, vault.ErrReplaces) {
+		o.encrypt.takeBack(e)
 	}
 	if !o.exclusive && (errors.Is(err, vault.ErrReplaces) || errors.Is(err, errors.ErrUnsupported)) {
 		return &failure{exitFailed, fmt.Errorf("init %s: the storage does not create on condition: %w", at, err),
@@ -78,15 +100,26 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		e.note("one process at a time may write to this vault: never run two of backup, restore, forget and prune at once")
 	}
 	if isMachineFormat(o.global.output) {
-		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID(), v.IsExclusive()})
+		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID(), v.IsExclusive(), v.IsEncrypted(), o.encrypt.wrote})
 	}
-	if err := printLines(e.stdout, []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}); err != nil {
+	if err := printLines(e.stdout, o.lines(v, at)); err != nil {
 		return err
 	}
 	if !o.global.quiet {
 		e.hint(fmt.Sprintf("save a cluster into it with: coldstream backup -b HOST:PORT --vault %s", terminal.Quote(o.vault.url)))
 	}
 	return nil
+}
+
+func (o *initOptions) lines(v *vault.Vault, at *stores.Location) []string {
+	if !v.IsEncrypted() {
+		return []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}
+	}
+	out := []string{fmt.Sprintf("made encrypted vault %s in %s", v.ID(), at)}
+	if o.encrypt.wrote != "" {
+		out = append(out, fmt.Sprintf("wrote its key, and the keeper's, to %s", o.encrypt.wrote))
+	}
+	return append(out, "without a key nobody can read the vault: print a recovery sheet with: coldstream key sheet --vault "+terminal.Quote(o.vault.url))
 }
 
 func errVaultExists(at *stores.Location) error {

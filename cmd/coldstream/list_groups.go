@@ -34,6 +34,7 @@ was last sane.`,
 		Args: atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return runGroups(cmd.Context(), o, args, e) },
 	}
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest)")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")

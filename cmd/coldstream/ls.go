@@ -33,6 +33,7 @@ counts offsets between the log start and the end that were gone before they coul
 		Args: atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return runLs(cmd.Context(), o, args, e) },
 	}
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest that holds the topic)")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")

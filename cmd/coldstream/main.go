@@ -40,6 +40,7 @@ func processEnv() *env {
 		getenv:         os.Getenv,
 		now:            time.Now,
 		program:        programName(),
+		readSecret:     func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) },
 		stdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		stdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		stderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),

@@ -36,6 +36,7 @@ the backup could not read. What is in each topic says: coldstream ls --snapshot 
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runSnapshots(cmd.Context(), o, e) },
 	}
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list topics, consumer groups and what is missing too")
 	return cmd

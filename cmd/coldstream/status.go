@@ -62,6 +62,7 @@ Exit codes: 0 done; 2 wrong usage or unknown topic; 3 something could not be rea
 	}
 	o.cluster.addFlags(cmd, e)
 	setDefault(cmd, "patience", statusPatience.String())
+	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	f := cmd.Flags()

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coldstream"
+	"coldstream/internal/keyring"
 	"coldstream/internal/stores"
 	"coldstream/internal/terminal"
 	"coldstream/vault"
@@ -18,10 +19,20 @@ import (
 type vaultOptions struct {
 	url       string
 	spool     string
+	keyFiles  []string
 	isVerbose func() bool
+	// catalogIsEnough says that the command needs no key that opens packs.
+	catalogIsEnough bool
+	// isOneOfTwo says that key files may be of the command's other vault.
+	isOneOfTwo bool
 }
 
 func (o *vaultOptions) addFlags(cmd *cobra.Command, e *env) {
+	o.addURLFlag(cmd, e)
+	o.addKeyFlag(cmd)
+}
+
+func (o *vaultOptions) addURLFlag(cmd *cobra.Command, e *env) {
 	cmd.Flags().StringVar(&o.url, "vault", e.getenv("COLDSTREAM_VAULT"),
 		"the vault's `URL`: a folder, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX, or elastio:NAME (environment: COLDSTREAM_VAULT)")
 	o.noteVerbose(cmd)
@@ -69,11 +80,15 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 		return nil, fmt.Errorf("open vault %s: %w", at, err)
 	}
 	e.keep(store)
-	v, err := vault.Open(ctx, store)
+	v, err := vault.Open(ctx, store, o.key(e))
+	if err == nil && !o.catalogIsEnough {
+		err = v.MayReadRecords()
+	}
 	if err == nil {
 		v.Observer = o.observer(e)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	var wrong *keyring.WrongKeyError
+	if errors.Is(err, fs.ErrNotExist) && !errors.As(err, &wrong) {
 		return nil, o.noVault(at)
 	}
 	if err != nil {

@@ -82,6 +82,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		}
 		opts.Expect = &hash
 	}
+	o.vault.catalogIsEnough = !o.deep
 	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return err
