@@ -26,7 +26,7 @@ type Store interface {
 	// with an error wrapping fs.ErrExist and leaves the object alone, which then is as
 	// durable as if Create had made it; of several that create one key at once, in any
 	// process, one succeeds. After another error the object may be there, whole, or not.
-	// Create does not keep body.
+	// Create does not keep body, but where it gave up a call that hung.
 	Create(ctx context.Context, key string, body []byte) error
 	// Read returns exactly length bytes from offset on; they are the caller's. An object
 	// that ends before is an error wrapping io.ErrUnexpectedEOF, one that is not there

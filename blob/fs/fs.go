@@ -25,8 +25,9 @@ const (
 // lead out of the folder, and one in the place of an object is an error, not an object:
 // passed over in silence it would take what is behind it out of the vault.
 type Store struct {
-	root  *os.Root
-	flush func(*os.File) error // (*os.File).Sync, but in tests of what fails there
+	root   *os.Root
+	flush  func(*os.File) error // (*os.File).Sync, but in tests of what fails there
+	limits limits
 
 	mu   sync.Mutex
 	made map[string]bool // folders known to be there, and synced into their parents
@@ -41,7 +42,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{root: root, flush: (*os.File).Sync, made: map[string]bool{}}, nil
+	return &Store{root: root, flush: (*os.File).Sync, limits: limits{hangLimit, graceLimit}, made: map[string]bool{}}, nil
 }
 
 // Create opens a folder, and makes it and those above it if they are missing.
@@ -82,13 +83,7 @@ func check(ctx context.Context, key string) error {
 func (s *Store) Create(ctx context.Context, key string, body []byte) error {
 	err := check(ctx, key)
 	if err == nil {
-		err = s.create(key, body)
-	}
-	// Somebody took a folder or the temporary file away: they are made once more, for a
-	// process that runs for months must not need a new start after that.
-	for retries := 2; retries > 0 && errors.Is(err, fs.ErrNotExist); retries-- {
-		s.forgetFolders()
-		err = s.create(key, body)
+		err = s.done(ctx, func(alive func()) error { return s.createOrAgain(key, body, alive) })
 	}
 	if err != nil {
 		return fmt.Errorf("create %s: %w", key, err)
@@ -96,7 +91,18 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) error {
 	return nil
 }
 
-func (s *Store) create(key string, body []byte) error {
+func (s *Store) createOrAgain(key string, body []byte, alive func()) error {
+	err := s.create(key, body, alive)
+	// Somebody took a folder or the temporary file away: they are made once more, for a
+	// process that runs for months must not need a new start after that.
+	for retries := 2; retries > 0 && errors.Is(err, fs.ErrNotExist); retries-- {
+		s.forgetFolders()
+		err = s.create(key, body, alive)
+	}
+	return err
+}
+
+func (s *Store) create(key string, body []byte, alive func()) error {
 	dir := path.Dir(key)
 	newDir, err := s.makeFolder(dir)
 	if err != nil {
@@ -110,10 +116,11 @@ func (s *Store) create(key string, body []byte) error {
 	if err != nil {
 		return err
 	}
-	temp, err := s.writeTemp(body)
+	temp, err := s.writeTemp(body, alive)
 	if err != nil {
 		return err
 	}
+	alive()
 	if newDir || newTempDir {
 		s.sweep(temp.modTime)
 	}
@@ -197,10 +204,7 @@ func (e *notRegularError) Error() string {
 	return fmt.Sprintf("neither a file nor a folder is in its place (%v)", e.mode)
 }
 
-func (s *Store) open(ctx context.Context, key string) (*os.File, int64, error) {
-	if err := check(ctx, key); err != nil {
-		return nil, 0, err
-	}
+func (s *Store) open(key string) (*os.File, int64, error) {
 	// Before it is opened: to open a named pipe is to wait for its other end.
 	if _, err := s.find(key); err != nil {
 		return nil, 0, err
@@ -218,34 +222,64 @@ func (s *Store) open(ctx context.Context, key string) (*os.File, int64, error) {
 
 // Read is [blob.Store.Read].
 func (s *Store) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	f, size, err := s.open(ctx, key)
+	err := check(ctx, key)
+	var out []byte
+	if err == nil {
+		out, err = await(ctx, s.limits, func(alive func()) ([]byte, error) { return s.read(key, offset, length, alive) }, dropNothing)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
+	return out, nil
+}
+
+func (s *Store) read(key string, offset, length int64, alive func()) ([]byte, error) {
+	f, size, err := s.open(key)
+	if err != nil {
+		return nil, err
+	}
 	defer f.Close() //nolint:errcheck // nothing was written
 	if offset < 0 || length < 0 {
-		return nil, fmt.Errorf("read %s: negative range", key)
+		return nil, errors.New("negative range")
 	}
 	if offset > size || length > size-offset {
-		return nil, fmt.Errorf("read %s: %w", key, io.ErrUnexpectedEOF)
+		return nil, io.ErrUnexpectedEOF
 	}
 	out := make([]byte, length)
-	if _, err := io.ReadFull(io.NewSectionReader(f, offset, length), out); err != nil {
-		if errors.Is(err, io.EOF) { // it got shorter
-			err = io.ErrUnexpectedEOF
+	for at := int64(0); at < length; at += readBytes {
+		alive()
+		if _, err := f.ReadAt(out[at:min(at+readBytes, length)], offset+at); err != nil {
+			if errors.Is(err, io.EOF) { // it got shorter
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
 		}
-		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
 	return out, nil
 }
 
 // Open is [blob.Store.Open].
 func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, int64, error) {
-	f, size, err := s.open(ctx, key)
+	type opened struct {
+		file *os.File
+		size int64
+	}
+	err := check(ctx, key)
+	var o opened
+	if err == nil {
+		o, err = await(ctx, s.limits, func(func()) (opened, error) {
+			f, size, err := s.open(key)
+			return opened{f, size}, err
+		}, func(o opened) {
+			if o.file != nil {
+				_ = o.file.Close() // nobody has it any more
+			}
+		})
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("open %s: %w", key, err)
 	}
-	return f, size, nil
+	return &openFile{ctx: ctx, store: s, file: o.file}, o.size, nil
 }
 
 // Delete is [blob.Store.Delete]. Folders stay, so that none vanishes under another
@@ -253,7 +287,7 @@ func (s *Store) Open(ctx context.Context, key string) (io.ReadCloser, int64, err
 func (s *Store) Delete(ctx context.Context, key string) error {
 	err := check(ctx, key)
 	if err == nil {
-		err = s.remove(key)
+		err = s.done(ctx, func(func()) error { return s.remove(key) })
 	}
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", key, err)

@@ -49,7 +49,7 @@ func (l *lister) start() error {
 	if !isKey(dir) {
 		return nil // nothing begins so, and the file system is not to be asked
 	}
-	info, err := l.store.root.Lstat(dir)
+	info, err := await(l.ctx, l.store.limits, func(func()) (fs.FileInfo, error) { return l.store.root.Lstat(dir) }, dropNothing)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil
@@ -66,7 +66,7 @@ func (l *lister) start() error {
 // walk lists a folder in the order of keys: a folder counts as its name with a slash, so
 // that "a-b" stands before "a/b".
 func (l *lister) walk(dir string) error {
-	entries, err := l.store.readFolder(dir)
+	entries, err := await(l.ctx, l.store.limits, func(func()) ([]fs.DirEntry, error) { return l.store.readFolder(dir) }, dropNothing)
 	if errors.Is(err, fs.ErrNotExist) && dir != "." {
 		return nil // somebody took it away while we were listing
 	}
@@ -100,7 +100,7 @@ func (l *lister) visit(key string, e fs.DirEntry) error {
 	case !isWanted:
 		return nil
 	}
-	info, err := e.Info()
+	info, err := await(l.ctx, l.store.limits, func(func()) (fs.FileInfo, error) { return e.Info() }, dropNothing)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

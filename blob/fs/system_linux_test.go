@@ -166,7 +166,7 @@ func TestRenameNoReplace(t *testing.T) {
 	s, dir := newStore(t)
 	mustCreate(t, s, "a/taken")
 	for _, key := range []string{"a/free", "free", "a/taken"} {
-		temp, err := s.writeTemp(bodyOf(key))
+		temp, err := s.writeTemp(bodyOf(key), func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ type tempFile struct {
 }
 
 // writeTemp writes and syncs a new file; on failure nothing is left.
-func (s *Store) writeTemp(body []byte) (tempFile, error) {
+func (s *Store) writeTemp(body []byte, alive func()) (tempFile, error) {
 	var random [12]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return tempFile{}, err
@@ -38,7 +38,7 @@ func (s *Store) writeTemp(body []byte) (tempFile, error) {
 		return tempFile{}, err
 	}
 	var info fs.FileInfo
-	if err = writeAll(f, body); err == nil {
+	if err = writeAll(f, body, alive); err == nil {
 		err = s.flush(f)
 	}
 	if err == nil {
@@ -59,8 +59,9 @@ func (s *Store) writeTemp(body []byte) (tempFile, error) {
 // come from the host first, and that costs three times the rest.
 const writeBytes = 1 << 20
 
-func writeAll(f *os.File, body []byte) error {
+func writeAll(f *os.File, body []byte, alive func()) error {
 	for chunk := range slices.Chunk(body, writeBytes) {
+		alive()
 		if _, err := f.Write(chunk); err != nil {
 			return err
 		}

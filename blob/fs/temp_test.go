@@ -227,11 +227,11 @@ func TestFoldersThatCannotBeSynced(t *testing.T) {
 func TestLinkAnswerLost(t *testing.T) {
 	s, _ := newStore(t)
 	mustCreate(t, s, "a") // makes the folder
-	ours, err := s.writeTemp(bodyOf("b"))
+	ours, err := s.writeTemp(bodyOf("b"), func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs, err := s.writeTemp(bodyOf("b"))
+	theirs, err := s.writeTemp(bodyOf("b"), func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
