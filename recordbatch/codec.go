@@ -16,8 +16,8 @@ import (
 	"coldstream"
 )
 
-// errTooLarge means that decoded records pass the limit that the caller set.
-var errTooLarge = fmt.Errorf("decoded, the records take more memory than allowed: %w", coldstream.ErrUnsupported)
+// ErrTooLarge means that decoded records pass the limit that the caller set.
+var ErrTooLarge = fmt.Errorf("decoded, the records take more memory than allowed: %w", coldstream.ErrUnsupported)
 
 // maxZstdWindow is the largest window that Kafka's clients and brokers read.
 const maxZstdWindow = 128 << 20
@@ -41,7 +41,7 @@ func (d *Decoder) decompress(codec Codec, payload []byte, limit int64) ([]byte, 
 	switch codec {
 	case CodecNone:
 		if int64(len(payload)) > limit {
-			return nil, errTooLarge
+			return nil, ErrTooLarge
 		}
 		return payload, nil
 	case CodecSnappy:
@@ -71,7 +71,7 @@ func (d *Decoder) read(codec Codec, from io.Reader, limit int64) ([]byte, error)
 		out = out[:len(out)+n]
 		switch {
 		case int64(len(out)) > limit, errors.Is(err, zstd.ErrWindowSizeExceeded):
-			return nil, errTooLarge
+			return nil, ErrTooLarge
 		case errors.Is(err, io.EOF):
 			return out, nil
 		case err != nil:
@@ -138,7 +138,7 @@ func decodeSnappy(payload []byte, limit int64) ([]byte, error) {
 			return fmt.Errorf("%d bytes out of %d", n, len(block))
 		}
 		if size > limit {
-			return errTooLarge
+			return ErrTooLarge
 		}
 		return nil
 	})
@@ -152,7 +152,7 @@ func decodeSnappy(payload []byte, limit int64) ([]byte, error) {
 		})
 	}
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrTooLarge):
 		return nil, err
 	case err != nil:
 		return nil, corruptf("decompress snappy records: %v", err)

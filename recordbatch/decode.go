@@ -113,7 +113,7 @@ func (b Batch) innerRecords(inner []byte, room int64) ([]Absolute, error) {
 			return nil, fmt.Errorf("inner %w", err)
 		}
 		if room -= absoluteCost; room < 0 {
-			return nil, errTooLarge
+			return nil, ErrTooLarge
 		}
 		record := Absolute{Offset: m.BaseOffset(), TimestampMs: m.BaseTimestampMs(), Key: key, Value: value}
 		if b.HasLogAppendTime() && m.Magic() > 0 {

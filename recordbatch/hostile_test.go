@@ -105,7 +105,7 @@ func TestLimitIsExact(t *testing.T) {
 			if codec != CodecNone && cap(got) > size+1 {
 				t.Errorf("%d bytes of %s take %d", size, codec, cap(got))
 			}
-			if _, err := NewDecoder().decompress(codec, payload, int64(size)-1); size > 0 && !errors.Is(err, errTooLarge) {
+			if _, err := NewDecoder().decompress(codec, payload, int64(size)-1); size > 0 && !errors.Is(err, ErrTooLarge) {
 				t.Errorf("%d bytes of %s and one less allowed: %v", size, codec, err)
 			}
 		}

@@ -80,23 +80,56 @@ func Build(records []Absolute, codec Codec, p Producer) (Batch, error) {
 	if len(records) == 0 || len(records) > math.MaxInt32 {
 		return nil, errors.New("a batch needs records")
 	}
-	base, maxMs, size := records[0].TimestampMs, records[0].TimestampMs, 0
+	var b Builder
 	for i := range records {
-		r := &records[i]
-		if r.Offset != records[0].Offset+int64(i) {
+		if records[i].Offset != records[0].Offset+int64(i) {
 			return nil, errors.New("the records of a batch to produce must have consecutive offsets")
 		}
-		maxMs = max(maxMs, r.TimestampMs)
-		relative := r.relative(i, base)
-		size += relative.size()
+		b.Add(&records[i])
 	}
-	raw := make([]byte, 0, size)
-	for i := range records {
-		relative := records[i].relative(i, base)
-		raw = AppendRecord(raw, &relative)
-	}
-	return assemble(header{codec: codec, count: int32(len(records)), baseMs: base, maxMs: maxMs}, raw, p)
+	return b.Build(codec, p)
 }
+
+// Builder makes batches for producing, record by record. The records follow each other in the
+// batch, whatever their own offsets are. The zero value is empty.
+type Builder struct {
+	raw           []byte
+	count         int32
+	baseMs, maxMs int64
+}
+
+// Add puts a record behind those that are there. It keeps a copy.
+func (b *Builder) Add(r *Absolute) {
+	if b.count == 0 {
+		b.baseMs, b.maxMs = r.TimestampMs, r.TimestampMs
+	}
+	b.maxMs = max(b.maxMs, r.TimestampMs)
+	relative := r.relative(int(b.count), b.baseMs)
+	b.raw = AppendRecord(b.raw, &relative)
+	b.count++
+}
+
+// Count is the number of records that were added.
+func (b *Builder) Count() int32 { return b.count }
+
+// SizeBytes is what the records that were added take before they are compressed.
+func (b *Builder) SizeBytes() int { return len(b.raw) }
+
+// Build makes a batch as [Build] does, and leaves the builder empty, for the next.
+func (b *Builder) Build(codec Codec, p Producer) (Batch, error) {
+	if b.count == 0 {
+		return nil, errors.New("a batch needs records")
+	}
+	batch, err := assemble(header{codec: codec, count: b.count, baseMs: b.baseMs, maxMs: b.maxMs}, b.raw, p)
+	b.raw, b.count = b.raw[:0], 0
+	if cap(b.raw) > maxKeptRaw {
+		b.raw = nil // one giant record must not keep its room
+	}
+	return batch, err
+}
+
+// maxKeptRaw bounds what a builder keeps for its next batch.
+const maxKeptRaw = 1 << 20
 
 // Place says where a batch stands in a log. No checksum covers that.
 func (b Batch) Place(baseOffset int64, leaderEpoch int32) {

@@ -189,7 +189,7 @@ func (r *recordReader) headers() []Header {
 		return nil
 	}
 	if r.room -= n * headerCost; r.room < 0 {
-		r.fail(errTooLarge)
+		r.fail(ErrTooLarge)
 		return nil
 	}
 	out := make([]Header, n)
@@ -207,7 +207,7 @@ func decodeRecords(payload []byte, count int32, room int64) ([]Record, error) {
 		return nil, corruptf("%d records in %d bytes", count, len(payload))
 	}
 	if room -= int64(count) * recordCost; room < 0 {
-		return nil, errTooLarge
+		return nil, ErrTooLarge
 	}
 	r := recordReader{b: payload, room: room}
 	out := make([]Record, count)

@@ -102,8 +102,10 @@ func (p *partitionPlan) countRuns(ctx context.Context, feed *feed, first, next i
 			break
 		}
 		if err == nil {
-			feed.one(batch, func(o outgoing, broken error) bool {
-				sum.runs = append(sum.runs, o.mapped)
+			feed.one(ctx, batch, func(it found, broken error) bool {
+				if broken == nil {
+					sum.runs = append(sum.runs, it.mapped)
+				}
 				err = broken
 				return broken == nil
 			})

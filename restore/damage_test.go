@@ -126,7 +126,8 @@ func TestDamageAnywhereInAPack(t *testing.T) {
 // Somebody else writes into the target while it is restored.
 func TestForeignProducerDuringARestore(t *testing.T) {
 	w := newWorld(t)
-	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(0, 12), dense(0, 12)})}, groupOf("g", "orders", 1))
+	large := []batch{{count: 4, valueBytes: joinBelow}, {firstOffset: 4, count: 4, valueBytes: joinBelow}, {firstOffset: 8, count: 4, valueBytes: joinBelow}}
+	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{logOf(large...), logOf(large...)})}, groupOf("g", "orders", 1))
 	foreign := 0
 	watch := &watcher{progress: func(p *coldstream.Progress) {
 		if foreign++; foreign == 1 {

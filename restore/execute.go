@@ -27,6 +27,7 @@ type execution struct {
 	plan       *Plan
 	producer   coldstream.ProducerIdentity
 	partitions map[*partitionPlan]*partitionProgress
+	large      chan struct{} // its one place is taken while a large batch is decoded
 }
 
 // partitionProgress belongs to the lane that produces the partition.
@@ -49,7 +50,7 @@ type partitionProgress struct {
 // Execute carries the plan out. The result says how far it came, also with an error; an
 // error before the first write says that nothing was changed.
 func (p *Plan) Execute(ctx context.Context) (*Result, error) {
-	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}}
+	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}, large: make(chan struct{}, 1)}
 	if p.past != nil {
 		return x.executeGroups(ctx)
 	}

@@ -122,6 +122,7 @@ func (l *lane) begin(ctx context.Context, readers *errgroup.Group) {
 		part := l.waiting[0]
 		l.waiting = l.waiting[1:]
 		o := &openPartition{part: part, progress: l.partitions[part], feed: newFeed(part)}
+		o.feed.large = largeGate{l.large, l.ready.pause, l.ready.resume}
 		o.progress.offsets.start = part.at + part.filler
 		o.progress.offsets.next = part.at
 		l.open = append(l.open, o)
@@ -135,15 +136,25 @@ func (l *lane) begin(ctx context.Context, readers *errgroup.Group) {
 }
 
 // readBytes is about what reading a partition takes: its largest frame, of which small
-// partitions share one with their neighbors.
+// partitions share one with their neighbors, and where batches are decoded what they decode to.
 func (p *partitionPlan) readBytes() int64 {
+	if p.takesBytes > 0 {
+		return p.takesBytes
+	}
 	var size, largest int64
 	for i := range p.stream.Runs {
 		size += p.stream.Runs[i].SizeBytes
 		largest = max(largest, p.stream.Runs[i].MaxBatchBytes)
 	}
-	return max(readerBytes, largest, min(size, frameBytes))
+	p.takesBytes = max(readerBytes, largest, min(size, frameBytes))
+	if !p.exact || largest < joinBelow {
+		p.takesBytes += min(decodedShare*size, smallDecoded+joinBytes)
+	}
+	return p.takesBytes
 }
+
+// decodedShare is how much more than stored records may take once they are decoded.
+const decodedShare = 8
 
 // read puts a partition's batches in until nobody wants more.
 func (l *lane) read(ctx context.Context, o *openPartition) error {
@@ -215,16 +226,18 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 	if err != nil {
 		return err
 	}
-	if o.held.records > 0 {
-		o.held.mapped.Target = p.next
-		p.offsets.add(o.held.mapped)
+	at := p.next
+	for _, run := range o.held.runs {
+		run.Target = at
+		p.offsets.add(run)
+		at += run.Count
 	}
 	p.segment.add(o.held.batch)
 	p.next += int64(o.held.count)
 	p.sequence = recordbatch.NextSequence(p.sequence, o.held.count)
 	p.records += o.held.records
 	l.plan.req.Observer.Observe(&coldstream.Progress{
-		Activity: activity, Offsets: o.held.mapped.Count, Records: o.held.records, Bytes: int64(len(o.held.batch)),
+		Activity: activity, Offsets: o.held.records, Records: o.held.records, Bytes: int64(len(o.held.batch)),
 	})
 	return nil
 }

@@ -57,14 +57,23 @@ func TestReadBytes(t *testing.T) {
 		want int64
 	}{
 		"empty":         {nil, readerBytes},
-		"small":         {[]vault.Run{{SizeBytes: 300_000, MaxBatchBytes: 1000}, {SizeBytes: 100_000, MaxBatchBytes: 1000}}, 400_000},
-		"large":         {[]vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: 1000}}, frameBytes},
+		"small":         {[]vault.Run{{SizeBytes: 300_000, MaxBatchBytes: 9000}, {SizeBytes: 100_000, MaxBatchBytes: 9000}}, 400_000},
+		"large":         {[]vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: 9000}}, frameBytes},
 		"a giant batch": {[]vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: 20 << 20}, {SizeBytes: 1000, MaxBatchBytes: 1000}}, 20 << 20},
+		"to be joined":  {[]vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: joinBelow - 1}}, frameBytes + smallDecoded + joinBytes},
 	} {
-		part := &partitionPlan{stream: &vault.StreamHistory{Runs: tt.runs}}
+		part := &partitionPlan{stream: &vault.StreamHistory{Runs: tt.runs}, exact: true}
 		if diff := cmp.Diff(tt.want, part.readBytes()); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", name, diff)
 		}
+	}
+}
+
+// Batches of a partition that is not exact are decoded, and that takes memory.
+func TestReadBytesOfWhatIsDecoded(t *testing.T) {
+	part := &partitionPlan{stream: &vault.StreamHistory{Runs: []vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: 9000}}}}
+	if got, want := part.readBytes(), int64(frameBytes+smallDecoded+joinBytes); got != want {
+		t.Errorf("%d bytes, want %d", got, want)
 	}
 }
 
@@ -73,7 +82,7 @@ func TestKeptBytes(t *testing.T) {
 	for partitions, want := range map[int]int64{0: 72 << 20, 8: 64 << 20, 48: 24 << 20, 1000: 24 << 20} {
 		topic := &topicPlan{}
 		for range partitions {
-			topic.partitions = append(topic.partitions, &partitionPlan{stream: &vault.StreamHistory{Runs: []vault.Run{{SizeBytes: 30 << 20}}}})
+			topic.partitions = append(topic.partitions, &partitionPlan{stream: &vault.StreamHistory{Runs: []vault.Run{{SizeBytes: 30 << 20, MaxBatchBytes: 9000}}}, exact: true})
 		}
 		p := &Plan{req: Request{MemoryBytes: DefaultMemory}, topics: []*topicPlan{topic}}
 		if got := p.keptBytes(); got != want {

@@ -9,6 +9,9 @@ type mapped struct {
 	Count  int64 `json:"count"`
 }
 
+// next is the source offset behind the run.
+func (m mapped) next() int64 { return m.Source + m.Count }
+
 // offsetMap translates offsets of one source partition to those of its target. It is a
 // list of runs, not of records.
 type offsetMap struct {

@@ -81,6 +81,8 @@ type partitionPlan struct {
 	at, filler int64
 	// counted is what was read of runs whose rows do not tell all, by their places.
 	counted map[int]*counted
+	// takesBytes is what reading it takes, once that was asked for.
+	takesBytes int64
 }
 
 // MakePlan checks a whole restore against the vault and the target, and changes nothing

@@ -48,6 +48,22 @@ func (r *ready) begin() {
 	r.live++
 }
 
+// pause says that a partition waits for another one: the lane must not wait for it. resume
+// ends that.
+func (r *ready) pause() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live--
+	r.filled.Signal()
+	r.room.Broadcast()
+}
+
+func (r *ready) resume() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live++
+}
+
 // put adds a partition's next batch, and waits until there is room for another, which is
 // not read before. It is false if nobody wants more.
 func (r *ready) put(o *openPartition, batch outgoing) bool {
