@@ -25,7 +25,12 @@ type Memory struct {
 
 // Divide divides a budget of so many bytes. What passes it is a single batch, or an answer
 // of the least size from each of many brokers, that is larger than its share.
-func Divide(total int64) Memory {
-	part := int(min(total/memoryParts, mostPart))
+func Divide(total int64) Memory { return divide(total, memoryParts) }
+
+// DivideSealed is Divide for an encrypted vault: each pack that is under way has a sealed copy.
+func DivideSealed(total int64) Memory { return divide(total, memoryParts+packParts*sentAtOnce) }
+
+func divide(total, parts int64) Memory {
+	part := int(min(total/parts, mostPart))
 	return Memory{FetchBytes: fetchParts * part, BufferBytes: part, PackBytes: packParts * part}
 }

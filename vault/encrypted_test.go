@@ -1,13 +1,19 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
 	"coldstream/blob"
+	"coldstream/blob/mem"
 	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/sealed"
@@ -83,4 +89,138 @@ func seen(t testing.TB, store blob.Store) blob.Store {
 func isWrongKey(err error) bool {
 	var wrong *keyring.WrongKeyError
 	return errors.As(err, &wrong)
+}
+
+// TestEncrypted runs tests of this package once more, on encrypted vaults: with -tags long all of
+// them.
+func TestEncrypted(t *testing.T) {
+	if *encrypted {
+		t.Skip("this is that run")
+	}
+	args := []string{"-encrypted", "-test.count=1", "-seed", strconv.FormatUint(*seed, 10), "-test.skip", "^TestEncrypted$|^TestReadingWithoutUs$"}
+	if !allOfItEncrypted {
+		args = append(args, "-test.short", "-test.run", "^Test(Damage(Truncated|Replayed|Deleted)|Healing|WhoMarks|FalseMarksCostNothing|Turn|HoldsAndTurns|"+
+			"InterleavedWriters|ForkedWriters|FailedCommit|CommitAcrossTurns|NothingTwiceInHistories|AcceptedLoss|CrashedInit|Misread.*|SectionThatIsNone|"+
+			"ReadingFarAwayStorage|FramesAreReadTogether|RoundTrip|Read.*|.*Rights.*)$")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
+	cmd.Env = os.Environ()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !bytes.Contains(out, []byte("PASS")) {
+		t.Errorf("nothing was run: %s", out)
+	}
+}
+
+// TestNamesTellNothing: no object of an encrypted vault is named by what everybody can compute
+// from its content, and of two vaults with the same content each has names of its own.
+func TestNamesTellNothing(t *testing.T) {
+	names := map[string]bool{}
+	for range 2 {
+		k := &kit{T: t, store: mem.New()}
+		v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: testEncryption()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.vault = v
+		s := stream("orders", 0)
+		k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 12, 1)), Scans: begin(s, 0), Snapshot: snapshotOf(View{Stream: s, NextOffset: 12, LastEpoch: 1})})
+		k.turn()
+		lost := &DamageError{Object: "epochs/0000000000/base", Kind: KindMissing}
+		if err := v.AcceptLoss(t.Context(), testTime, lost); err != nil {
+			t.Fatal(err)
+		}
+		tables := append(keys(t, k.store, format.TablesPrefix), keys(t, k.store, format.AcceptedPrefix)...)
+		if len(tables) < 5 {
+			t.Fatalf("only %v", tables)
+		}
+		for _, key := range tables {
+			name := key[strings.LastIndexByte(key, '/')+1:]
+			if names[name] {
+				t.Errorf("%s is in both vaults", key)
+			}
+			names[name] = true
+			if name == lost.ID() {
+				t.Errorf("%s is named by a hash of what was lost", key)
+			}
+			if kind, err := format.KindOf(body(t, k.store, key)); err == nil && strings.HasPrefix(key, format.TablesPrefix) {
+				payload, _, err := v.objects.Load(t.Context(), kind, key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if format.HashOf(payload).String() == name {
+					t.Errorf("%s is named by a hash of its content", key)
+				}
+			}
+		}
+		k.mustBeSound()
+	}
+}
+
+// catalogOnly is the same vault for a backup host.
+func (k *kit) catalogOnly() *kit {
+	k.Helper()
+	held, ok := testKeys.Load(k.vault.ID())
+	if !ok {
+		k.Fatal("not encrypted")
+	}
+	v, err := Open(k.Context(), k.store, func(context.Context, string) (keyring.Key, error) {
+		return heldByHost{held.(*keyring.Held)}, nil
+	})
+	if err != nil {
+		k.Fatal(err)
+	}
+	return &kit{T: k.T, store: k.store, vault: v, ticks: k.ticks}
+}
+
+type heldByHost struct{ held *keyring.Held }
+
+func (k heldByHost) Open(context.Context, keyring.Public, keyring.Objects) (*keyring.Held, error) {
+	return k.held.CatalogOnly(), nil
+}
+
+// TestDamageSeenByAHost: who cannot open packs finds the ones that are gone, takes the word of
+// others for what is damaged inside, has it fetched again where it comes back as it was, and
+// leaves it alone where it might not.
+func TestDamageSeenByAHost(t *testing.T) {
+	for _, isDense := range []bool{true, false} {
+		k := &kit{T: t, store: mem.New()}
+		v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: testEncryption()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.vault = v
+		s := stream("orders", 0)
+		p := piece(t, 0, 12, 1)
+		if !isDense {
+			p.NextOffset = 15 // a hole at its end
+		}
+		k.commit(k.writer(), Changes{Data: data(s, p), Scans: begin(s, 0), Snapshot: snapshotOf(View{Stream: s, NextOffset: p.NextOffset, LastEpoch: 1})})
+		host := k.catalogOnly()
+		if _, err := host.vault.Verify(t.Context(), VerifyOptions{Deep: true}); !errors.Is(err, keyring.ErrCatalogOnly) {
+			t.Errorf("a deep verify: %v", err)
+		}
+		if got := host.verify(VerifyOptions{}).Problems; len(got) > 0 || len(host.losses()) > 0 {
+			t.Errorf("of a sound vault: %v, %v", got, host.losses())
+		}
+		object := raw(t, k.store, k.packIDs()[0].Key())
+		object[len(object)/2] ^= 1
+		put(t, k.store, k.packIDs()[0].Key(), object)
+		if got := host.verify(VerifyOptions{}).Problems; len(got) > 0 {
+			t.Errorf("damage that nobody has seen yet: %v", got)
+		}
+		k.verify(VerifyOptions{Deep: true}) // which marks it
+		if got := host.verify(VerifyOptions{}).Problems; len(got) != 1 || got[0].Kind != KindMarked {
+			t.Errorf("marked damage: %v", got)
+		}
+		if got := len(host.losses()); (got > 0) != isDense {
+			t.Errorf("%d losses to fetch again, dense %v", got, isDense)
+		}
+		k.delete(k.packIDs()[0].Key())
+		if got := host.losses(); len(got) != 1 {
+			t.Errorf("a pack that is gone: %v", got)
+		}
+	}
 }

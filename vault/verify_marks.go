@@ -99,7 +99,9 @@ func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, st
 		return nil
 	}
 	if errors.Is(err, keyring.ErrCatalogOnly) { // whoever marked it may have been right
-		err = &DamageError{Object: key, Kind: KindMarked, Cause: errors.New("a run found it damaged; only a key that opens packs can tell whether it still is")}
+		ver.foundDamaged(content, start, &DamageError{Object: key, Kind: KindMarked,
+			Cause: errors.New("a run found it damaged; only a key that opens packs can tell whether it still is")})
+		return nil
 	}
 	var damage *DamageError
 	if !errors.As(object.AsDamage(key, err), &damage) {

@@ -56,6 +56,9 @@ func (v *Vault) NewWriter(ctx context.Context, opts WriterOptions) (*Writer, err
 	if err != nil {
 		return nil, err
 	}
+	if opts.NoReadBack {
+		v = v.with(v.objects.NoReadBack())
+	}
 	w := &Writer{vault: v, now: opts.Now, name: opts.Name, catalog: catalog, packEpoch: catalog.epoch}
 	w.encoder = pack.NewEncoder(opts.encoding())
 	var random [6]byte

@@ -102,8 +102,6 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	if err != nil {
 		return nil, err
 	}
-	memory := backup.Divide(budget)
-	o.cluster.fetchBytes = memory.FetchBytes
 	if err := o.cluster.validate(); err != nil {
 		return nil, err
 	}
@@ -111,6 +109,11 @@ func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, er
 	if err != nil {
 		return nil, err
 	}
+	memory := backup.Divide(budget)
+	if v.IsEncrypted() {
+		memory = backup.DivideSealed(budget)
+	}
+	o.cluster.fetchBytes = memory.FetchBytes
 	p := newProgress(e, o.global)
 	defer p.finish()
 	client, err := o.cluster.connect(ctx, p)

@@ -67,6 +67,10 @@ type Sealer struct {
 	idle *zstd.Encoder
 }
 
+// ErrReadBack means that what was just encoded, or sealed, does not give what went in. Nothing of it
+// was stored: it is a failure of this host, and no damage of the vault.
+var ErrReadBack = errors.New("what was just encoded does not decode to what went in: this host's memory or processor cannot be trusted")
+
 // Seal makes an object of a payload: compressed where that is smaller, decoded again and
 // compared, closed by the SHA-256 of all before.
 func (s *Sealer) Seal(e Envelope, payload []byte) ([]byte, error) {
@@ -96,7 +100,7 @@ func (s *Sealer) Seal(e Envelope, payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	if !bytes.Equal(again, payload) {
-		return nil, errors.New("an object that was just encoded does not decode to what went in: this machine's memory or processor cannot be trusted")
+		return nil, ErrReadBack
 	}
 	return dst, nil
 }

@@ -65,6 +65,18 @@ func (s *Store) Encrypted(held *keyring.Held) (*Store, error) {
 	return &other, nil
 }
 
+// NoReadBack is the same objects for who does not want sealed ones to be opened again before they
+// are stored.
+func (s *Store) NoReadBack() *Store {
+	if s.sealed == nil {
+		return s
+	}
+	other := *s
+	other.sealed = s.sealed.NoReadBack()
+	other.blobs = other.sealed
+	return &other
+}
+
 // NameOf names content: without encryption by its SHA-256; else by one that needs a key, so that
 // who reads the storage cannot try out what can be guessed.
 func (s *Store) NameOf(content []byte) format.Hash {

@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"errors"
 	"fmt"
 
 	"coldstream"
@@ -55,9 +54,8 @@ func planFrames(blocks []*Block) []*frame {
 	return frames
 }
 
-// ErrReadBack means that a frame that was just encoded does not decode to what went in. Nothing
-// of it was stored: it is a failure of this host, and no damage of the vault.
-var ErrReadBack = errors.New("a frame that was just encoded does not decode to what went in: this host's memory or processor cannot be trusted")
+// ErrReadBack is [format.ErrReadBack] of a frame.
+var ErrReadBack = format.ErrReadBack
 
 // encode makes the frame's bytes, in place where stored has room for them.
 func (f *frame) encode(codec *format.FrameCodec, opts *Options) (err error) {

@@ -11,6 +11,7 @@ import (
 
 	"coldstream"
 	"coldstream/internal/keyring"
+	"coldstream/vault/internal/format"
 )
 
 // How age lays out what it seals (age-encryption.org/v1): a header, whose length is always the
@@ -73,24 +74,20 @@ func writeSealed(to io.Writer, body []byte, recipient age.Recipient) (fileKey []
 	return keeping.fileKey, nil
 }
 
-// errReadBack means that a sealed object does not open to what went in.
-var errReadBack = errors.New("an object that was just sealed does not open to what went in: this machine's memory or processor cannot be trusted")
-
-// seal makes an object of a body, in room if that is enough, and proves that it opens again.
-func (b *box) seal(room, body []byte) ([]byte, error) {
+// seal makes an object of a body, in room if that is enough.
+func (b *box) seal(room, body []byte) (object, fileKey []byte, err error) {
 	size := b.sealedSize(int64(len(body)))
 	if int64(cap(room)) < size {
 		room = make([]byte, 0, size)
 	}
 	out := bytes.NewBuffer(room[:0])
-	fileKey, err := writeSealed(out, body, b.recipient)
-	if err != nil {
-		return nil, err
+	if fileKey, err = writeSealed(out, body, b.recipient); err != nil {
+		return nil, nil, err
 	}
 	if int64(out.Len()) != size {
-		return nil, fmt.Errorf("%d bytes became %d where %d were expected", len(body), out.Len(), size)
+		return nil, nil, fmt.Errorf("%d bytes became %d where %d were expected", len(body), out.Len(), size)
 	}
-	return out.Bytes(), b.readBack(out.Bytes(), body, fileKey)
+	return out.Bytes(), fileKey, nil
 }
 
 // readBack opens a sealed object again, each chunk into the same little memory, and compares. Who
@@ -102,7 +99,7 @@ func (b *box) readBack(object, body, fileKey []byte) error {
 	}
 	aead, err := chunksOf(object[:b.header+nonceSize], identity)
 	if err != nil {
-		return errReadBack
+		return format.ErrReadBack
 	}
 	object = object[b.header+nonceSize:]
 	room := make([]byte, 0, chunkSize)
@@ -111,7 +108,7 @@ func (b *box) readBack(object, body, fileKey []byte) error {
 		object, body = object[len(sealed):], body[len(plain):]
 		again, err := aead.Open(room, chunkNonce(n, len(body) == 0), sealed, nil)
 		if err != nil || !bytes.Equal(again, plain) {
-			return errReadBack
+			return format.ErrReadBack
 		}
 	}
 	return nil

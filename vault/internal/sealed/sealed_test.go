@@ -17,6 +17,7 @@ import (
 	"coldstream/blob"
 	"coldstream/blob/mem"
 	"coldstream/internal/keyring"
+	"coldstream/vault/internal/format"
 )
 
 const (
@@ -356,6 +357,38 @@ func FuzzHostileObject(f *testing.F) {
 	})
 }
 
+// TestReadBack: a bit that flips between sealing and storing is found, by who can open packs and by
+// who cannot.
+func TestReadBack(t *testing.T) {
+	held := newHeld(t, keyring.X25519)
+	for _, held := range []*keyring.Held{held, held.CatalogOnly()} {
+		box := newStore(t, mem.New(), held).data
+		for _, size := range []int{0, 1, chunkSize, 2*chunkSize + 9} {
+			body := randomBytes(size)
+			object, fileKey, err := box.seal(nil, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := box.readBack(object, body, fileKey); err != nil {
+				t.Errorf("%d bytes: %v", size, err)
+			}
+			for _, at := range []int{0, int(box.header) - 3, int(box.header) + 3, len(object) - tagSize - 1, len(object) - 1} {
+				object[at] ^= 1
+				if err := box.readBack(object, body, fileKey); !errors.Is(err, format.ErrReadBack) {
+					t.Errorf("%d bytes, altered at %d: %v", size, at, err)
+				}
+				object[at] ^= 1
+			}
+			if size > 0 {
+				body[size/2] ^= 1
+				if err := box.readBack(object, body, fileKey); !errors.Is(err, format.ErrReadBack) {
+					t.Errorf("%d bytes, altered after they were sealed: %v", size, err)
+				}
+			}
+		}
+	}
+}
+
 // BenchmarkSeal is what encryption costs a backup, with what is opened again to prove it.
 func BenchmarkSeal(b *testing.B) {
 	box := newStore(b, mem.New(), newHeld(b, keyring.X25519).CatalogOnly()).data
@@ -363,8 +396,12 @@ func BenchmarkSeal(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	var room []byte
 	for b.Loop() {
+		var fileKey []byte
 		var err error
-		if room, err = box.seal(room, body); err != nil {
+		if room, fileKey, err = box.seal(room, body); err != nil {
+			b.Fatal(err)
+		}
+		if err := box.readBack(room, body, fileKey); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -29,8 +29,10 @@ type Store struct {
 	data    *box
 	heads   *heads
 
+	noReadBack bool
+
 	mu    sync.Mutex
-	spare []byte // of the object before, which nobody needs any more
+	spare [][]byte // of objects before, which nobody needs any more
 }
 
 // New seals with what somebody holds of a vault's identities.
@@ -48,7 +50,14 @@ func New(inner blob.Store, held *keyring.Held) (*Store, error) {
 
 // Over is the same with other storage below.
 func (s *Store) Over(inner blob.Store) *Store {
-	return &Store{inner: inner, catalog: s.catalog, data: s.data, heads: newHeads()}
+	return &Store{inner: inner, catalog: s.catalog, data: s.data, heads: newHeads(), noReadBack: s.noReadBack}
+}
+
+// NoReadBack is the same, and does not open again what it has sealed.
+func (s *Store) NoReadBack() *Store {
+	other := s.Over(s.inner)
+	other.noReadBack = true
+	return other
 }
 
 // Inner is the storage itself.
@@ -74,7 +83,10 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) error {
 	if b == nil {
 		return s.inner.Create(ctx, key, body)
 	}
-	object, err := b.seal(s.room(), body)
+	object, fileKey, err := b.seal(s.room(), body)
+	if err == nil && !s.noReadBack {
+		err = b.readBack(object, body, fileKey)
+	}
 	if err != nil {
 		return fmt.Errorf("seal %s: %w", key, err)
 	}
@@ -91,22 +103,28 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) error {
 	return err
 }
 
-// keptRoom bounds the memory that is kept for the next object.
-const keptRoom = 64 << 20
+// What memory is kept for the next objects: as many as are stored at once, of the size of packs.
+const (
+	keptRoom  = 64 << 20
+	keptRooms = 2
+)
 
 func (s *Store) room() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	room := s.spare
-	s.spare = nil
+	if len(s.spare) == 0 {
+		return nil
+	}
+	room := s.spare[len(s.spare)-1]
+	s.spare = s.spare[:len(s.spare)-1]
 	return room[:0]
 }
 
 func (s *Store) giveBack(object []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cap(object) > cap(s.spare) && cap(object) <= keptRoom {
-		s.spare = object
+	if cap(object) <= keptRoom && len(s.spare) < keptRooms {
+		s.spare = append(s.spare, object)
 	}
 }
 
