@@ -98,7 +98,7 @@ func TestGroupThatMovesDuringABackup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	group, next := metadata.Groups[0].Offsets[0].Offset, s.Views[0].NextOffset
+	group, next := metadata.Groups[0].Offsets[0].Offset, w.views(t, s.ID)[0].NextOffset
 	if group > next || group < 2 {
 		t.Errorf("the group reads on at offset %d, and the data ends at %d", group, next)
 	}

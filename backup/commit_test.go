@@ -361,7 +361,7 @@ func TestLeaderEpochsOfViews(t *testing.T) {
 		epoch := w.fake.PartitionInfo("orders", 0).Epoch
 		for range 2 { // with and without anything new
 			r := w.run(t, Options{})
-			if got := w.snapshot(t, r.Snapshot).Views[0].LastEpoch; got != epoch {
+			if got := w.views(t, r.Snapshot)[0].LastEpoch; got != epoch {
 				t.Errorf("after %d moves the view ends in leader epoch %d, want %d", moves, got, epoch)
 			}
 			w.holds(t, r.Snapshot, fmt.Sprintf("orders-0 [0, %d) %[1]d records", 2*(moves+1)))
@@ -422,7 +422,7 @@ func (w *world) pretend(t *testing.T, firstOffset, nextOffset int64) {
 	info := w.fake.PartitionInfo("orders", 0)
 	b[7] = byte(firstOffset) // the base offset, and the leader epoch: no checksum covers them
 	copy(b[12:16], []byte{0, 0, 0, byte(info.Epoch)})
-	stream := w.snapshots(t)[0].Views[0].Stream
+	stream := w.views(t, w.snapshots(t)[0].ID)[0].Stream
 	if _, err := writer.Commit(t.Context(), vault.Changes{Data: []vault.StreamData{{
 		Stream: stream, Pieces: []vault.Piece{{FirstOffset: firstOffset, NextOffset: nextOffset, Batches: b}},
 	}}}); err != nil {

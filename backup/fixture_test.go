@@ -147,11 +147,21 @@ func (w *world) snapshot(t *testing.T, id vault.SnapshotID) *vault.Snapshot {
 	return &all[i]
 }
 
+// views are what a snapshot shows.
+func (w *world) views(t *testing.T, id vault.SnapshotID) []vault.View {
+	t.Helper()
+	views, err := w.snapshot(t, id).Views(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return views
+}
+
 // held are the logs of a snapshot as the vault gives them back: partition, range, and how
 // many records are in it, proved to be one at each offset unless there is a gap.
 func (w *world) held(t *testing.T, id vault.SnapshotID) []string {
 	t.Helper()
-	h, err := w.vault.OpenHistory(t.Context(), w.snapshot(t, id).Views, vault.HistoryOptions{})
+	h, err := w.vault.OpenHistory(t.Context(), w.views(t, id), vault.HistoryOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -149,7 +149,7 @@ func (w *compactedWorld) tried(interrupt, fail int) (*Result, error) {
 // latest is what a snapshot shows of the topic, by keys.
 func (w *compactedWorld) latest(id vault.SnapshotID) map[string]string {
 	w.t.Helper()
-	h, err := w.vault.OpenHistory(w.t.Context(), w.snapshot(w.t, id).Views, vault.HistoryOptions{})
+	h, err := w.vault.OpenHistory(w.t.Context(), w.views(w.t, id), vault.HistoryOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestDeletedKeysStayDeleted(t *testing.T) {
 		for range *stepsFlag {
 			r, whole := w.step()
 			if r != nil {
-				view := w.snapshot(t, r.Snapshot).Views[0]
+				view := w.views(t, r.Snapshot)[0]
 				if view.NextOffset < reached {
 					t.Fatalf("repeat with -seed %d\nhistory %d: %q\nthe snapshot shows offsets up to %d, and one before it %d", seed, n, w.done, view.NextOffset, reached)
 				}

@@ -209,23 +209,23 @@ func TestTombstones(t *testing.T) {
 func TestReadingInFullThatIsGivenUp(t *testing.T) {
 	w := script{newCompactedWorld(t, rand.New(rand.NewPCG(1, 1)))}
 	w.puts("a b c d e f")
-	first := w.snapshot(t, w.backup().Snapshot).Views[0]
+	first := w.views(t, w.backup().Snapshot)[0]
 	w.put("a", "")
 	w.puts("x y")
 	w.expire()
 	r := w.givenUp(4)
-	view := w.snapshot(t, r.Snapshot).Views[0]
+	view := w.views(t, r.Snapshot)[0]
 	if view.Scan != first.Scan || view.NextOffset != first.NextOffset+3 || len(r.Rescanned) > 0 {
 		t.Errorf("view %+v behind %+v, read again %v: want all that is new, in the scan before", view, first, r.Rescanned)
 	}
 	// A second attempt that is given up shows no less.
 	r = w.givenUp(1)
-	if again := w.snapshot(t, r.Snapshot).Views[0]; again != view {
+	if again := w.views(t, r.Snapshot)[0]; again != view {
 		t.Errorf("view %+v, want that of before, %+v", again, view)
 	}
 	done := w.backup()
 	w.shows(done.Snapshot)
-	if after := w.snapshot(t, done.Snapshot).Views[0]; after.Scan <= view.Scan || after.NextOffset != view.NextOffset || len(done.Rescanned) != 1 {
+	if after := w.views(t, done.Snapshot)[0]; after.Scan <= view.Scan || after.NextOffset != view.NextOffset || len(done.Rescanned) != 1 {
 		t.Errorf("view %+v, read again %v: want a newer scan to the same offset", after, done.Rescanned)
 	}
 	w.holds(t, done.Snapshot, w.held(t, done.Snapshot)...)

@@ -98,7 +98,7 @@ func (x *execution) hold(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the restore's record: %w", err)
 	}
-	err = x.plan.trail.Hold(ctx, x.plan.ID, x.plan.Snapshot.ID, document)
+	err = x.plan.trail.Hold(ctx, x.plan.ID, x.plan.Snapshot, document)
 	if err == nil {
 		return nil
 	}

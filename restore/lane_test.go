@@ -108,11 +108,15 @@ func TestReadsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		snapshot, _, err := Choose(catalog, &Request{})
+		snapshot, _, err := catalog.Choose(t.Context(), &vault.Choice{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		history, err := w.vault.OpenHistory(t.Context(), snapshot.Views, vault.HistoryOptions{})
+		views, err := snapshot.Views(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		history, err := catalog.OpenHistory(t.Context(), views, vault.HistoryOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"coldstream"
+	"coldstream/vault"
 )
 
 // meetTarget looks at what is in the target, and decides for each topic and partition
@@ -182,8 +184,12 @@ func (p *Plan) askDefaults(ctx context.Context, there map[string]coldstream.Topi
 // as there are brokers.
 func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
 	n := coldstream.NewTopic{Name: t.target, Partitions: int32(len(t.source.Partitions)), ReplicationFactor: 1}
-	for _, view := range p.Snapshot.Views {
-		if view.Stream.Topic == t.source.Name && view.Stream.TopicID == t.source.ID {
+	first, _ := slices.BinarySearchFunc(p.views, t.source.Name, func(v vault.View, name string) int { return cmp.Compare(v.Stream.Topic, name) })
+	for _, view := range p.views[first:] {
+		if view.Stream.Topic != t.source.Name {
+			break
+		}
+		if view.Stream.TopicID == t.source.ID {
 			n.Partitions = max(n.Partitions, view.Stream.Partition+1)
 		}
 	}

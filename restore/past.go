@@ -34,7 +34,7 @@ func (p *Plan) makeGroupsPlan(ctx context.Context, catalog *vault.Catalog) error
 	if p.past, err = p.findPast(ctx); err != nil {
 		return err
 	}
-	if p.Snapshot, err = p.snapshotOfGroups(catalog); err != nil {
+	if p.Snapshot, err = p.snapshotOfGroups(ctx, catalog); err != nil {
 		return err
 	}
 	p.newestWhole = newestWhole(catalog.Snapshots(), p.Snapshot.ClusterID)
@@ -131,8 +131,8 @@ func (p *Plan) lastFirst(ctx context.Context, restores []vault.Restore) ([]past,
 func (p *Plan) restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID, err error) {
 	const next = "a restore prints its ID at its end"
 	prefix = strings.ToLower(prefix)
-	if len(prefix) < minPrefix {
-		return id, &UsageError{Text: fmt.Sprintf("restore %q: an ID or at least %d digits of one", prefix, minPrefix), Next: next}
+	if len(prefix) < vault.MinIDPrefix {
+		return id, &UsageError{Text: fmt.Sprintf("restore %q: an ID or at least %d digits of one", prefix, vault.MinIDPrefix), Next: next}
 	}
 	var found []vault.RestoreID
 	for _, r := range restores {
@@ -237,9 +237,8 @@ func (m *offsetMap) check() error {
 
 // snapshotOfGroups is the snapshot whose groups are restored: that of the records, if no other
 // is named.
-func (p *Plan) snapshotOfGroups(catalog *vault.Catalog) (*vault.Snapshot, error) {
-	req := Request{Snapshot: cmp.Or(p.req.Snapshot, p.past.hold.Snapshot), ClusterID: p.req.ClusterID}
-	snapshot, _, err := Choose(catalog, &req)
+func (p *Plan) snapshotOfGroups(ctx context.Context, catalog *vault.Catalog) (*vault.Snapshot, error) {
+	snapshot, _, err := catalog.Choose(ctx, &vault.Choice{ID: cmp.Or(p.req.Snapshot, p.past.hold.Snapshot), ClusterID: p.req.ClusterID})
 	if err != nil && p.req.Snapshot == "" {
 		return nil, fmt.Errorf("restore %s was of snapshot %s: %w", p.past.id, p.past.hold.Snapshot, err)
 	}

@@ -23,6 +23,7 @@ const (
 type Plan struct {
 	ID       vault.RestoreID
 	Snapshot *vault.Snapshot
+	views    []vault.View // of the snapshot
 	Warnings []string
 	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
 	// where topics show less than when the snapshot was taken.
@@ -111,27 +112,20 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if err != nil {
 		return nil, err
 	}
-	p.Damage = catalog.Damage()
 	if req.GroupsOnly {
+		p.Damage = catalog.Damage()
 		return p, p.makeGroupsPlan(ctx, catalog)
 	}
-	snapshot, chosen, err := Choose(catalog, &req)
+	chosen, err := p.choose(ctx, catalog)
 	if err != nil {
 		return nil, err
 	}
-	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
-	p.warnOfNoHold()
-	if req.Snapshot == "" {
-		if notice := OlderNotice(catalog.Snapshots(), snapshot, req.Topics); notice != "" {
-			p.warn("%s", notice)
-		}
-		p.warnOfOthers(catalog.Snapshots(), chosen)
-	}
+	p.Damage = catalog.Damage()
 	metadata, err := p.readMetadata(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.planTopics(ctx, chosen, metadata); err != nil {
+	if err := p.planTopics(ctx, catalog, chosen, metadata); err != nil {
 		return nil, err
 	}
 	return p, p.planGroups(ctx, metadata)
@@ -149,14 +143,39 @@ func (p *Plan) IntoItself() []string {
 	return names
 }
 
+// choose finds the snapshot that is meant, and says what others have that it lacks.
+func (p *Plan) choose(ctx context.Context, catalog *vault.Catalog) ([]coldstream.Topic, error) {
+	snapshot, chosen, err := catalog.Choose(ctx, &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Topics: p.req.Topics})
+	if err != nil {
+		return nil, err
+	}
+	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
+	p.warnOfNoHold()
+	if p.req.Snapshot == "" {
+		notice, err := catalog.OlderNotice(ctx, snapshot, p.req.Topics)
+		if err != nil {
+			return nil, err
+		}
+		if notice != "" {
+			p.warn("%s", notice)
+		}
+		if err := p.warnOfOthers(ctx, catalog, chosen); err != nil {
+			return nil, err
+		}
+	}
+	p.views, err = snapshot.Views(ctx)
+	return chosen, err
+}
+
 // warnOfOthers says which topics the newest snapshot lacks and another one holds.
-func (p *Plan) warnOfOthers(snapshots []vault.Snapshot, chosen []coldstream.Topic) {
-	other, names := leftBehind(snapshots, p.Snapshot, chosen, p.req.Topics)
-	if other == nil {
-		return
+func (p *Plan) warnOfOthers(ctx context.Context, catalog *vault.Catalog, chosen []coldstream.Topic) error {
+	other, names, err := catalog.LeftBehind(ctx, p.Snapshot, chosen, p.req.Topics)
+	if err != nil || other == nil {
+		return err
 	}
 	p.warn("the newest snapshot, %s, does not hold all topics: %s are in snapshot %s of %s. Restore them with --snapshot %s",
 		p.Snapshot.ID, listed(names), other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
+	return nil
 }
 
 // listed are some of the names, for people.
@@ -197,7 +216,7 @@ func (p *Plan) warn(format string, args ...any) {
 	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
 }
 
-func (p *Plan) planTopics(ctx context.Context, chosen []coldstream.Topic, metadata *vault.Metadata) error {
+func (p *Plan) planTopics(ctx context.Context, catalog *vault.Catalog, chosen []coldstream.Topic, metadata *vault.Metadata) error {
 	refused := &RefusedError{}
 	for _, t := range chosen {
 		if err := p.addTopic(t, metadata); err != nil {
@@ -211,7 +230,7 @@ func (p *Plan) planTopics(ctx context.Context, chosen []coldstream.Topic, metada
 		return err
 	}
 	p.short = metadata.Short
-	if err := p.openHistory(ctx); err != nil {
+	if err := p.openHistory(ctx, catalog); err != nil {
 		return err
 	}
 	if err := p.meetTarget(ctx, refused); err != nil {
@@ -301,12 +320,12 @@ func (p *Plan) checkCollisions() error {
 }
 
 // openHistory reads where the vault holds the partitions asked for.
-func (p *Plan) openHistory(ctx context.Context) error {
+func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 	byIncarnation := map[coldstream.Incarnation]*topicPlan{}
 	var views []vault.View
 	var owners []*topicPlan
 	found := map[int32]bool{}
-	for _, view := range p.Snapshot.Views {
+	for _, view := range p.views {
 		t := p.topicOf(view, byIncarnation)
 		if t == nil || p.req.Partitions != nil && !slices.Contains(p.req.Partitions, view.Stream.Partition) {
 			continue
@@ -321,7 +340,7 @@ func (p *Plan) openHistory(ctx context.Context) error {
 			return &UsageError{Text: fmt.Sprintf("--partitions: none of the topics has partition %d in snapshot %s", id, p.Snapshot.ID)}
 		}
 	}
-	history, err := p.vault.OpenHistory(ctx, views, vault.HistoryOptions{
+	history, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{
 		CacheBytes: p.req.MemoryBytes / keptShare, SnapshotTime: p.Snapshot.Time,
 	})
 	if err != nil {

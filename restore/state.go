@@ -242,7 +242,7 @@ func (s *stateFile) RestoreRecord(ctx context.Context, id vault.RestoreID, n uin
 }
 
 // Hold holds nothing: it only proves that the snapshot is still there.
-func (s *stateFile) Hold(ctx context.Context, id vault.RestoreID, snapshot vault.SnapshotID, document []byte) error {
+func (s *stateFile) Hold(ctx context.Context, id vault.RestoreID, snapshot *vault.Snapshot, document []byte) error {
 	if err := s.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
 		return err
 	}

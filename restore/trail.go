@@ -18,7 +18,7 @@ import (
 type trail interface {
 	Restores(ctx context.Context) ([]vault.Restore, error)
 	RestoreRecord(ctx context.Context, id vault.RestoreID, n uint32) ([]byte, error)
-	Hold(ctx context.Context, id vault.RestoreID, snapshot vault.SnapshotID, document []byte) error
+	Hold(ctx context.Context, id vault.RestoreID, snapshot *vault.Snapshot, document []byte) error
 	PutRestoreRecord(ctx context.Context, id vault.RestoreID, n uint32, document []byte) error
 }
 

@@ -106,9 +106,8 @@ func (ver *verifier) settleAccepted(ctx context.Context, catalog *Catalog) error
 	}
 	ver.add(damage...)
 	r := &ver.report
-	r.Concerned = map[*DamageError][]SnapshotID{}
-	for _, d := range r.Problems {
-		r.Concerned[d] = catalog.concernedBy(d)
+	if r.Concerned, err = catalog.readConcerned(ctx, r.Problems); err != nil {
+		return err
 	}
 	var open []*DamageError
 	for _, d := range r.Problems {
@@ -120,18 +119,4 @@ func (ver *verifier) settleAccepted(ctx context.Context, catalog *Catalog) error
 	}
 	r.Problems = open
 	return nil
-}
-
-// concernedBy lists the snapshots that show what damage costs.
-func (c *Catalog) concernedBy(d *DamageError) []SnapshotID {
-	var out []SnapshotID
-	for i := range c.snapshots {
-		s := &c.snapshots[i]
-		at, found := slices.BinarySearchFunc(s.Views, d.Stream, func(v View, of coldstream.Stream) int { return v.Stream.Compare(of) })
-		shows := found && s.Views[at].LogStartOffset < d.NextOffset && d.FirstOffset < s.Views[at].NextOffset
-		if shows || slices.ContainsFunc(s.sections, func(ref section) bool { return ref.Missing == "" && ref.Table.Key() == d.Object }) {
-			out = append(out, s.ID)
-		}
-	}
-	return out
 }

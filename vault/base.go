@@ -71,16 +71,15 @@ func (v *Vault) makeBase(ctx context.Context, order baseOrder) (*madeBase, error
 
 // gather folds the epoch before, and keeps the facts of its commits by topic.
 func (m *baseMaker) gather(ctx context.Context) error {
+	m.changed = tablesByTopic{}
 	opts := catalogOptions{
-		reader:  true,
-		restart: func() { m.changed, m.damage = tablesByTopic{}, nil },
-		visit: func(object string, facts *format.Facts) error {
-			if err := m.changed.add(facts); err != nil {
-				m.damage = append(m.damage, &DamageError{Object: object, Kind: KindAltered, Cause: err})
+		reader: true,
+		taken: func(commit *format.Commit) {
+			if err := m.changed.add(&commit.Facts); err != nil {
+				m.damage = append(m.damage, &DamageError{Object: commit.ID.Key(), Kind: KindAltered, Cause: err})
 			}
-			return nil
+			m.timeMs = max(m.timeMs, commit.TimeMs)
 		},
-		taken: func(commit *format.Commit) { m.timeMs = max(m.timeMs, commit.TimeMs) },
 	}
 	c, err := m.vault.readEpoch(ctx, &epochsFound{newest: m.order.epoch}, m.order.epoch-1, opts)
 	if err != nil {

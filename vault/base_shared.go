@@ -183,7 +183,7 @@ type chapterInMaking struct {
 	chapter
 	ref            format.ChapterRef // zero if it is new
 	changed        bool
-	payload, views []byte // if it changed
+	payload, views []byte // if it is new
 }
 
 // openChapters gives the new chapter, and before it the others if snapshots or packs of
@@ -194,7 +194,7 @@ func (m *baseMaker) openChapters(ctx context.Context) ([]*chapterInMaking, error
 		if m.order.removal == nil {
 			break
 		}
-		of, err := m.vault.loadWholeChapter(ctx, &m.catalog.chapters[i])
+		of, err := m.catalog.openChapter(ctx, &m.catalog.chapters[i])
 		if err != nil {
 			return nil, err
 		}
@@ -234,20 +234,23 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 			})
 			of.changed = of.changed || len(of.packs) < packs
 		}
-		if err := of.encodeChanged(); err != nil {
+		if err := of.encodeChanged(ctx, m.vault); err != nil {
 			return err
+		}
+		if of != fresh { // there may be many: they are made once more when they are stored
+			of.payload, of.views = nil, nil
 		}
 	}
 	for len(fresh.commits) > 0 && len(before) > 0 && merges(before[len(before)-1].sizeBytes(), fresh.sizeBytes()) {
 		earlier := &before[len(before)-1].chapter
 		if m.order.removal == nil {
 			var err error
-			if earlier, err = m.vault.loadWholeChapter(ctx, &before[len(before)-1].ref); err != nil {
+			if earlier, err = m.catalog.openChapter(ctx, &before[len(before)-1].ref); err != nil {
 				return err
 			}
 		}
 		fresh.addEarlier(earlier)
-		if err := fresh.encodeChanged(); err != nil {
+		if err := fresh.encodeChanged(ctx, m.vault); err != nil {
 			return err
 		}
 		before = before[:len(before)-1]
@@ -266,12 +269,12 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 
 func (c *chapterInMaking) sizeBytes() int64 { return c.ref.SizeBytes + c.ref.ViewsSizeBytes }
 
-func (c *chapterInMaking) encodeChanged() (err error) {
+func (c *chapterInMaking) encodeChanged(ctx context.Context, v *Vault) (err error) {
 	if !c.changed {
 		return nil
 	}
 	c.ref = format.ChapterRef{FirstEpoch: c.firstEpoch, LastEpoch: c.lastEpoch}
-	c.payload, c.views, err = c.encode()
+	c.payload, c.views, err = c.encode(ctx, v)
 	c.ref.SizeBytes, c.ref.ViewsSizeBytes = int64(len(c.payload)), int64(len(c.views))
 	return err
 }
@@ -279,6 +282,12 @@ func (c *chapterInMaking) encodeChanged() (err error) {
 func (m *baseMaker) storeChapter(ctx context.Context, c *chapterInMaking) (err error) {
 	if !c.changed {
 		return nil
+	}
+	if c.payload == nil {
+		if err := c.encodeChanged(ctx, m.vault); err != nil {
+			return err
+		}
+		defer func() { c.payload, c.views = nil, nil }()
 	}
 	if c.ref.Chapter, err = m.storeContent(ctx, format.KindChapter, c.payload); err != nil || len(c.views) == 0 {
 		return err

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -14,6 +15,7 @@ type section = format.SectionRef
 // Catalog is what the vault holds, by streams and snapshots, as of when it was opened.
 // Its memory grows with streams, snapshots and commits, not with rows.
 type Catalog struct {
+	vault    *Vault
 	found    epochsFound
 	epoch    uint32
 	baseHash format.Hash
@@ -30,17 +32,18 @@ type Catalog struct {
 	// snapshotIDs are those of snapshots, which only readers keep.
 	snapshotIDs map[SnapshotID]bool
 	snapshots   []Snapshot
+	shelf       *shelf                  // of readers
 	placed      []placedSnapshot        // of the epoch's own commits, until all are read
 	packs       map[format.PackID]int64 // that chapters list and commits name, with their sizes
 	digests     map[format.Hash]bool    // of the commits that chapters list
-	// lostSections are those of snapshots whose views cannot be read.
-	lostSections []section
-	commits      map[format.CommitID]*commitState
-	deepest      int              // of these
-	commitBytes  int64            // stored, of all commits
-	waiting      []*format.Commit // read, but they do not join
-	damage       []*DamageError
-	accepted     acceptances // where there is damage
+	commits     map[format.CommitID]*commitState
+	deepest     int               // of these
+	commitBytes int64             // stored, of all commits
+	waiting     []*format.Commit  // read, but they do not join
+	taken       []format.CommitID // in this order; only readers keep them
+	facts       []objectFacts     // what these tell of rows, once that was asked for
+	damage      []*DamageError
+	accepted    acceptances // where there is damage
 
 	opts catalogOptions
 }
@@ -54,6 +57,8 @@ type commitState struct {
 	named  bool // by a commit that was read
 	// depth counts the commits of the longest chain that ends here.
 	depth int
+	// payload is that of the commit; only readers keep it.
+	payload []byte
 	// snapshotMs is the time of the newest snapshot among the commit's own and, if it has
 	// none, those that it was built on; format.NoParent if the epoch has none.
 	snapshotMs int64
@@ -65,18 +70,10 @@ type catalogOptions struct {
 	// stream's middle what is behind it can still be read. For writers what does not join
 	// is not there, so that they fetch it again.
 	reader bool
-	// packs reads also which packs and commits earlier epochs brought, and snapshots their
-	// snapshots as well.
-	packs, snapshots bool
-	// visit sees the facts of each table that is read and of each commit that is taken,
-	// with the object that tells them, and may keep parts of them.
-	visit func(object string, facts *format.Facts) error
-	// topics says of which topics tables are read; nil reads none.
-	topics func(topic string) bool
-	// taken sees each commit that is taken.
+	// chapters reads also which packs, commits and snapshots earlier epochs brought.
+	chapters bool
+	// taken sees each commit that is taken, of an epoch that may turn out to be over.
 	taken func(*format.Commit)
-	// restart comes before the first visit, and again whenever an epoch is read anew.
-	restart func()
 	// survey is what a listing before the first look saw; nil lists each time.
 	survey *survey
 	// chain also reads the base before, and proves that it is the one that is named.
@@ -85,11 +82,16 @@ type catalogOptions struct {
 
 // OpenCatalog reads the catalog. What of it is damaged is listed by [Catalog.Damage].
 func (v *Vault) OpenCatalog(ctx context.Context) (*Catalog, error) {
-	return v.openCatalog(ctx, catalogOptions{reader: true, snapshots: true})
+	return v.openCatalog(ctx, catalogOptions{reader: true, chapters: true})
 }
 
 func (c *Catalog) report(object string, kind string, cause error) {
 	c.damage = append(c.damage, &DamageError{Object: object, Kind: kind, Cause: cause})
+}
+
+// sortDamage brings it into an order that does not depend on who found it first.
+func (c *Catalog) sortDamage() {
+	slices.SortStableFunc(c.damage, func(a, b *DamageError) int { return cmp.Compare(a.Object, b.Object) })
 }
 
 // Snapshots returns the restore points, oldest first: each behind those that it was built
@@ -99,9 +101,10 @@ func (c *Catalog) Snapshots() []Snapshot { return slices.Clone(c.snapshots) }
 // Damage lists the catalog's objects that are missing or altered, and the commits that
 // do not join without them. What only these told is lost to the heads; snapshots of
 // commits that do not join are among [Catalog.Snapshots], as far as they can be read.
+// Of views of snapshots and of row tables it is what was found since, by those who asked for them.
 // What was accepted by [Vault.AcceptLoss] is not among it.
 func (c *Catalog) Damage() []*DamageError {
-	return slices.DeleteFunc(slices.Clone(c.damage), c.accepted.has)
+	return slices.DeleteFunc(slices.Concat(c.damage, c.shelf.damages()), c.accepted.has)
 }
 
 // Head says how far the vault has got with a stream.

@@ -243,7 +243,7 @@ func TestLostCommit(t *testing.T) {
 			if got := len(c.Snapshots()); got != 3 {
 				t.Fatalf("%d snapshots can be read, want 3", got)
 			}
-			h := k.history(c.Snapshots()[2].Views...)[0]
+			h := k.history(k.views(c.Snapshots()[2])...)[0]
 			got, damage := offsets(t, h, 0)
 			if got != "0-2@1 3-5@1 6-8@1 9-9@1" || damage == nil || damage.Object != commits[1] || damage.Kind != name ||
 				damage.Stream != s || damage.FirstOffset != 10 || damage.NextOffset != 20 {
@@ -260,7 +260,7 @@ func TestLostCommit(t *testing.T) {
 			if head, _ := c.head(s); head.NextOffset != 40 || !slices.Equal(kinds(c.Damage()), []string{name + " " + commits[1]}) {
 				t.Errorf("healed: head at %d, damage %v", head.NextOffset, kinds(c.Damage()))
 			}
-			if got, damage := offsets(t, k.history(c.Snapshots()[2].Views...)[0], 20); !strings.HasPrefix(got, "20-22@1") || damage != nil {
+			if got, damage := offsets(t, k.history(k.views(c.Snapshots()[2])...)[0], 20); !strings.HasPrefix(got, "20-22@1") || damage != nil {
 				t.Errorf("healed: %s, %v", got, damage)
 			}
 		})

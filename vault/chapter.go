@@ -32,7 +32,7 @@ func (c *chapter) addEarlier(earlier *chapter) {
 }
 
 // encode gives the payloads of the chapter and, if it has snapshots, of their views.
-func (c *chapter) encode() (payload, views []byte, err error) {
+func (c *chapter) encode(ctx context.Context, v *Vault) (payload, views []byte, err error) {
 	out := &format.Chapter{FirstEpoch: c.firstEpoch, LastEpoch: c.lastEpoch, Commits: c.commits}
 	slices.SortFunc(out.Commits, func(a, b format.CommitRef) int { return a.ID.Compare(b.ID) })
 	for id, size := range c.packs {
@@ -53,38 +53,100 @@ func (c *chapter) encode() (payload, views []byte, err error) {
 			ParentMs: s.parentMs(),
 		})
 	}
-	if payload, err = out.Append(nil); err == nil && len(c.snapshots) > 0 {
-		views, err = viewsOf(c.snapshots).Append(nil)
+	if payload, err = out.Append(nil); err != nil || len(c.snapshots) == 0 {
+		return payload, nil, err
 	}
+	m := &viewsMaker{ids: map[coldstream.Stream]int{}}
+	if err := c.eachViews(ctx, v, m.add); err != nil {
+		return nil, nil, err
+	}
+	views, err = m.build().Append(nil)
 	return payload, views, err
 }
 
-func viewsOf(snapshots []Snapshot) *format.Views {
-	index := map[coldstream.Stream]int{}
-	var streams []coldstream.Stream
-	for i := range snapshots {
-		for _, view := range snapshots[i].Views {
-			if _, ok := index[view.Stream]; !ok {
-				index[view.Stream] = 0
-				streams = append(streams, view.Stream)
+// eachViews takes one snapshot of the chapter after the other, with its views. Those of one
+// earlier chapter are in memory at a time. What is missing may be retired, which is for the
+// look to say.
+func (c *chapter) eachViews(ctx context.Context, v *Vault, take func(*Snapshot, *format.PackedViews, []format.View)) error {
+	var from *shelvedViews
+	var packed *format.PackedViews
+	for i := range c.snapshots {
+		s, at := &c.snapshots[i], 0
+		var err error
+		switch of := s.place.chapter; {
+		case of == nil:
+			from = nil
+			packed, at, err = s.packed(ctx)
+		case of != from:
+			from = of
+			packed, err = loadViews(ctx, v.objects, of)
+			fallthrough
+		default:
+			at = s.place.index
+		}
+		var views []format.View
+		if err == nil && at >= 0 {
+			if views, err = packed.Views(at); err != nil {
+				err = s.place.damaged(err)
 			}
 		}
-	}
-	out := &format.Views{}
-	out.Incarnations, out.Streams = listStreams(streams)
-	for i, s := range streams { // sorted now
-		index[s] = i
-	}
-	for i := range snapshots {
-		of := format.SnapshotViews{ID: format.SnapshotID(snapshots[i].ID)}
-		for _, v := range snapshots[i].Views {
-			of.Views = append(of.Views, format.View{
-				Stream: index[v.Stream], Scan: v.Scan, LogStartOffset: v.LogStartOffset, NextOffset: v.NextOffset, LastEpoch: v.LastEpoch,
-			})
+		if err != nil {
+			return err
 		}
-		out.Snapshots = append(out.Snapshots, of)
+		take(s, packed, views)
 	}
-	return out
+	return nil
+}
+
+// viewsMaker puts the views of a chapter's snapshots together, whatever they come from.
+type viewsMaker struct {
+	ids     map[coldstream.Stream]int // in the order in which they came
+	streams []coldstream.Stream
+	out     format.Views
+
+	from  *format.PackedViews
+	known []int // of its streams, the ID and 1; 0 if it is not known yet
+}
+
+func (m *viewsMaker) add(s *Snapshot, from *format.PackedViews, views []format.View) {
+	if m.from != from {
+		m.from, m.known = from, make([]int, len(from.Streams))
+	}
+	for i := range views {
+		views[i].Stream = m.id(views[i].Stream)
+	}
+	m.out.Snapshots = append(m.out.Snapshots, format.SnapshotViews{ID: format.SnapshotID(s.ID), Views: views})
+}
+
+func (m *viewsMaker) id(stream int) int {
+	if m.known[stream] == 0 {
+		ref := m.from.Streams[stream]
+		s := coldstream.Stream{Incarnation: m.from.Incarnations[ref.Incarnation], Partition: ref.Partition}
+		id, ok := m.ids[s]
+		if !ok {
+			id = len(m.streams)
+			m.ids[s] = id
+			m.streams = append(m.streams, s)
+		}
+		m.known[stream] = id + 1
+	}
+	return m.known[stream] - 1
+}
+
+// build gives all views. Each snapshot's were sorted by stream, and so they stay.
+func (m *viewsMaker) build() *format.Views {
+	sorted := slices.Clone(m.streams)
+	m.out.Incarnations, m.out.Streams = listStreams(sorted)
+	index := make([]int, len(sorted))
+	for i, s := range sorted {
+		index[m.ids[s]] = i
+	}
+	for _, of := range m.out.Snapshots {
+		for i := range of.Views {
+			of.Views[i].Stream = index[of.Views[i].Stream]
+		}
+	}
+	return &m.out
 }
 
 func (s *Snapshot) parentMs() int64 {
@@ -123,74 +185,61 @@ func (v *Vault) loadChapter(ctx context.Context, ref *format.ChapterRef) (*forma
 	return c, nil
 }
 
-// loadWholeChapter reads a chapter and the views of its snapshots.
-func (v *Vault) loadWholeChapter(ctx context.Context, ref *format.ChapterRef) (*chapter, error) {
-	c, err := v.loadChapter(ctx, ref)
+// openChapter reads a chapter that is to be made anew.
+func (c *Catalog) openChapter(ctx context.Context, ref *format.ChapterRef) (*chapter, error) {
+	in, err := c.vault.loadChapter(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	out := &chapter{firstEpoch: c.FirstEpoch, lastEpoch: c.LastEpoch, commits: c.Commits, packs: map[format.PackID]int64{}}
-	for _, p := range c.Packs {
+	out := &chapter{
+		firstEpoch: in.FirstEpoch, lastEpoch: in.LastEpoch, commits: in.Commits, packs: map[format.PackID]int64{},
+		snapshots: c.shelve(ref, in.Snapshots),
+	}
+	for _, p := range in.Packs {
 		out.packs[p.ID] = p.SizeBytes
-	}
-	if ref.ViewsSizeBytes > 0 {
-		out.snapshots, err = v.loadViews(ctx, ref, c.Snapshots)
-	}
-	return out, err
-}
-
-// loadViews gives the snapshots of a chapter with what they show.
-func (v *Vault) loadViews(ctx context.Context, ref *format.ChapterRef, snapshots []format.Snapshot) ([]Snapshot, error) {
-	payload, err := v.objects.Content(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
-	if err != nil {
-		return nil, err
-	}
-	views, err := format.DecodeViews(payload)
-	if err != nil {
-		return nil, decodeFailed(ref.Views, err)
-	}
-	if !slices.EqualFunc(views.Snapshots, snapshots, func(v format.SnapshotViews, s format.Snapshot) bool { return v.ID == s.ID }) {
-		return nil, &DamageError{Object: ref.Views.Key(), Kind: KindAltered, Cause: errors.New("it is of other snapshots than its chapter")}
-	}
-	streams := &format.Facts{Incarnations: views.Incarnations, Streams: views.Streams}
-	out := make([]Snapshot, len(snapshots))
-	for i := range snapshots {
-		snapshots[i].Views = views.Snapshots[i].Views
-		out[i] = snapshotOfFacts(streams, &snapshots[i])
 	}
 	return out, nil
 }
 
-func snapshotOfFacts(facts *format.Facts, s *format.Snapshot) Snapshot {
-	out := Snapshot{
-		ID: SnapshotID(s.ID), Time: time.UnixMilli(s.TimeMs).UTC(), ClusterID: s.ClusterID,
-		Views: make([]View, len(s.Views)), SizeBytes: s.SizeBytes, sections: s.Sections,
-	}
-	if s.ParentMs != format.NoParent {
-		out.ParentTime = time.UnixMilli(s.ParentMs).UTC()
-	}
-	for i, view := range s.Views {
-		out.Views[i] = View{
-			Stream: facts.StreamAt(view.Stream), Scan: view.Scan,
-			LogStartOffset: view.LogStartOffset, NextOffset: view.NextOffset, LastEpoch: view.LastEpoch,
-		}
+// shelve gives the snapshots of a chapter.
+func (c *Catalog) shelve(ref *format.ChapterRef, snapshots []format.Snapshot) []Snapshot {
+	at := &shelvedViews{ref: *ref, ids: make([]format.SnapshotID, len(snapshots))}
+	out := make([]Snapshot, len(snapshots))
+	for i := range snapshots {
+		at.ids[i] = snapshots[i].ID
+		out[i] = headerOf(&snapshots[i])
+		out[i].place = viewsPlace{shelf: c.shelf, chapter: at, index: i}
 	}
 	return out
 }
 
-// readChapters takes the snapshots of earlier epochs in. A chapter that cannot be read
-// costs its snapshots; the rows are elsewhere.
+// ownSnapshot gives the snapshot of a commit of the epoch.
+func (c *Catalog) ownSnapshot(commit *format.Commit) Snapshot {
+	out := headerOf(commit.Snapshot)
+	out.place = viewsPlace{shelf: c.shelf, commit: c.state(commit.ID).payload}
+	return out
+}
+
+func headerOf(s *format.Snapshot) Snapshot {
+	out := Snapshot{
+		ID: SnapshotID(s.ID), Time: time.UnixMilli(s.TimeMs).UTC(), ClusterID: s.ClusterID, SizeBytes: s.SizeBytes, sections: s.Sections,
+	}
+	if s.ParentMs != format.NoParent {
+		out.ParentTime = time.UnixMilli(s.ParentMs).UTC()
+	}
+	return out
+}
+
+// readChapters takes the snapshots of earlier epochs in, without their views. A chapter that
+// cannot be read costs its snapshots; the rows are elsewhere.
 func (c *Catalog) readChapters(ctx context.Context, v *Vault) error {
-	if !c.opts.packs && !c.opts.snapshots {
+	if !c.opts.chapters {
 		return nil
 	}
 	var objects []blob.Entry
 	for i := range c.chapters {
 		ref := &c.chapters[i]
 		objects = append(objects, blob.Entry{Key: ref.Chapter.Key(), SizeBytes: ref.SizeBytes})
-		if ref.ViewsSizeBytes > 0 && c.opts.snapshots {
-			objects = append(objects, blob.Entry{Key: ref.Views.Key(), SizeBytes: ref.ViewsSizeBytes})
-		}
 	}
 	v, stop := v.ahead(ctx, objects)
 	defer stop()
@@ -207,11 +256,8 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	if err = c.takeDamage(err); err != nil {
 		return err
 	}
-	if chapter == nil { // its views are of no use, and may be damaged as well
-		if ref.ViewsSizeBytes > 0 && c.opts.snapshots {
-			_, err = v.objects.Content(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
-		}
-		return c.takeDamage(err)
+	if chapter == nil {
+		return nil
 	}
 	for _, p := range chapter.Packs {
 		c.packs[p.ID] = p.SizeBytes
@@ -219,30 +265,10 @@ func (c *Catalog) readChapter(ctx context.Context, v *Vault, ref *format.Chapter
 	for _, commit := range chapter.Commits {
 		c.digests[commit.Hash] = true
 	}
-	if ref.ViewsSizeBytes == 0 || !c.opts.snapshots {
-		return nil
-	}
-	snapshots, err := v.loadViews(ctx, ref, chapter.Snapshots)
-	if err = c.takeDamage(err); err != nil {
-		return err
-	}
-	c.addSnapshots(snapshots)
-	if snapshots == nil {
-		for i := range chapter.Snapshots {
-			c.lostSections = append(c.lostSections, chapter.Snapshots[i].Sections...)
-		}
+	if c.opts.reader {
+		c.addSnapshots(c.shelve(ref, chapter.Snapshots))
 	}
 	return nil
-}
-
-// takeDamage keeps err as damage, if that is what it is.
-func (c *Catalog) takeDamage(err error) error {
-	var damage *DamageError
-	if errors.As(err, &damage) {
-		c.damage = append(c.damage, damage)
-		return nil
-	}
-	return err
 }
 
 // hasTaken says that a base took a commit, by the chapters of the newest one: these keep

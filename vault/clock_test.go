@@ -37,7 +37,7 @@ func (k *kit) ends() []int64 {
 	k.Helper()
 	var out []int64
 	for _, s := range k.catalog().Snapshots() {
-		out = append(out, s.Views[0].NextOffset)
+		out = append(out, k.views(s)[0].NextOffset)
 	}
 	return out
 }

@@ -280,7 +280,11 @@ func names(r *VerifyReport, key string) bool {
 func (s *sound) checkRead(t *testing.T, v *Vault, how string, objects map[string][]byte) {
 	t.Helper()
 	for _, snapshot := range s.snapshots {
-		h, err := v.OpenHistory(t.Context(), snapshot.Views, HistoryOptions{})
+		views, err := snapshot.Views(t.Context()) // of the vault that is whole
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := v.OpenHistory(t.Context(), views, HistoryOptions{})
 		if err != nil {
 			t.Errorf("%s: open history: %v", how, err)
 			return

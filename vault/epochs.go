@@ -165,10 +165,8 @@ func (v *Vault) openFound(ctx context.Context, found *epochsFound, opts catalogO
 // readEpoch reads one epoch's base and commits. Without a look afterwards nothing of it
 // may be relied on.
 func (v *Vault) readEpoch(ctx context.Context, found *epochsFound, epoch uint32, opts catalogOptions) (*Catalog, error) {
-	if opts.restart != nil {
-		opts.restart()
-	}
 	c := &Catalog{
+		vault:       v,
 		found:       *found,
 		epoch:       epoch,
 		heads:       map[coldstream.Stream]*headState{},
@@ -180,20 +178,20 @@ func (v *Vault) readEpoch(ctx context.Context, found *epochsFound, epoch uint32,
 		damage:      slices.Clone(found.stray),
 		opts:        opts,
 	}
+	if opts.reader {
+		c.shelf = &shelf{vault: v, found: *found, objects: v.objects}
+	}
 	if err := c.readBase(ctx, v); err != nil {
 		return nil, err
 	}
 	if err := c.readChapters(ctx, v); err != nil {
 		return nil, err
 	}
-	if err := c.readTables(ctx, v); err != nil {
-		return nil, err
-	}
 	if err := c.readCommits(ctx, v); err != nil {
 		return nil, err
 	}
 	c.placeSnapshots()
-	slices.SortStableFunc(c.damage, func(a, b *DamageError) int { return cmp.Compare(a.Object, b.Object) })
+	c.sortDamage()
 	return c, nil
 }
 
@@ -304,36 +302,6 @@ func (c *Catalog) checkPrevious(ctx context.Context, v *Vault, base *format.Base
 		return err
 	case base != nil && digest != base.PreviousHash:
 		c.report(format.BaseKey(c.epoch-1), KindAltered, errors.New("the base after it names it with another content"))
-	}
-	return nil
-}
-
-// readTables reads the row tables that the catalog's user wants. One that cannot be read
-// costs what only its topic's rows told.
-func (c *Catalog) readTables(ctx context.Context, v *Vault) error {
-	var refs []*format.TableRef
-	var objects []blob.Entry
-	for i := range c.tables {
-		ref := &c.tables[i]
-		if c.opts.topics == nil || !c.opts.topics(ref.Topic) {
-			continue
-		}
-		refs = append(refs, ref)
-		objects = append(objects, blob.Entry{Key: ref.Table.Key(), SizeBytes: ref.SizeBytes})
-	}
-	v, stop := v.ahead(ctx, objects)
-	defer stop()
-	for _, ref := range refs {
-		facts, err := v.loadTable(ctx, ref)
-		if err = c.takeDamage(err); err != nil {
-			return err
-		}
-		if facts == nil {
-			continue
-		}
-		if err := c.opts.visit(ref.Table.Key(), facts); err != nil {
-			return err
-		}
 	}
 	return nil
 }

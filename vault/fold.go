@@ -35,15 +35,11 @@ func (c *Catalog) readCommits(ctx context.Context, v *Vault) error {
 			return err
 		}
 	}
-	if err := c.retry(); err != nil {
-		return err
-	}
+	c.retry()
 	for _, commit := range c.waiting {
 		c.report(commit.ID.Key(), KindDoesNotJoin, errors.New("it builds on offsets that no readable commit holds"))
 		if c.opts.reader {
-			if err := c.take(commit); err != nil {
-				return err
-			}
+			c.take(commit)
 		}
 	}
 	c.waiting = nil
@@ -66,7 +62,7 @@ func (c *Catalog) foldWithParents(ctx context.Context, v *Vault, id format.Commi
 			todo = todo[:len(todo)-1]
 			continue
 		}
-		commit, digest, err := c.readCommit(ctx, v, id)
+		commit, payload, digest, err := c.readCommit(ctx, v, id)
 		var damage *DamageError
 		if errors.As(err, &damage) {
 			c.lose(id)
@@ -82,36 +78,37 @@ func (c *Catalog) foldWithParents(ctx context.Context, v *Vault, id format.Commi
 			todo = append(todo, unseen...)
 			continue
 		}
-		if err := c.fold(commit, digest); err != nil {
-			return err
+		if c.opts.reader {
+			c.state(id).payload = payload
 		}
+		c.fold(commit, digest)
 	}
 	return nil
 }
 
 // readCommit reads one commit. What cannot be a commit of this epoch is damage.
-func (c *Catalog) readCommit(ctx context.Context, v *Vault, id format.CommitID) (*format.Commit, format.Hash, error) {
+func (c *Catalog) readCommit(ctx context.Context, v *Vault, id format.CommitID) (commit *format.Commit, payload []byte, digest format.Hash, err error) {
 	key := id.Key()
-	payload, digest, err := v.objects.Load(ctx, format.KindCommit, key)
+	payload, digest, err = v.objects.Load(ctx, format.KindCommit, key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, digest, &DamageError{Object: key, Kind: KindMissing, Cause: fmt.Errorf("a later commit names it: %w", err)}
+		return nil, nil, digest, &DamageError{Object: key, Kind: KindMissing, Cause: fmt.Errorf("a later commit names it: %w", err)}
 	}
 	if err != nil {
-		return nil, digest, err
+		return nil, nil, digest, err
 	}
-	commit, err := format.DecodeCommit(payload)
+	commit, err = format.DecodeCommit(payload)
 	switch {
 	case errors.Is(err, coldstream.ErrUnsupported):
-		return nil, digest, fmt.Errorf("decode %s: %w", key, err)
+		return nil, nil, digest, fmt.Errorf("decode %s: %w", key, err)
 	case err != nil:
-		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: err}
+		return nil, nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: err}
 	case !c.hasBase:
 		c.baseHash, c.hasBase = commit.BaseHash, true
 	}
 	if commit.ID != id || commit.BaseHash != c.baseHash {
-		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it was made for another key or another base")}
+		return nil, nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it was made for another key or another base")}
 	}
-	return commit, digest, nil
+	return commit, payload, digest, nil
 }
 
 func (c *Catalog) state(id format.CommitID) *commitState {
@@ -134,13 +131,11 @@ func (c *Catalog) unseenParents(commit *format.Commit) []format.CommitID {
 }
 
 // fold takes a commit in if it joins; else it waits for what others may bring.
-func (c *Catalog) fold(commit *format.Commit, digest format.Hash) error {
+func (c *Catalog) fold(commit *format.Commit, digest format.Hash) {
 	c.link(commit, digest)
-	joined, err := c.apply(commit)
-	if err == nil && !joined {
+	if !c.apply(commit) {
 		c.waiting = append(c.waiting, commit)
 	}
-	return err
 }
 
 // link keeps which commits no other names: the newest commit of a backup names all that
@@ -195,30 +190,26 @@ func (c *Catalog) isProven(commit *format.Commit) bool {
 
 // retry takes in each waiting commit that joins, until none of the rest does: later
 // commits may have brought again what a lost one held.
-func (c *Catalog) retry() error {
+func (c *Catalog) retry() {
 	for {
 		var rest []*format.Commit
 		for _, commit := range c.waiting {
-			joined, err := c.apply(commit)
-			if err != nil {
-				return err
-			}
-			if !joined {
+			if !c.apply(commit) {
 				rest = append(rest, commit)
 			}
 		}
 		done := len(rest) == len(c.waiting)
 		if c.waiting = rest; done {
-			return nil
+			return
 		}
 	}
 }
 
 // apply takes a commit in, or leaves it out whole.
-func (c *Catalog) apply(commit *format.Commit) (bool, error) {
+func (c *Catalog) apply(commit *format.Commit) bool {
 	heads, ok := c.joined(commit)
 	if !ok {
-		return false, nil
+		return false
 	}
 	for stream, h := range heads {
 		c.setHead(&commit.Facts, stream, h)
@@ -227,24 +218,24 @@ func (c *Catalog) apply(commit *format.Commit) (bool, error) {
 		c.addPasses(&commit.Facts, commit.Snapshot)
 	}
 	c.state(commit.ID).joined = true
-	return true, c.take(commit)
+	c.take(commit)
+	return true
 }
 
 // take keeps what readers need of a commit.
-func (c *Catalog) take(commit *format.Commit) error {
+func (c *Catalog) take(commit *format.Commit) {
 	if commit.Snapshot != nil {
 		c.takeSnapshot(commit)
 	}
 	for i := range commit.Facts.Packs {
 		c.packs[commit.Facts.Packs[i].ID] = commit.Facts.Packs[i].SizeBytes
 	}
+	if c.opts.reader {
+		c.taken = append(c.taken, commit.ID)
+	}
 	if c.opts.taken != nil {
 		c.opts.taken(commit)
 	}
-	if c.opts.visit != nil {
-		return c.opts.visit(commit.ID.Key(), &commit.Facts)
-	}
-	return nil
 }
 
 // joined returns the heads that a commit would change, as it would leave them. It is false if a row or gap of
@@ -355,7 +346,7 @@ func (c *Catalog) takeSnapshot(commit *format.Commit) {
 		}
 	}
 	if c.opts.reader {
-		c.placed = append(c.placed, placedSnapshot{commit.ID, c.state(commit.ID).depth, snapshotOfFacts(&commit.Facts, commit.Snapshot)})
+		c.placed = append(c.placed, placedSnapshot{commit.ID, c.state(commit.ID).depth, c.ownSnapshot(commit)})
 	}
 }
 

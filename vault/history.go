@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,37 +51,57 @@ type HistoryOptions struct {
 
 // OpenHistory reads the rows of the views' streams. Views are of one snapshot.
 func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptions) (*History, error) {
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true})
+	if err != nil {
+		return nil, err
+	}
+	return c.OpenHistory(ctx, views, opts)
+}
+
+// OpenHistory is [Vault.OpenHistory] by what the catalog says, or a newer one where it turned
+// meanwhile.
+func (c *Catalog) OpenHistory(ctx context.Context, views []View, opts HistoryOptions) (*History, error) {
 	if opts.CacheBytes <= 0 {
 		opts.CacheBytes = 64 << 20
 	}
-	h := &History{vault: v, opts: opts, frames: pack.NewReader(v.objects, opts.CacheBytes)}
-	collect := &rowCollector{history: h, views: views}
-	c, err := v.openCatalog(ctx, catalogOptions{reader: true, visit: collect.visit, topics: collect.wants, restart: collect.restart})
+	collect := newRowCollector(c.vault, views)
+	err := c.eachFacts(ctx, collect.wants, collect.visit)
+	if errors.Is(err, errTurned) {
+		c, err = c.vault.withFacts(ctx, catalogOptions{reader: true}, func(c *Catalog) error {
+			collect = newRowCollector(c.vault, views)
+			return c.eachFacts(ctx, collect.wants, collect.visit)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
-	h.found = c.found
-	marked, err := v.listMarks(ctx, nil)
+	h := &History{vault: c.vault, opts: opts, frames: pack.NewReader(c.vault.objects, opts.CacheBytes), found: c.found}
+	return h, h.cover(ctx, c, collect)
+}
+
+// cover finds out where the views have their batches from.
+func (h *History) cover(ctx context.Context, c *Catalog, collected *rowCollector) error {
+	marked, err := h.vault.listMarks(ctx, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, view := range views {
+	for _, view := range collected.views {
 		s := &StreamHistory{View: view, history: h}
-		set := collect.wanted[scanOf{view.Stream, view.Scan}]
+		set := collected.wanted[scanOf{view.Stream, view.Scan}]
 		set.Doubt(marked.has)
 		covered := set.Cover(view)
 		lost := lostRanges(view.Stream, c.damage, covered.Lost)
 		if err := c.checkReleased(view, lost); err != nil {
-			return nil, err
+			return err
 		}
 		s.Runs, s.Gaps, s.Lost = covered.Runs, covered.Gaps, lost
-		if !opts.SnapshotTime.IsZero() {
-			s.Fewer = joinByObject(fewer(&covered, view, opts.SnapshotTime, marked.of))
+		if !h.opts.SnapshotTime.IsZero() {
+			s.Fewer = joinByObject(fewer(&covered, view, h.opts.SnapshotTime, marked.of))
 		}
 		h.streams = append(h.streams, s)
 	}
 	h.want()
-	return h, nil
+	return nil
 }
 
 // checkReleased says if a view shows what was released. Below the floor of the newest scan
@@ -115,20 +136,21 @@ type scanOf struct {
 	scan   uint32
 }
 
-// rowCollector keeps the rows of wanted streams as commits pass by.
+// rowCollector keeps the rows of wanted streams as facts pass by.
 type rowCollector struct {
-	history *History
+	vaultID format.VaultID
 	views   []View
 	wanted  map[scanOf]*lineage.Set
 	topics  map[string]bool
 }
 
-func (c *rowCollector) restart() {
-	c.wanted, c.topics = map[scanOf]*lineage.Set{}, map[string]bool{}
-	for _, view := range c.views {
+func newRowCollector(v *Vault, views []View) *rowCollector {
+	c := &rowCollector{v.info.ID, views, map[scanOf]*lineage.Set{}, map[string]bool{}}
+	for _, view := range views {
 		c.wanted[scanOf{view.Stream, view.Scan}] = &lineage.Set{}
 		c.topics[view.Stream.Topic] = true
 	}
+	return c
 }
 
 func (c *rowCollector) wants(topic string) bool { return c.topics[topic] }
@@ -157,7 +179,7 @@ func (p *packRefs) of(r *format.Row) *format.PlacedPack {
 
 func (c *rowCollector) visit(_ string, facts *format.Facts) error {
 	// Packs are taken as this commit describes them: only that fits its rows.
-	packs := newPackRefs(facts, c.history.vault.info.ID)
+	packs := newPackRefs(facts, c.vaultID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
 		set := c.wanted[scanOf{facts.StreamAt(r.Stream), r.Scan}]

@@ -22,6 +22,7 @@ import (
 	"coldstream/blob/mem"
 	"coldstream/kafka/kafkatest"
 	"coldstream/recordbatch"
+	"coldstream/vault/internal/format"
 )
 
 var (
@@ -87,6 +88,28 @@ func (k *kit) catalog() *Catalog {
 		k.Fatal(err)
 	}
 	return c
+}
+
+// eachFacts shows the facts of the whole catalog.
+func (k *kit) eachFacts(visit func(*format.Facts)) *Catalog {
+	k.Helper()
+	c, err := k.vault.withFacts(k.Context(), catalogOptions{reader: true, chapters: true}, func(c *Catalog) error {
+		return c.eachFacts(k.Context(), func(string) bool { return true }, func(_ string, facts *format.Facts) error { visit(facts); return nil })
+	})
+	if err != nil {
+		k.Fatal(err)
+	}
+	return c
+}
+
+// views are what a snapshot shows.
+func (k *kit) views(s Snapshot) []View {
+	k.Helper()
+	views, err := s.Views(k.Context())
+	if err != nil {
+		k.Fatal(err)
+	}
+	return views
 }
 
 func (k *kit) history(views ...View) []*StreamHistory {

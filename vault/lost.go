@@ -123,12 +123,14 @@ func (f *lossFinder) run(ctx context.Context, known *Catalog) (*epochsFound, err
 		return found, nil
 	}
 	// Rows are read twice, so that only those that are needed are kept.
-	if _, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.findAffected, topics: f.topics,
-		restart: func() { f.affected = map[scanOf]bool{} }}); err != nil || len(f.affected) == 0 {
-		return found, err
-	}
-	c, err := f.vault.openCatalog(ctx, catalogOptions{reader: true, visit: f.visit, topics: f.topics,
-		restart: func() { f.rows = map[scanOf]*lineage.Set{} }})
+	c, err := f.vault.withFacts(ctx, catalogOptions{reader: true}, func(c *Catalog) error {
+		f.affected, f.rows = map[scanOf]bool{}, map[scanOf]*lineage.Set{}
+		err := c.eachFacts(ctx, f.topics, f.findAffected)
+		if err != nil || len(f.affected) == 0 {
+			return err
+		}
+		return c.eachFacts(ctx, f.topics, f.visit)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +156,7 @@ func (v *Vault) namedPacks(ctx context.Context, known *Catalog) (map[format.Pack
 	if known != nil && len(known.damage) == 0 {
 		c := &Catalog{
 			chapters: known.chapters, packs: maps.Clone(known.packs), digests: map[format.Hash]bool{},
-			opts: catalogOptions{packs: true},
+			opts: catalogOptions{chapters: true},
 		}
 		if err := c.readChapters(ctx, v); err != nil {
 			return nil, nil, err
@@ -163,7 +165,7 @@ func (v *Vault) namedPacks(ctx context.Context, known *Catalog) (map[format.Pack
 			return c.packs, &known.found, nil
 		}
 	}
-	c, err := v.openCatalog(ctx, catalogOptions{reader: true, packs: true})
+	c, err := v.openCatalog(ctx, catalogOptions{reader: true, chapters: true})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -19,17 +19,13 @@ import (
 func (k *kit) frames() []format.Mark {
 	k.Helper()
 	var out []format.Mark
-	opts := catalogOptions{reader: true, topics: func(string) bool { return true }, visit: func(_ string, facts *format.Facts) error {
+	k.eachFacts(func(facts *format.Facts) {
 		for _, p := range facts.Packs {
 			for _, start := range p.Place(k.vault.info.ID).Starts {
 				out = append(out, format.Mark{Pack: p.ID, Start: start})
 			}
 		}
-		return nil
-	}}
-	if _, err := k.vault.openCatalog(k.Context(), opts); err != nil {
-		k.Fatal(err)
-	}
+	})
 	return out
 }
 
@@ -393,7 +389,7 @@ func (k *kit) readAll() {
 	k.Helper()
 	met := 0
 	for _, s := range k.catalog().Snapshots() {
-		for _, h := range k.history(s.Views...) {
+		for _, h := range k.history(k.views(s)...) {
 			if _, damage := offsets(k, h, 0); damage != nil {
 				met++
 			}
@@ -442,7 +438,7 @@ func TestGarbageOfMarks(t *testing.T) {
 // not marked.
 func TestReadingThatAnotherEpochEnded(t *testing.T) {
 	k, _, snapshots := rolling(t)
-	h := k.history(snapshots[0].Views...)[0]
+	h := k.history(k.views(snapshots[0])...)[0]
 	k.turnWith(forgetAll(k))
 	k.turn()
 	k.turn()

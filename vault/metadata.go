@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"coldstream"
 	"coldstream/vault/internal/format"
@@ -134,14 +135,10 @@ func (v *Vault) GroupsMissing(ctx context.Context, s *Snapshot) ([]coldstream.Mi
 
 // checkRemembered tells a section that is missing from one that went with its snapshot.
 func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
-	c, err := v.OpenCatalog(ctx)
-	if err != nil {
+	if err := v.ProveSnapshot(ctx, s); errors.Is(err, coldstream.ErrForgotten) || !errors.Is(err, coldstream.ErrCorrupt) {
 		return err
 	}
-	if !c.snapshotIDs[s.ID] && len(c.damage) == 0 {
-		return fmt.Errorf("snapshot %s: %w", s.ID, coldstream.ErrForgotten)
-	}
-	return nil
+	return nil // damage is in the way of knowing it
 }
 
 // decode takes a section in.
@@ -168,6 +165,51 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 	return err
 }
 
+// RememberingSections is the same vault for who reads metadata of many snapshots, one after
+// the other: what one shares with the one before is read once.
+func (v *Vault) RememberingSections() *Vault {
+	other := *v
+	other.sections = &sectionMemory{byName: map[string]rememberedSection{}}
+	return &other
+}
+
+// sectionMemory is the last section of each name that was read.
+type sectionMemory struct {
+	mu     sync.Mutex
+	byName map[string]rememberedSection
+}
+
+type rememberedSection struct {
+	ref     section
+	payload []byte
+}
+
+func (m *sectionMemory) get(ref section) ([]byte, bool) {
+	if m == nil {
+		return nil, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.byName[ref.Name]
+	return known.payload, known.ref == ref
+}
+
+func (m *sectionMemory) keep(ref section, payload []byte) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.byName[ref.Name] = rememberedSection{ref, payload}
+}
+
 func (v *Vault) loadSection(ctx context.Context, ref section) ([]byte, error) {
-	return v.objects.Content(ctx, format.KindSection, ref.Table, ref.SizeBytes)
+	if known, ok := v.sections.get(ref); ok {
+		return known, nil
+	}
+	payload, err := v.objects.Content(ctx, format.KindSection, ref.Table, ref.SizeBytes)
+	if err == nil {
+		v.sections.keep(ref, payload)
+	}
+	return payload, err
 }

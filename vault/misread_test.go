@@ -106,7 +106,7 @@ func (m *misreadRange) Read(ctx context.Context, key string, offset, length int6
 // TestMisreadFrame: a frame that was read wrong once is not damaged, and nobody marks it.
 func TestMisreadFrame(t *testing.T) {
 	k, _, snapshots := rolling(t)
-	h := k.over(&misreadRange{Store: k.store, left: 1}).history(snapshots[2].Views...)[0]
+	h := k.over(&misreadRange{Store: k.store, left: 1}).history(k.views(snapshots[2])...)[0]
 	for _, err := range h.Batches(t.Context(), h.View.LogStartOffset) {
 		if err != nil {
 			t.Error(err)

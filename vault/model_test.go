@@ -206,7 +206,7 @@ func (m *model) check() {
 			continue // of a commit whose answer was lost
 		}
 		found++
-		for _, h := range m.history(s.Views...) {
+		for _, h := range m.history(m.views(s)...) {
 			var got []byte
 			for b, err := range h.Batches(m.Context(), h.View.LogStartOffset) {
 				if err != nil {
@@ -333,7 +333,8 @@ func TestNothingTwiceInHistories(t *testing.T) {
 			changes, shot := m.backup(w)
 			m.shots[m.commit(w, changes).Snapshot] = shot
 		}
-		_, err := m.vault.openCatalog(t.Context(), catalogOptions{visit: func(_ string, facts *format.Facts) error {
+		_, err := m.vault.openCatalog(t.Context(), catalogOptions{taken: func(c *format.Commit) {
+			facts := &c.Facts
 			for _, r := range facts.Rows {
 				for _, e := range r.Epochs {
 					key := fmt.Sprint(facts.StreamAt(r.Stream).Partition, e)
@@ -343,7 +344,6 @@ func TestNothingTwiceInHistories(t *testing.T) {
 					seen[key] = true
 				}
 			}
-			return nil
 		}})
 		if err != nil {
 			t.Fatal(err)

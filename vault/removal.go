@@ -36,8 +36,11 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 		if len(of.snapshots) < before {
 			forgot, of.changed = true, true
 		}
-		for i := range of.snapshots {
-			noteLowest(lowest, of.snapshots[i].Views)
+		if !r.release {
+			continue
+		}
+		if err := of.eachViews(ctx, v, lowestNoter{lowest}.note); err != nil {
+			return false, err
 		}
 	}
 	r.floors = map[coldstream.Stream]int64{}
@@ -53,13 +56,17 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 
 func (r *removal) releases() bool { return r != nil && r.release }
 
-// noteLowest keeps per stream the lowest offset that a kept snapshot shows. A stream that
+// lowestNoter keeps per stream the lowest offset that a kept snapshot shows. A stream that
 // none shows keeps all: its rows are newer than the newest snapshot, or it has none.
-func noteLowest(lowest map[coldstream.Stream]int64, views []View) {
+type lowestNoter struct{ lowest map[coldstream.Stream]int64 }
+
+func (n lowestNoter) note(_ *Snapshot, from *format.PackedViews, views []format.View) {
+	streams := &format.Facts{Incarnations: from.Incarnations, Streams: from.Streams}
 	for _, view := range views {
-		at, ok := lowest[view.Stream]
+		s := streams.StreamAt(view.Stream)
+		at, ok := n.lowest[s]
 		if !ok || view.LogStartOffset < at {
-			lowest[view.Stream] = view.LogStartOffset
+			n.lowest[s] = view.LogStartOffset
 		}
 	}
 }
@@ -133,33 +140,38 @@ const (
 
 // Hold keeps a snapshot, and all that it shows, from being removed until the restore's
 // result is there: it writes the restore's record 0, which names the snapshot, and then
-// opens the vault. A snapshot that is not there any more wraps [coldstream.ErrForgotten];
-// where the catalog is damaged nobody can say that, and the error is the damage.
+// looks whether the catalog turned, and opens it if it did. A snapshot that is not there any more wraps
+// [coldstream.ErrForgotten]; where the catalog is damaged nobody can say that, and the error is the damage.
 // A turn reads holds after it began the new epoch: so either it sees this one, or the
-// open that follows sees the new epoch.
-func (v *Vault) Hold(ctx context.Context, id RestoreID, snapshot SnapshotID, document []byte) error {
-	if held, err := heldSnapshot(document); err != nil || held != snapshot {
-		return fmt.Errorf("hold of restore %s does not name snapshot %s (%w)", id, snapshot, err)
+// look that follows sees the new epoch.
+func (v *Vault) Hold(ctx context.Context, id RestoreID, s *Snapshot, document []byte) error {
+	if held, err := heldSnapshot(document); err != nil || held != s.ID {
+		return fmt.Errorf("hold of restore %s does not name snapshot %s (%w)", id, s.ID, err)
 	}
 	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
 		return err
 	}
-	return v.ProveSnapshot(ctx, snapshot)
+	return v.ProveSnapshot(ctx, s)
 }
 
-// ProveSnapshot is an error if a snapshot is not there any more, as [Vault.Hold] says.
-func (v *Vault) ProveSnapshot(ctx context.Context, snapshot SnapshotID) error {
+// ProveSnapshot is an error if a snapshot is not there any more, as [Vault.Hold] says. What
+// the snapshot's catalog had is there as long as no newer epoch began: adding takes nothing away.
+func (v *Vault) ProveSnapshot(ctx context.Context, s *Snapshot) error {
+	if at := s.place.shelf; at != nil && at.found.base {
+		now, err := v.lookAgain(ctx, &at.found)
+		if err != nil {
+			return err
+		}
+		if now.isStill(&at.found) {
+			return nil
+		}
+	}
 	c, err := v.OpenCatalog(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.snapshotIDs[snapshot]:
-		return nil
-	case len(c.damage) > 0:
-		return fmt.Errorf("snapshot %s is not in what can be read: %w", snapshot, errors.Join(asErrors(c.damage)...))
-	}
-	return fmt.Errorf("snapshot %s: %w", snapshot, coldstream.ErrForgotten)
+	_, err = c.find(s.ID)
+	return err
 }
 
 // heldSnapshot reads the one field of a hold that is not the restore's own.

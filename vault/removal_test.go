@@ -37,7 +37,14 @@ func rolling(t *testing.T) (*kit, coldstream.Stream, []Snapshot) {
 }
 
 func (k *kit) hold(id RestoreID, s SnapshotID) error {
-	return k.vault.Hold(k.Context(), id, s, fmt.Appendf(nil, `{"restore":%q,"snapshot":%q}`, id, s))
+	k.Helper()
+	snapshot := Snapshot{ID: s}
+	for _, known := range k.catalog().Snapshots() {
+		if known.ID == s {
+			snapshot = known
+		}
+	}
+	return k.vault.Hold(k.Context(), id, &snapshot, fmt.Appendf(nil, `{"restore":%q,"snapshot":%q}`, id, s))
 }
 
 func (k *kit) turnWith(opts TurnOptions) {
@@ -50,7 +57,7 @@ func (k *kit) turnWith(opts TurnOptions) {
 // TestRemoval: what nothing needs is released, counted as covered, and gone two turns later.
 func TestRemoval(t *testing.T) {
 	k, s, snapshots := rolling(t)
-	old := k.history(snapshots[0].Views...)[0]
+	old := k.history(k.views(snapshots[0])...)[0]
 	w := k.writer()
 	k.turnWith(forgetAll(k))
 	k.mustBeSound()
@@ -140,7 +147,7 @@ func (k *kit) vaultOf(s *StreamHistory) *StreamHistory {
 // what the reader still needs.
 func TestReaderFindsNewerEpoch(t *testing.T) {
 	k, _, snapshots := rolling(t)
-	h := k.history(snapshots[2].Views...)[0]
+	h := k.history(k.views(snapshots[2])...)[0]
 	k.turnWith(forgetAll(k))
 	// As if the rows had been compacted into another pack: the reader's place is not there.
 	ref := *h.Runs[0].Ref.Pack
@@ -150,7 +157,7 @@ func TestReaderFindsNewerEpoch(t *testing.T) {
 		t.Errorf("%s, %v", got, damage)
 	}
 	// Without a newer epoch the same is damage.
-	h = k.history(snapshots[2].Views...)[0]
+	h = k.history(k.views(snapshots[2])...)[0]
 	h.Runs[0].Ref.Pack = &ref
 	if got, damage := offsets(t, h, 0); damage == nil || damage.Kind != KindMissing {
 		t.Errorf("%s, %v", got, damage)
@@ -170,7 +177,7 @@ func TestHolds(t *testing.T) {
 	if len(got) != 2 || got[0].ID != snapshots[1].ID {
 		t.Fatalf("%d snapshots are left", len(got))
 	}
-	if got, damage := offsets(t, k.history(snapshots[1].Views...)[0], 0); damage != nil || !strings.HasPrefix(got, "10-12@1") {
+	if got, damage := offsets(t, k.history(k.views(snapshots[1])...)[0], 0); damage != nil || !strings.HasPrefix(got, "10-12@1") {
 		t.Errorf("%s, %v", got, damage)
 	}
 	if err := k.hold(RestoreID{2}, snapshots[0].ID); !errors.Is(err, coldstream.ErrForgotten) {
@@ -239,7 +246,7 @@ func TestReleasedOfAnOlderScan(t *testing.T) {
 	k.turn()
 	k.mustBeSound()
 	for i, want := range []error{coldstream.ErrForgotten, coldstream.ErrForgotten, nil} {
-		if _, err := k.vault.OpenHistory(t.Context(), snapshots[i].Views, HistoryOptions{}); !errors.Is(err, want) {
+		if _, err := k.vault.OpenHistory(t.Context(), k.views(snapshots[i]), HistoryOptions{}); !errors.Is(err, want) {
 			t.Errorf("snapshot %d: error %v, want %v", i, err, want)
 		}
 	}

@@ -47,19 +47,19 @@ type WriterStanding struct {
 
 // OpenStanding reads how far the vault has got, and more of the topics that are wanted.
 func (v *Vault) OpenStanding(ctx context.Context, wants func(topic string) bool) (*Standing, error) {
-	s := &Standing{vault: v}
-	c, err := v.openCatalog(ctx, catalogOptions{
-		reader: true, snapshots: true, topics: wants,
-		restart: func() {
-			s.reached, s.writers, s.streams = newReachedReader(), map[format.Writer]*WriterStanding{}, map[coldstream.Stream]*StreamStanding{}
-		},
-		visit: func(_ string, facts *format.Facts) error { s.visit(facts, wants); return nil },
-		taken: s.take,
-	})
-	if err != nil {
+	var s *Standing
+	if _, err := v.withFacts(ctx, catalogOptions{reader: true, chapters: true}, func(c *Catalog) error {
+		s = &Standing{
+			Catalog: c, vault: v,
+			reached: newReachedReader(), writers: map[format.Writer]*WriterStanding{}, streams: map[coldstream.Stream]*StreamStanding{},
+		}
+		if err := c.eachCommit(func(commit *format.Commit) error { s.take(commit); return nil }); err != nil {
+			return err
+		}
+		return c.eachFacts(ctx, wants, func(_ string, facts *format.Facts) error { s.visit(facts, wants); return nil })
+	}); err != nil {
 		return nil, err
 	}
-	s.Catalog = c
 	s.sortStatements()
 	for _, stream := range s.streams {
 		slices.SortFunc(stream.Gaps, func(a, b FoundGap) int {
@@ -144,21 +144,27 @@ func (s *Standing) Writers(since time.Time) []WriterStanding {
 	return out
 }
 
-// LastSnapshot is the newest snapshot with a topic; nil if there is none.
-func (s *Standing) LastSnapshot(topic coldstream.Incarnation) *Snapshot {
+// LastSnapshot is the newest snapshot with a topic, of those that can be read; nil if there is none.
+func (s *Standing) LastSnapshot(ctx context.Context, topic coldstream.Incarnation) (*Snapshot, error) {
 	for i := range slices.Backward(s.snapshots) {
-		if shows(&s.snapshots[i], topic) {
-			return &s.snapshots[i]
+		shows, err := s.snapshots[i].showsReadably(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		if shows {
+			return &s.snapshots[i], nil
 		}
 	}
-	return nil
+	return nil, nil //nolint:nilnil // there is none
 }
 
-func shows(s *Snapshot, topic coldstream.Incarnation) bool {
-	i, _ := slices.BinarySearchFunc(s.Views, topic, func(v View, topic coldstream.Incarnation) int {
-		return v.Stream.Incarnation.Compare(topic)
-	})
-	return i < len(s.Views) && s.Views[i].Stream.Incarnation == topic
+// showsReadably says that a snapshot can be read and shows a topic.
+func (s *Snapshot) showsReadably(ctx context.Context, topic coldstream.Incarnation) (bool, error) {
+	shows, err := s.Shows(ctx, topic)
+	if errors.Is(err, coldstream.ErrCorrupt) || errors.Is(err, coldstream.ErrForgotten) {
+		return false, nil
+	}
+	return shows, err
 }
 
 // ReachedAt says as of when the vault last held all of a topic: all that was in its logs then
@@ -180,7 +186,11 @@ func (s *Standing) ReachedAt(ctx context.Context, topic coldstream.Incarnation, 
 	}
 	for i := range slices.Backward(s.snapshots) {
 		snapshot := &s.snapshots[i]
-		if !shows(snapshot, topic) {
+		shows, err := snapshot.showsReadably(ctx, topic)
+		if err != nil {
+			return time.Time{}, ahead, false, err
+		}
+		if !shows {
 			continue
 		}
 		short, err := s.vault.isShort(ctx, snapshot, topic)

@@ -126,8 +126,10 @@ func TestStandingTellsOfStreams(t *testing.T) {
 		if of := got.Stream(s); len(of.Gaps) != 1 || of.Gaps[0].NextOffset != 15 || of.NewestMs <= 0 || of.Offsets != 10 || of.Bytes <= 0 {
 			t.Errorf("the stream: %+v", of)
 		}
-		if got.LastSnapshot(s.Incarnation) == nil || got.LastSnapshot(stream("b", 0).Incarnation) != nil {
-			t.Error("the snapshot of a, and none of b, should be there")
+		of, errOf := got.LastSnapshot(t.Context(), s.Incarnation)
+		none, errNone := got.LastSnapshot(t.Context(), stream("b", 0).Incarnation)
+		if of == nil || none != nil || errOf != nil || errNone != nil {
+			t.Errorf("the snapshot of a, and none of b, should be there: %v, %v, %v, %v", of, errOf, none, errNone)
 		}
 		k.turn()
 	}

@@ -51,16 +51,11 @@ func (v *Vault) objectsOver(store blob.Store) *object.Store {
 func (k *kit) garbageLeft() []string {
 	k.Helper()
 	var named []string
-	note := func(_ string, facts *format.Facts) error {
+	c := k.eachFacts(func(facts *format.Facts) {
 		for _, p := range facts.Packs {
 			named = append(named, p.ID.Key())
 		}
-		return nil
-	}
-	c, err := k.vault.openCatalog(k.Context(), catalogOptions{reader: true, snapshots: true, visit: note, topics: func(string) bool { return true }})
-	if err != nil {
-		k.Fatal(err)
-	}
+	})
 	previous, _, err := k.vault.loadBase(k.Context(), c.epoch-1)
 	if err != nil {
 		k.Fatal(err)

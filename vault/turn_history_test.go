@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
@@ -42,14 +43,28 @@ func TestTurnsInHistories(t *testing.T) {
 func (m *model) turnExactly() {
 	m.Helper()
 	before := m.catalog()
+	viewsBefore := m.eachView(before)
 	m.turn()
 	after := m.catalog()
 	if diff := cmp.Diff(before.heads, after.heads, headsOfBases); diff != "" {
 		m.Errorf("heads (-before +after the turn)\n%s", diff)
 	}
-	if diff := cmp.Diff(before.snapshots, after.snapshots, cmp.AllowUnexported(Snapshot{})); diff != "" {
+	if diff := cmp.Diff(before.snapshots, after.snapshots, cmp.AllowUnexported(Snapshot{}), cmpopts.IgnoreTypes(viewsPlace{})); diff != "" {
 		m.Errorf("snapshots (-before +after the turn)\n%s", diff)
 	}
+	if diff := cmp.Diff(viewsBefore, m.eachView(after)); diff != "" {
+		m.Errorf("views (-before +after the turn)\n%s", diff)
+	}
+}
+
+// eachView lists what snapshots show.
+func (k *kit) eachView(c *Catalog) [][]View {
+	k.Helper()
+	var out [][]View
+	for _, s := range c.Snapshots() {
+		out = append(out, k.views(s))
+	}
+	return out
 }
 
 // TestCommitOnABase: a writer that knows a base has seen all that it holds. Another commit

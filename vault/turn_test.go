@@ -19,7 +19,7 @@ func (k *kit) histories() []string {
 	k.Helper()
 	var out []string
 	for _, s := range k.catalog().Snapshots() {
-		for _, h := range k.history(s.Views...) {
+		for _, h := range k.history(k.views(s)...) {
 			batches, damage := offsets(k, h, h.View.LogStartOffset)
 			line := fmt.Sprintf("%s %d bytes, %s: %s gaps %v", s.ID, s.SizeBytes, h.View.Stream.TopicPartition(), batches, h.Gaps)
 			if damage != nil {
@@ -244,10 +244,10 @@ func TestTurnIsRefusedOnDamage(t *testing.T) {
 // TestChapterHoldsASnapshotOnce: a writer that could not read whether a base took its
 // commit stored the snapshot again, and then their chapters are merged.
 func TestChapterHoldsASnapshotOnce(t *testing.T) {
-	s := Snapshot{ID: SnapshotID{1}, Time: testTime, Views: []View{{Stream: stream("orders", 0), NextOffset: 3, LastEpoch: -1}}}
+	s := Snapshot{ID: SnapshotID{1}, Time: testTime}
 	earlier, later := &chapter{snapshots: []Snapshot{s}}, &chapter{firstEpoch: 1, lastEpoch: 1, snapshots: []Snapshot{s}, packs: map[format.PackID]int64{}}
 	later.addEarlier(earlier)
-	payload, views, err := later.encode()
+	payload, views, err := later.encode(t.Context(), newKit(t, mem.New()).vault)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ func ParseSnapshotID(text string) (id SnapshotID, err error) {
 	return id, nil
 }
 
-// Snapshot is a restore point: what each stream held, and, by [Vault.Metadata], the
-// cluster's metadata and group offsets.
+// Snapshot is a restore point: by [Snapshot.Views] what each stream held, and by [Vault.Metadata]
+// the cluster's metadata and group offsets.
 type Snapshot struct {
 	ID SnapshotID
 	// Time is what the clock of the snapshot's writer said. Which of two snapshots is the
@@ -37,13 +37,12 @@ type Snapshot struct {
 	// if there is none, or nobody knows.
 	ParentTime time.Time
 	ClusterID  string
-	// Views are sorted by stream.
-	Views []View
 	// SizeBytes is the size of all batches that the vault held of the views' streams when
 	// the snapshot was made.
 	SizeBytes int64
 
 	sections []section
+	place    viewsPlace
 }
 
 // GroupsWhole says that the snapshot has the offsets of all consumer groups that the cluster
@@ -59,18 +58,6 @@ func (s *Snapshot) GroupsWhole() bool {
 		}
 	}
 	return whole
-}
-
-// TopicsOf lists the incarnations of topics that views, sorted by stream, are of: names and
-// IDs, for patterns to choose from.
-func TopicsOf(views []View) []coldstream.Topic {
-	var out []coldstream.Topic
-	for _, v := range views {
-		if n := len(out); n == 0 || out[n-1].Name != v.Stream.Topic || out[n-1].ID != v.Stream.TopicID {
-			out = append(out, coldstream.Topic{Name: v.Stream.Topic, ID: v.Stream.TopicID})
-		}
-	}
-	return out
 }
 
 // Metadata is what a snapshot recorded of its cluster. Missing names the sections that

@@ -26,6 +26,8 @@ type Vault struct {
 	objects *object.Store
 	info    format.VaultInfo
 	held    *keyring.Held // of the identities of an encrypted vault; else nil
+	// sections are remembered ones; nil remembers none.
+	sections *sectionMemory
 	// Observer, if it is set, is told of waits.
 	Observer coldstream.Observer
 }

@@ -52,6 +52,9 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 	for {
 		ver := &verifier{vault: v, opts: opts}
 		found, err := ver.run(ctx)
+		if errors.Is(err, errTurned) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -71,14 +74,18 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 }
 
 func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
-	catalog, err := ver.vault.openCatalog(ctx, catalogOptions{
-		reader: true, snapshots: true, chain: true, visit: ver.visit, restart: ver.restart, topics: func(string) bool { return true },
+	catalog, err := ver.vault.withFacts(ctx, catalogOptions{reader: true, chapters: true, chain: true}, func(c *Catalog) error {
+		ver.restart()
+		if err := c.eachFacts(ctx, func(string) bool { return true }, ver.visit); err != nil {
+			return err
+		}
+		return ver.readShown(ctx, c)
 	})
 	if err != nil {
 		return nil, err
 	}
 	ver.add(catalog.damage...)
-	ver.report.Snapshots, ver.report.Streams, ver.report.Packs = len(catalog.snapshots), len(catalog.heads), len(ver.packs)
+	ver.report.Streams, ver.report.Packs = len(catalog.heads), len(ver.packs)
 	ver.settlePacks()
 	ver.checkListed(catalog)
 	ver.checkExpected(catalog)
@@ -104,7 +111,9 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 		}
 	}
 	ver.settleAround(catalog)
-	ver.settleDamage(catalog)
+	if err := ver.settleDamage(ctx, catalog); err != nil {
+		return nil, err
+	}
 	ver.sortProblems()
 	if err := ver.settleAccepted(ctx, catalog); err != nil {
 		return nil, err
@@ -117,6 +126,7 @@ type verifier struct {
 	opts  VerifyOptions
 	packs map[format.PackID]*packContent
 	rows  map[scanOf]*lineage.Set
+	shown map[history][]View // by snapshots
 
 	mu      sync.Mutex
 	damaged damagedFrames
@@ -165,48 +175,13 @@ func (ver *verifier) rowsOf(scan scanOf) *lineage.Set {
 	return set
 }
 
-// history is what views of one leader epoch of a scan share.
-type history struct {
-	scanOf
-	lastEpoch int32
-}
-
-// viewsByHistory are the views of all snapshots; those that overlap are looked at together.
-func viewsByHistory(catalog *Catalog) map[history][]View {
-	views := map[history][]View{}
-	for i := range catalog.snapshots {
-		for _, view := range catalog.snapshots[i].Views {
-			key := history{scanOf{view.Stream, view.Scan}, view.LastEpoch}
-			views[key] = append(views[key], view)
-		}
-	}
-	for key, list := range views {
-		views[key] = mergeViews(list)
-	}
-	return views
-}
-
 // checkViews proves that what snapshots show is in rows and gaps that join.
 func (ver *verifier) checkViews(catalog *Catalog) {
-	for key, list := range viewsByHistory(catalog) {
+	for key, list := range ver.shown {
 		for _, view := range list {
 			ver.add(lostRanges(view.Stream, catalog.damage, ver.rowsOf(key.scanOf).Cover(view).Lost)...)
 		}
 	}
-}
-
-// mergeViews puts views that overlap together.
-func mergeViews(views []View) []View {
-	slices.SortFunc(views, func(a, b View) int { return cmp.Compare(a.LogStartOffset, b.LogStartOffset) })
-	var out []View
-	for _, view := range views {
-		if n := len(out); n > 0 && view.LogStartOffset <= out[n-1].NextOffset {
-			out[n-1].NextOffset = max(out[n-1].NextOffset, view.NextOffset)
-			continue
-		}
-		out = append(out, view)
-	}
-	return out
 }
 
 func (ver *verifier) sortProblems() {
@@ -230,7 +205,7 @@ func (ver *verifier) checked(sizeBytes int64) {
 
 func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error {
 	seen := map[section]bool{}
-	sections := catalog.lostSections
+	var sections []section
 	for i := range catalog.snapshots {
 		sections = append(sections, catalog.snapshots[i].sections...)
 	}

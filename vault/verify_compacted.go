@@ -2,8 +2,10 @@ package vault
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -13,18 +15,59 @@ import (
 
 // checkCompacted looks for snapshots that show less than they did: what was fetched again
 // of a compacted topic lacks the records that newer ones had replaced by then.
-func (ver *verifier) checkCompacted(catalog *Catalog, damaged map[scanOf]bool) {
-	var all []*DamageError
-	for i := range catalog.snapshots {
-		s := &catalog.snapshots[i]
-		for _, view := range s.Views {
-			if scan := (scanOf{view.Stream, view.Scan}); damaged[scan] {
-				covered := ver.rows[scan].Cover(view)
-				all = append(all, fewer(&covered, view, s.Time, ver.damaged.of)...)
+func (ver *verifier) checkCompacted(ctx context.Context, catalog *Catalog, damaged map[scanOf]bool) error {
+	ranges := map[scanOf][]lineage.Range{}
+	for scan := range damaged {
+		for i := range ver.rows[scan].Rows {
+			if r := &ver.rows[scan].Rows[i]; r.Doubtful {
+				ranges[scan] = append(ranges[scan], lineage.Range{FirstOffset: r.FirstOffset, NextOffset: r.NextOffset})
 			}
 		}
 	}
+	shown, err := catalog.readDamagedShown(ctx, ranges)
+	if err != nil {
+		return err
+	}
+	var all []*DamageError
+	for key, parts := range shown {
+		all = append(all, ver.fewerOf(key, parts)...)
+	}
 	ver.add(joinByObject(all)...)
+	return nil
+}
+
+// fewerOf lists the parts of damaged rows in which snapshots of one history show fewer records
+// than they did. All of them are looked at together: those that were taken first lack what
+// any of them lacks.
+func (ver *verifier) fewerOf(key history, parts map[lineage.Range]time.Time) []*DamageError {
+	view := View{Stream: key.stream, Scan: key.scan, LogStartOffset: math.MaxInt64, LastEpoch: key.lastEpoch}
+	sorted := slices.SortedFunc(maps.Keys(parts), func(a, b lineage.Range) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	for _, part := range sorted {
+		view.LogStartOffset, view.NextOffset = min(view.LogStartOffset, part.FirstOffset), max(view.NextOffset, part.NextOffset)
+	}
+	covered := ver.rows[key.scanOf].Cover(view)
+	var out []*DamageError
+	for _, lost := range covered.Doubtful {
+		from, _ := slices.BinarySearchFunc(sorted, lost.Row.FirstOffset, func(part lineage.Range, at int64) int { return cmp.Compare(part.FirstOffset, at) })
+		for _, part := range sorted[from:] {
+			if part.FirstOffset >= lost.NextOffset {
+				break
+			}
+			shows := view
+			shows.LogStartOffset, shows.NextOffset = part.FirstOffset, part.NextOffset
+			if d := fewerRecords(covered.Runs, shows, &lost, parts[part].UnixMilli()); d != nil {
+				out = append(out, blameFrame(d, &lost, ver.damaged.of))
+			}
+		}
+	}
+	return out
+}
+
+// blameFrame says by which damage of a frame records lack.
+func blameFrame(d *DamageError, lost *lineage.Segment, of func(pack format.PackID, start int64) *DamageError) *DamageError {
+	damage := of(lost.Row.InPack.ID, lost.Row.InPack.Starts[lost.Row.Frame])
+	d.Object, d.Kind = damage.Object, damage.Kind
+	return d
 }
 
 // fewer lists the ranges in which a view that is so covered shows fewer records than it did
@@ -33,9 +76,7 @@ func fewer(c *lineage.Coverage, view View, at time.Time, of func(pack format.Pac
 	var out []*DamageError
 	for _, lost := range c.Doubtful {
 		if d := fewerRecords(c.Runs, view, &lost, at.UnixMilli()); d != nil {
-			damage := of(lost.Row.InPack.ID, lost.Row.InPack.Starts[lost.Row.Frame])
-			d.Object, d.Kind = damage.Object, damage.Kind
-			out = append(out, d)
+			out = append(out, blameFrame(d, &lost, of))
 		}
 	}
 	return out

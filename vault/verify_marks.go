@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"slices"
 
@@ -114,9 +115,9 @@ func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, st
 // settleDamage reports what damaged packs cost: the offsets that a snapshot shows, or that
 // are of a stream's newest history, and that no other row holds. What costs nothing, because
 // it was fetched again, is no problem any more.
-func (ver *verifier) settleDamage(catalog *Catalog) {
+func (ver *verifier) settleDamage(ctx context.Context, catalog *Catalog) error {
 	if len(ver.damaged) == 0 {
-		return
+		return nil
 	}
 	costs := map[*DamageError][]*DamageError{}
 	damaged := ver.eachDoubtful(catalog, ver.damaged.has, func(stream coldstream.Stream, run *Run) {
@@ -129,13 +130,13 @@ func (ver *verifier) settleDamage(catalog *Catalog) {
 		}
 		ver.add(joinRanges(costs[damage])...)
 	}
-	ver.checkCompacted(catalog, damaged)
+	return ver.checkCompacted(ctx, catalog, damaged)
 }
 
 // eachDoubtful takes each run that snapshots or the newest history show of frames that may
 // be damaged. It returns the scans that have rows in any.
 func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID, int64) bool, take func(coldstream.Stream, *Run)) map[scanOf]bool {
-	views, doubtful := viewsByHistory(catalog), map[scanOf]bool{}
+	views, doubtful := maps.Clone(ver.shown), map[scanOf]bool{}
 	for scan, set := range ver.rows {
 		if !set.Doubt(isDamaged) {
 			continue
@@ -143,7 +144,7 @@ func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID
 		doubtful[scan] = true
 		newest := newestView(scan, set, catalog)
 		key := history{scan, newest.LastEpoch}
-		views[key] = append(views[key], newest)
+		views[key] = append(slices.Clip(views[key]), newest)
 	}
 	for key, list := range views {
 		if !doubtful[key.scanOf] {

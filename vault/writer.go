@@ -348,9 +348,7 @@ func (c *commitInMaking) storeCommit(ctx context.Context) error {
 		return errTurned
 	}
 	c.catalog.commitBytes += o.SizeBytes()
-	if err := c.catalog.fold(c.commit, c.digest); err != nil {
-		return err
-	}
+	c.catalog.fold(c.commit, c.digest)
 	if c.commit.Snapshot != nil {
 		c.receipt.ParentTime = c.parentTime(ctx)
 	}

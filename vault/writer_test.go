@@ -60,7 +60,7 @@ func TestRoundTrip(t *testing.T) {
 	if len(snapshots) != 1 || snapshots[0].ID != r.Snapshot || snapshots[0].SizeBytes != int64(len(want))+int64(len(changes.Data[1].Pieces[0].Batches)) {
 		t.Fatalf("snapshots: %+v", snapshots)
 	}
-	s := k.history(snapshots[0].Views...)[0]
+	s := k.history(k.views(snapshots[0])...)[0]
 	var got []byte
 	for b, err := range s.Batches(t.Context(), 0) {
 		if err != nil {
@@ -382,14 +382,14 @@ func TestInterleavedWriters(t *testing.T) {
 		}
 		for _, snapshot := range c.Snapshots() {
 			var got int64
-			for _, run := range k.history(snapshot.Views...)[0].Runs {
+			for _, run := range k.history(k.views(snapshot)...)[0].Runs {
 				if run.FirstOffset != got {
 					t.Fatalf("order %v: a run begins at %d, the one before ends at %d", order, run.FirstOffset, got)
 				}
 				got = run.NextOffset
 			}
-			if got != snapshot.Views[0].NextOffset {
-				t.Fatalf("order %v: a view up to %d is covered up to %d", order, snapshot.Views[0].NextOffset, got)
+			if want := k.views(snapshot)[0].NextOffset; got != want {
+				t.Fatalf("order %v: a view up to %d is covered up to %d", order, want, got)
 			}
 		}
 		k.mustBeSound()

@@ -200,10 +200,11 @@ func (k *kit) sample(b busy) {
 		k.Errorf("%d snapshots, want %d", got, want)
 	}
 	last := c.Snapshots()[len(c.Snapshots())-1]
-	for _, i := range []int{0, len(last.Views) / 2, len(last.Views) - 1} {
-		h := k.history(last.Views[i])[0]
-		if want := last.Views[i].NextOffset / 20; int64(len(h.Runs)) != want || len(h.Lost)+len(h.Gaps) > 0 {
-			k.Errorf("%s: %d runs, want %d; lost %v, gaps %v", last.Views[i].Stream.TopicPartition(), len(h.Runs), want, h.Lost, h.Gaps)
+	views := k.views(last)
+	for _, i := range []int{0, len(views) / 2, len(views) - 1} {
+		h := k.history(views[i])[0]
+		if want := views[i].NextOffset / 20; int64(len(h.Runs)) != want || len(h.Lost)+len(h.Gaps) > 0 {
+			k.Errorf("%s: %d runs, want %d; lost %v, gaps %v", views[i].Stream.TopicPartition(), len(h.Runs), want, h.Lost, h.Gaps)
 		}
 	}
 }

@@ -217,17 +217,19 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	req := &restore.Request{Topics: patterns, Snapshot: o.snapshot, ClusterID: o.clusterID}
-	snapshot, topics, err := restore.Choose(catalog, req)
+	choice := &vault.Choice{Topics: patterns, ID: o.snapshot, ClusterID: o.clusterID}
+	snapshot, topics, err := catalog.Choose(ctx, choice)
 	if err != nil {
 		return err
 	}
-	noteOlder(e, catalog, snapshot, req)
-	views, err := plan.views(snapshot, topics)
+	if err := noteOlder(ctx, e, catalog, chosenSnapshot{snapshot, choice}); err != nil {
+		return err
+	}
+	views, err := plan.views(ctx, snapshot, topics)
 	if err != nil {
 		return err
 	}
-	h, err := v.OpenHistory(ctx, views, vault.HistoryOptions{SnapshotTime: snapshot.Time})
+	h, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{SnapshotTime: snapshot.Time})
 	if err != nil {
 		return err
 	}
@@ -244,10 +246,14 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 }
 
 // views are those of the partitions asked for.
-func (p *catPlan) views(s *vault.Snapshot, topics []coldstream.Topic) ([]vault.View, error) {
+func (p *catPlan) views(ctx context.Context, s *vault.Snapshot, topics []coldstream.Topic) ([]vault.View, error) {
+	all, err := s.Views(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []vault.View
 	found := map[int32]bool{}
-	for _, view := range s.Views {
+	for _, view := range all {
 		ours := slices.ContainsFunc(topics, func(t coldstream.Topic) bool { return t.Name == view.Stream.Topic && t.ID == view.Stream.TopicID })
 		if ours && (p.partitions == nil || slices.Contains(p.partitions, view.Stream.Partition)) {
 			found[view.Stream.Partition] = true

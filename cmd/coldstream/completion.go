@@ -224,10 +224,12 @@ func (l *lookup) topics(ctx context.Context, cmd *cobra.Command) ([]string, erro
 		if !strings.HasPrefix(snapshots[i].ID.String(), strings.ToLower(text(cmd, "snapshot"))) {
 			continue
 		}
-		for _, view := range snapshots[i].Views {
-			if n := len(names); n == 0 || names[n-1] != view.Stream.Topic {
-				names = append(names, view.Stream.Topic)
-			}
+		topics, err := snapshots[i].Topics(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range topics {
+			names = append(names, t.Name)
 		}
 	}
 	slices.Sort(names)
@@ -275,7 +277,7 @@ func (l *lookup) snapshots(ctx context.Context, cmd *cobra.Command) ([]string, e
 	var names []string
 	for i := range slices.Backward(snapshots) {
 		s := &snapshots[i]
-		names = append(names, fmt.Sprintf("%s\t%s, %s", s.ID, timestamp(s.Time), plural(int64(topicCount(s)), "topic")))
+		names = append(names, fmt.Sprintf("%s\t%s, %s", s.ID, timestamp(s.Time), formatBytes(s.SizeBytes)))
 	}
 	return names, err
 }

@@ -9,7 +9,6 @@ import (
 
 	"coldstream"
 	"coldstream/internal/vaultcopy"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -152,7 +151,7 @@ func (o *copyOptions) choose(ctx context.Context, from *vault.Vault) (func(vault
 	}
 	chosen := map[vault.SnapshotID]bool{}
 	for _, text := range o.snapshots {
-		s, err := restore.FindSnapshot(c.Snapshots(), text)
+		s, err := c.SnapshotNamed(text)
 		if err != nil {
 			return nil, err
 		}

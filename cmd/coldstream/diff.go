@@ -149,15 +149,18 @@ func (o *diffOptions) open(ctx context.Context, e *env) (*diff, error) {
 	}
 	d := &diff{env: e, progress: newProgress(e, o.global), maps: req.Maps}
 	var topics []coldstream.Topic
-	if d.snapshot, topics, err = restore.Choose(catalog, req); err != nil {
+	choice := &vault.Choice{ID: req.Snapshot, ClusterID: req.ClusterID, Topics: req.Topics}
+	if d.snapshot, topics, err = catalog.Choose(ctx, choice); err != nil {
 		return nil, err
 	}
-	noteOlder(e, catalog, d.snapshot, req)
+	if err := noteOlder(ctx, e, catalog, chosenSnapshot{d.snapshot, choice}); err != nil {
+		return nil, err
+	}
 	if err := d.addSaved(ctx, v, topics); err != nil {
 		return nil, err
 	}
 	if o.with != "" {
-		if d.with, err = restore.FindSnapshot(catalog.Snapshots(), o.with); err != nil {
+		if d.with, err = catalog.SnapshotNamed(o.with); err != nil {
 			return nil, err
 		}
 		return d, d.addSnapshot(ctx, v)
@@ -206,12 +209,11 @@ type savedSide struct {
 
 // savedSides are the partitions of a snapshot that are wanted.
 func savedSides(ctx context.Context, v *vault.Vault, s *vault.Snapshot, wanted func(*vault.View) bool) ([]savedSide, error) {
-	var views []vault.View
-	for i := range s.Views {
-		if wanted(&s.Views[i]) {
-			views = append(views, s.Views[i])
-		}
+	views, err := s.Views(ctx)
+	if err != nil {
+		return nil, err
 	}
+	views = slices.DeleteFunc(views, func(view vault.View) bool { return !wanted(&view) })
 	metadata, err := v.Metadata(ctx, s)
 	if err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 
 	"coldstream"
 	"coldstream/internal/retention"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -101,8 +100,7 @@ func runForget(ctx context.Context, o *forgetOptions, ids []string, e *env) erro
 	if err != nil {
 		return err
 	}
-	snapshots := catalog.Snapshots()
-	goes, d, err := o.decide(snapshots, ids, e.now())
+	goes, d, err := o.decide(ctx, catalog, decision{ids, e.now()})
 	if err != nil {
 		return err
 	}
@@ -178,27 +176,36 @@ func (o *forgetOptions) endRestore(ctx context.Context, v *vault.Vault, e *env) 
 	return printLines(e.stdout, []string{fmt.Sprintf("restore %s holds nothing any more", id)})
 }
 
+// decision is what says which snapshots go: their IDs, or rules as of now.
+type decision struct {
+	ids []string
+	now time.Time
+}
+
 // decide says which snapshots go.
-func (o *forgetOptions) decide(snapshots []vault.Snapshot, ids []string, now time.Time) (map[vault.SnapshotID]bool, *forgetDocument, error) {
+func (o *forgetOptions) decide(ctx context.Context, catalog *vault.Catalog, by decision) (map[vault.SnapshotID]bool, *forgetDocument, error) {
 	goes := map[vault.SnapshotID]bool{}
 	d := &forgetDocument{header: header{SchemaVersion: schemaVersion, DryRun: o.dryRun}, Forgotten: []forgetLine{}, Kept: []forgetLine{}, Held: []forgetLine{}}
-	if len(ids) > 0 {
-		for _, text := range ids {
-			s, err := restore.FindSnapshot(snapshots, text)
-			if err != nil {
-				return nil, nil, err
-			}
-			goes[s.ID] = true
+	for _, text := range by.ids {
+		s, err := catalog.SnapshotNamed(text)
+		if err != nil {
+			return nil, nil, err
 		}
+		goes[s.ID] = true
 	}
-	reasons, err := o.reasons(snapshots, now)
+	snapshots := catalog.Snapshots()
+	topics, err := topicsOfEach(ctx, catalog)
+	if err != nil {
+		return nil, nil, err
+	}
+	reasons, err := o.reasons(snapshots, topics, by.now)
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := range snapshots {
 		s := &snapshots[i]
-		line := forgetLine{s.ID.String(), timestamp(s.Time), s.ClusterID, topicCount(s), []string{}}
-		if len(ids) == 0 {
+		line := forgetLine{s.ID.String(), timestamp(s.Time), s.ClusterID, len(topics[i]), []string{}}
+		if len(by.ids) == 0 {
 			line.Reasons = append(line.Reasons, reasons[i]...)
 			goes[s.ID] = len(reasons[i]) == 0
 		}
@@ -211,8 +218,19 @@ func (o *forgetOptions) decide(snapshots []vault.Snapshot, ids []string, now tim
 	return goes, d, nil
 }
 
+// topicsOfEach are the topics of all snapshots.
+func topicsOfEach(ctx context.Context, catalog *vault.Catalog) ([][]coldstream.Topic, error) {
+	var all [][]coldstream.Topic
+	err := catalog.EachSnapshot(ctx, func(s *vault.Snapshot) error {
+		topics, err := s.Topics(ctx)
+		all = append(all, topics)
+		return err
+	})
+	return all, err
+}
+
 // reasons are the rules that keep each snapshot.
-func (o *forgetOptions) reasons(snapshots []vault.Snapshot, now time.Time) ([][]string, error) {
+func (o *forgetOptions) reasons(snapshots []vault.Snapshot, topics [][]coldstream.Topic, now time.Time) ([][]string, error) {
 	patterns, err := o.topics.patterns()
 	if err != nil {
 		return nil, err
@@ -224,7 +242,7 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, now time.Time) ([][]
 	for i := range snapshots {
 		s := &snapshots[i]
 		in[i] = retention.Snapshot{Time: s.Time, ClusterID: s.ClusterID}
-		for _, t := range vault.TopicsOf(s.Views) {
+		for _, t := range topics[i] {
 			if !all {
 				if chosen, _ := patterns.SelectSaved([]coldstream.Topic{t}); len(chosen) == 0 { // which patterns match nothing at all is told below
 					out[i] = []string{"other topics"}

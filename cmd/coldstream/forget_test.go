@@ -50,12 +50,16 @@ func TestForgetAndPrune(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := vault.ParseSnapshotID(ids[1])
+	catalog, err := v.OpenCatalog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := catalog.SnapshotNamed(ids[1])
 	if err != nil {
 		t.Fatal(err)
 	}
 	restoreID := vault.RestoreID{7}
-	if err := v.Hold(t.Context(), restoreID, id, fmt.Appendf(nil, `{"snapshot":%q}`, ids[1])); err != nil {
+	if err := v.Hold(t.Context(), restoreID, snapshot, fmt.Appendf(nil, `{"snapshot":%q}`, ids[1])); err != nil {
 		t.Fatal(err)
 	}
 	forget := append(vaultArgs, "forget", "--keep-last", "1")

@@ -94,7 +94,7 @@ func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) err
 	if err != nil {
 		return err
 	}
-	newest, _, err := restore.Choose(catalog, &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID})
+	newest, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID})
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,13 @@ func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) err
 		}
 		return l.print(o, groupsDocument{header{SchemaVersion: schemaVersion}, l.snapshots[0]})
 	}
-	for _, s := range catalog.Snapshots() {
+	if err := catalog.EachSnapshot(ctx, func(s *vault.Snapshot) error {
 		if s.ClusterID != newest.ClusterID {
-			continue
+			return nil
 		}
-		if err := l.add(ctx, &s); err != nil {
-			return err
-		}
+		return l.add(ctx, s)
+	}); err != nil {
+		return err
 	}
 	if err := l.checkName(); err != nil {
 		return err
@@ -149,7 +149,14 @@ func (l *groupsListing) add(ctx context.Context, s *vault.Snapshot) error {
 		s.ID.String(), timestamp(s.Time), timeDoubts(s, l.env.now()), s.ClusterID, []groupDocument{}, restore.MissingGroupsOf(missing),
 	}
 	ends := map[coldstream.TopicPartition]int64{}
-	for _, view := range s.Views {
+	views, err := s.Views(ctx)
+	var unread *vault.DamageError
+	if errors.As(err, &unread) { // what groups lag behind is not known then
+		l.damage = append(l.damage, unread)
+	} else if err != nil {
+		return err
+	}
+	for _, view := range views {
 		ends[coldstream.TopicPartition{Topic: view.Stream.Topic, Partition: view.Stream.Partition}] = view.NextOffset
 	}
 	for i := range metadata.Groups {

@@ -104,19 +104,21 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	req := &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID}
+	choice := &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID}
 	if len(args) > 0 {
-		if req.Topics, err = coldstream.ParsePatterns(args, nil); err != nil {
+		if choice.Topics, err = coldstream.ParsePatterns(args, nil); err != nil {
 			return err
 		}
 	}
-	snapshot, topics, err := restore.Choose(catalog, req)
+	snapshot, topics, err := catalog.Choose(ctx, choice)
 	if err != nil {
 		return err
 	}
-	noteOlder(e, catalog, snapshot, req)
-	l := &listing{snapshot: snapshot, topics: topics, now: e.now(), damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
-	if err := l.read(ctx, v); err != nil {
+	if err := noteOlder(ctx, e, catalog, chosenSnapshot{snapshot, choice}); err != nil {
+		return err
+	}
+	l := &listing{vault: v, catalog: catalog, snapshot: snapshot, topics: topics, now: e.now(), damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
+	if err := l.read(ctx); err != nil {
 		return err
 	}
 	if isMachineFormat(o.global.output) {
@@ -134,6 +136,8 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 
 // listing is what a vault holds of topics of a snapshot.
 type listing struct {
+	vault    *vault.Vault
+	catalog  *vault.Catalog
 	snapshot *vault.Snapshot
 	topics   []coldstream.Topic
 	now      time.Time
@@ -146,9 +150,9 @@ type listing struct {
 	long, partitions bool
 }
 
-func (l *listing) read(ctx context.Context, v *vault.Vault) error {
+func (l *listing) read(ctx context.Context) error {
 	s := l.snapshot
-	missing, err := v.GroupsMissing(ctx, s)
+	missing, err := l.vault.GroupsMissing(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -156,36 +160,53 @@ func (l *listing) read(ctx context.Context, v *vault.Vault) error {
 	l.document = lsDocument{
 		header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), timeDoubts(s, l.now), s.ClusterID, []topicDocument{}, restore.MissingGroupsOf(missing),
 	}
-	asked := map[incarnation]bool{}
-	for _, t := range l.topics {
-		asked[incarnation{t.Name, t.ID}] = true
-	}
-	var views []vault.View
-	for _, view := range s.Views {
-		if asked[incarnationOf(view)] {
-			views = append(views, view)
-		}
-	}
-	history, err := v.OpenHistory(ctx, views, vault.HistoryOptions{})
-	if err != nil {
-		return err
-	}
-	metadata, err := v.Metadata(ctx, s)
+	metadata, err := l.vault.Metadata(ctx, s)
 	if err != nil {
 		return err
 	}
 	for _, damage := range metadata.Damaged {
 		l.damage = append(l.damage, damage)
 	}
-	streams := map[incarnation][]*vault.StreamHistory{}
-	for _, h := range history.Streams() {
-		in := incarnationOf(h.View)
-		streams[in] = append(streams[in], h)
+	all, err := s.Views(ctx)
+	if err != nil {
+		return err
 	}
+	views := map[incarnation][]vault.View{}
+	for _, view := range all {
+		in := incarnationOf(view)
+		views[in] = append(views[in], view)
+	}
+	recorded := recordedOf(metadata)
 	for _, t := range l.topics {
-		l.document.Topics = append(l.document.Topics, l.topic(t, streams[incarnation{t.Name, t.ID}], metadata))
+		// One topic after the other: the rows of all may be more than fits into memory.
+		history, err := l.catalog.OpenHistory(ctx, views[incarnation{t.Name, t.ID}], vault.HistoryOptions{})
+		if err != nil {
+			return err
+		}
+		l.document.Topics = append(l.document.Topics, l.topic(t, history.Streams(), recorded))
 	}
 	return nil
+}
+
+// recorded is a snapshot's metadata by what it is about.
+type recorded struct {
+	configs   map[incarnation][]coldstream.Config
+	positions map[string][]groupPosition // by topic, in the order of groups
+}
+
+func recordedOf(m *vault.Metadata) *recorded {
+	r := &recorded{map[incarnation][]coldstream.Config{}, map[string][]groupPosition{}}
+	for i := range m.Topics {
+		t := &m.Topics[i]
+		r.configs[incarnation{t.Name, t.ID}] = t.Configs
+	}
+	for i := range m.Groups {
+		g := &m.Groups[i]
+		for _, o := range g.Offsets {
+			r.positions[o.Topic] = append(r.positions[o.Topic], groupPosition{g.Name, o.Partition, o.Offset})
+		}
+	}
+	return r
 }
 
 // incarnation is a topic of a snapshot.
@@ -198,7 +219,7 @@ func incarnationOf(view vault.View) incarnation {
 	return incarnation{view.Stream.Topic, view.Stream.TopicID}
 }
 
-func (l *listing) topic(t coldstream.Topic, streams []*vault.StreamHistory, metadata *vault.Metadata) topicDocument {
+func (l *listing) topic(t coldstream.Topic, streams []*vault.StreamHistory, recorded *recorded) topicDocument {
 	d := topicDocument{Topic: t.Name, TopicID: t.ID.String(), Configs: []configDocument{}, Groups: []string{}, Partitions: []rangeDocument{}}
 	newest := int64(-1)
 	for _, s := range streams {
@@ -211,22 +232,13 @@ func (l *listing) topic(t coldstream.Topic, streams []*vault.StreamHistory, meta
 	}
 	slices.SortFunc(d.Partitions, func(a, b rangeDocument) int { return cmp.Compare(a.Partition, b.Partition) })
 	d.PartitionCount, d.NewestRecord = len(d.Partitions), recordTime(newest)
-	for _, recorded := range metadata.Topics {
-		if recorded.Name == t.Name && recorded.ID == t.ID {
-			for _, c := range recorded.Configs {
-				d.Configs = append(d.Configs, configDocument{c.Name, c.Value})
-			}
-		}
+	for _, c := range recorded.configs[incarnation{t.Name, t.ID}] {
+		d.Configs = append(d.Configs, configDocument{c.Name, c.Value})
 	}
-	for _, g := range metadata.Groups {
-		before := len(d.positions)
-		for _, o := range g.Offsets {
-			if o.Topic == t.Name {
-				d.positions = append(d.positions, groupPosition{g.Name, o.Partition, o.Offset})
-			}
-		}
-		if len(d.positions) > before {
-			d.Groups = append(d.Groups, g.Name)
+	d.positions = recorded.positions[t.Name]
+	for _, at := range d.positions {
+		if n := len(d.Groups); n == 0 || d.Groups[n-1] != at.group {
+			d.Groups = append(d.Groups, at.group)
 		}
 	}
 	return d
@@ -360,12 +372,20 @@ func (d *topicDocument) detailRows() []row {
 	return rows
 }
 
+// chosenSnapshot is a snapshot and what it was chosen by.
+type chosenSnapshot struct {
+	snapshot *vault.Snapshot
+	by       *vault.Choice
+}
+
 // noteOlder says that an older snapshot than the newest is taken, unless one was named.
-func noteOlder(e *env, catalog *vault.Catalog, snapshot *vault.Snapshot, req *restore.Request) {
-	if req.Snapshot != "" {
-		return
+func noteOlder(ctx context.Context, e *env, catalog *vault.Catalog, chosen chosenSnapshot) error {
+	if chosen.by.ID != "" {
+		return nil
 	}
-	if notice := restore.OlderNotice(catalog.Snapshots(), snapshot, req.Topics); notice != "" {
+	notice, err := catalog.OlderNotice(ctx, chosen.snapshot, chosen.by.Topics)
+	if notice != "" {
 		e.note("warning: %s", notice)
 	}
+	return err
 }

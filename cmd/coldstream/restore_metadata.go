@@ -19,7 +19,6 @@ import (
 	"coldstream"
 	"coldstream/internal/administration"
 	"coldstream/kafka"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -167,7 +166,7 @@ func savedAdministration(ctx context.Context, v *vault.Vault, o *restoreOptions)
 	if err != nil {
 		return nil, nil, err
 	}
-	snapshot, _, err := restore.Choose(catalog, &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID})
+	snapshot, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -77,31 +78,11 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	damage := catalog.Damage()
-	d := snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}
-	for _, s := range catalog.Snapshots() {
-		missing, err := v.GroupsMissing(ctx, &s)
-		if err != nil {
-			return err
-		}
-		lacking(e, &s, missing)
-		sd := snapshotDocument{
-			ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(&s, e.now()), ClusterID: s.ClusterID,
-			TopicCount: topicCount(&s), PartitionCount: len(s.Views), Bytes: s.SizeBytes,
-			GroupsMissing: restore.MissingGroupsOf(missing),
-		}
-		if o.long {
-			metadata, err := v.Metadata(ctx, &s)
-			if err != nil {
-				return err
-			}
-			sd.snapshotDetails = newSnapshotDetails(&s, metadata)
-			for _, found := range metadata.Damaged {
-				damage = append(damage, found)
-			}
-		}
-		d.Snapshots = append(d.Snapshots, sd)
+	l := &snapshotsLister{vault: v.RememberingSections(), env: e, long: o.long, document: snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}}
+	if err := catalog.EachSnapshot(ctx, func(s *vault.Snapshot) error { return l.add(ctx, s) }); err != nil {
+		return err
 	}
+	d := &l.document
 	if isMachineFormat(o.global.output) {
 		err = writeDocument(e.stdout, o.global.output, d)
 	} else {
@@ -110,14 +91,60 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	return noteDamage(e, damage)
+	return noteDamage(e, append(l.damage, catalog.Damage()...))
 }
 
-func newSnapshotDetails(s *vault.Snapshot, m *vault.Metadata) *snapshotDetails {
+// snapshotsLister makes a line of each snapshot.
+type snapshotsLister struct {
+	vault    *vault.Vault
+	env      *env
+	long     bool
+	document snapshotsDocument
+	damage   []*vault.DamageError // of metadata
+}
+
+// add leaves a snapshot out that cannot be read: the catalog's damage has it then.
+func (l *snapshotsLister) add(ctx context.Context, s *vault.Snapshot) error {
+	topics, err := s.Incarnations(ctx)
+	if errors.Is(err, coldstream.ErrCorrupt) || errors.Is(err, coldstream.ErrForgotten) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	partitions, err := s.Partitions(ctx)
+	if err != nil {
+		return err
+	}
+	missing, err := l.vault.GroupsMissing(ctx, s)
+	if err != nil {
+		return err
+	}
+	lacking(l.env, s, missing)
+	d := snapshotDocument{
+		ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(s, l.env.now()), ClusterID: s.ClusterID,
+		TopicCount: len(topics), PartitionCount: partitions, Bytes: s.SizeBytes,
+		GroupsMissing: restore.MissingGroupsOf(missing),
+	}
+	if l.long {
+		metadata, err := l.vault.Metadata(ctx, s)
+		if err != nil {
+			return err
+		}
+		d.snapshotDetails = newSnapshotDetails(topics, metadata)
+		for _, found := range metadata.Damaged {
+			l.damage = append(l.damage, found)
+		}
+	}
+	l.document.Snapshots = append(l.document.Snapshots, d)
+	return nil
+}
+
+func newSnapshotDetails(topics []coldstream.Incarnation, m *vault.Metadata) *snapshotDetails {
 	d := &snapshotDetails{Topics: []string{}, GroupCount: len(m.Groups), Missing: m.Missing}
-	for _, v := range s.Views {
-		if n := len(d.Topics); n == 0 || d.Topics[n-1] != v.Stream.Topic {
-			d.Topics = append(d.Topics, v.Stream.Topic)
+	for _, t := range topics {
+		if n := len(d.Topics); n == 0 || d.Topics[n-1] != t.Topic {
+			d.Topics = append(d.Topics, t.Topic)
 		}
 	}
 	if m.Administration != nil {
@@ -181,14 +208,4 @@ func listDamage(e *env, damage []*vault.DamageError) {
 		}
 		e.note("damage in the vault: %v", d)
 	}
-}
-
-func topicCount(s *vault.Snapshot) int {
-	n := 0
-	for i := range s.Views {
-		if i == 0 || s.Views[i].Stream.Incarnation != s.Views[i-1].Stream.Incarnation {
-			n++
-		}
-	}
-	return n
 }

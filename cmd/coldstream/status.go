@@ -243,10 +243,17 @@ func (a *assessment) judgeTopic(ctx context.Context, topic *coldstream.Topic, no
 	}
 	facts.SavedAt = savedAt
 	before := map[int32]int64{}
-	snapshot := a.standing.LastSnapshot(in)
+	snapshot, err := a.standing.LastSnapshot(ctx, in)
+	if err != nil {
+		return nil, err
+	}
 	if snapshot != nil {
 		facts.Before = snapshot.Time
-		for _, view := range snapshot.Views {
+		views, err := snapshot.Views(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, view := range views {
 			if view.Stream.Incarnation == in {
 				before[view.Stream.Partition] = view.NextOffset
 			}

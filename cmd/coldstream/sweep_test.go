@@ -309,18 +309,28 @@ func (s *sweep) judge(when string) {
 			}
 			continue
 		}
-		if diff := cmp.Diff(want, viewTexts(all[i].Views)); diff != "" {
+		if diff := cmp.Diff(want, viewTexts(s.views(&all[i]))); diff != "" {
 			s.Errorf("%s: snapshot %s (-want +got):\n%s", when, id, diff)
 		}
 	}
 	streams := map[coldstream.Stream]bool{}
 	for _, snapshot := range all { // also those whose acknowledgement was lost
-		s.judgeContent(when, v, snapshot.Views)
-		for _, view := range snapshot.Views {
+		views := s.views(&snapshot)
+		s.judgeContent(when, v, views)
+		for _, view := range views {
 			streams[view.Stream] = true
 		}
 	}
 	s.judgeCover(when, v, streams)
+}
+
+func (s *sweep) views(snapshot *vault.Snapshot) []vault.View {
+	s.Helper()
+	views, err := snapshot.Views(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return views
 }
 
 func viewTexts(views []vault.View) []string {

@@ -26,12 +26,13 @@ func ReadKnown(ctx context.Context, v *vault.Vault) (*Known, error) {
 		return nil, err
 	}
 	k := &Known{vault: v, byTopic: map[string]map[coldstream.TopicID][]vault.View{}}
-	for _, s := range c.Snapshots() {
+	err = c.EachSnapshot(ctx, func(s *vault.Snapshot) error {
 		if s.ClusterID != ClusterID {
-			continue
+			return nil
 		}
+		all, err := s.Views(ctx)
 		views := map[coldstream.Incarnation][]vault.View{}
-		for _, view := range s.Views {
+		for _, view := range all {
 			views[view.Stream.Incarnation] = append(views[view.Stream.Incarnation], view)
 		}
 		for of, all := range views { // the newest snapshot shows most
@@ -40,8 +41,9 @@ func ReadKnown(ctx context.Context, v *vault.Vault) (*Known, error) {
 			}
 			k.byTopic[of.Topic][of.TopicID] = all
 		}
-	}
-	return k, nil
+		return err
+	})
+	return k, err
 }
 
 // Existing is what the vault holds of a topic.

@@ -40,8 +40,8 @@ var rulesLeftOut = []without{
 	{"view", "released.go", "	if commit.Snapshot == nil {\n		return nil", "	if commit.Snapshot == nil || true {\n		return nil", "TestRemoval"},
 	{"late", "removal.go", "	holds, err := v.holds(ctx)\n",
 		"	if r.early == nil {\n		r.early, err = v.holds(ctx)\n	}\n	holds := r.early\n", "TestHoldsAndTurns"},
-	{"hold", "removal.go", "	case c.snapshotIDs[snapshot]:\n		return nil\n",
-		"	case c.snapshotIDs[snapshot]:\n		return v.PutRestoreRecord(ctx, id, recordHold, document)\n", "TestHoldsAndTurns"},
+	{"hold", "removal.go", "	return v.ProveSnapshot(ctx, s)\n",
+		"	if err := v.ProveSnapshot(ctx, s); err != nil {\n		return err\n	}\n	return v.PutRestoreRecord(ctx, id, recordHold, document)\n", "TestHoldsAndTurns"},
 	{"held", "removal.go", "return !holds[s.ID] && r.forget(&s)", "return (!holds[s.ID] || true) && r.forget(&s)", "TestHolds"},
 }
 

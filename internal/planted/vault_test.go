@@ -117,7 +117,7 @@ var vaultFaults = []fault{
 	},
 	{
 		"hold-after-open", "a restore opens the vault before it writes its hold", "vault/removal.go",
-		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.ProveSnapshot(ctx, snapshot)\n", "\tif err := v.ProveSnapshot(ctx, snapshot); err != nil {\n\t\treturn err\n\t}\n\treturn v.PutRestoreRecord(ctx, id, recordHold, document)\n"}},
+		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.ProveSnapshot(ctx, s)\n", "\tif err := v.ProveSnapshot(ctx, s); err != nil {\n\t\treturn err\n\t}\n\treturn v.PutRestoreRecord(ctx, id, recordHold, document)\n"}},
 		"vault", "TestHoldsAndTurns",
 	},
 	{
@@ -226,7 +226,7 @@ var catalogFaults = []fault{
 	},
 	{
 		"fewer-not-told", "a snapshot that shows less since it was healed is restored without a word", "vault/history.go",
-		[]edit{{"if !opts.SnapshotTime.IsZero() {", "if opts.SnapshotTime.IsZero() {"}},
+		[]edit{{"if !h.opts.SnapshotTime.IsZero() {", "if h.opts.SnapshotTime.IsZero() {"}},
 		"vault", "TestHealingWhatWasCompacted",
 	},
 	{

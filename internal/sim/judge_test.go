@@ -21,7 +21,11 @@ func (w *world) compare(v *vault.Vault, s *vault.Snapshot, p *sim.Proc) error {
 	if !ok {
 		return fmt.Errorf("nobody ever took snapshot %s of %v", s.ID, s.Time)
 	}
-	h, err := v.OpenHistory(ctx, s.Views, vault.HistoryOptions{})
+	views, err := s.Views(ctx)
+	if err != nil {
+		return err
+	}
+	h, err := v.OpenHistory(ctx, views, vault.HistoryOptions{})
 	if err != nil {
 		return err
 	}

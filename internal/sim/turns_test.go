@@ -190,7 +190,7 @@ func (w *world) restores(p *sim.Proc) {
 	for i := range id {
 		id[i] = byte(w.sched.Rand.IntN(256))
 	}
-	err = v.Hold(w.Context(), id, s.ID, fmt.Appendf(nil, `{"snapshot":%q}`, s.ID))
+	err = v.Hold(w.Context(), id, s, fmt.Appendf(nil, `{"snapshot":%q}`, s.ID))
 	switch {
 	case errors.Is(err, coldstream.ErrForgotten) && w.mayGo[s.ID]:
 		w.sched.Count(holdRefused)

@@ -118,13 +118,14 @@ func (c *copier) open(ctx context.Context) (err error) {
 		return fmt.Errorf("open the target: %w", err)
 	}
 	c.have, c.starts = map[vault.SnapshotID]int{}, map[scan]int64{}
-	for _, s := range target.Snapshots() {
-		c.have[s.ID] = len(s.Views)
-		for _, view := range s.Views {
+	return target.EachSnapshot(ctx, func(s *vault.Snapshot) error {
+		views, err := s.Views(ctx)
+		c.have[s.ID] = len(views)
+		for _, view := range views {
 			c.begins(view)
 		}
-	}
-	return nil
+		return err
+	})
 }
 
 // begins notes where a stream begins in the target.
@@ -143,12 +144,12 @@ type due struct {
 }
 
 func (c *copier) copyAll(ctx context.Context) error {
-	if err := c.checkPatterns(); err != nil {
+	if err := c.checkPatterns(ctx); err != nil {
 		return err
 	}
-	all := c.listDue()
-	if len(all) == 0 {
-		return nil
+	all, err := c.listDue(ctx)
+	if err != nil || len(all) == 0 {
+		return err
 	}
 	// What a snapshot shows must not be younger than the snapshot.
 	c.asOf = all[0].snapshot.Time
@@ -168,13 +169,16 @@ func (c *copier) copyAll(ctx context.Context) error {
 }
 
 // listDue lists what is to be copied, oldest first.
-func (c *copier) listDue() []due {
+func (c *copier) listDue(ctx context.Context) ([]due, error) {
 	var out []due
-	for _, s := range c.source.Snapshots() {
+	err := c.source.EachSnapshot(ctx, func(s *vault.Snapshot) error {
 		if c.opts.Snapshots != nil && !c.opts.Snapshots(s.ID) {
-			continue
+			return nil
 		}
-		views, topics := c.choose(&s)
+		views, topics, err := c.choose(ctx, s)
+		if err != nil {
+			return err
+		}
 		count, there := c.have[s.ID]
 		switch {
 		case there && count < len(views):
@@ -182,21 +186,23 @@ func (c *copier) listDue() []due {
 		case there:
 			c.result.Present++
 		case len(views) > 0 || c.opts.Topics == nil: // else nothing of what was asked for
-			out = append(out, due{s, views, topics})
+			out = append(out, due{*s, views, topics})
 		}
-	}
-	return out
+		return nil
+	})
+	return out, err
 }
 
 // checkPatterns refuses a pattern that matches nothing in any snapshot of the source.
-func (c *copier) checkPatterns() error {
+func (c *copier) checkPatterns(ctx context.Context) error {
 	if c.opts.Topics == nil {
 		return nil
 	}
 	all := map[coldstream.TopicID]map[string]bool{}
 	var topics []coldstream.Topic
-	for _, s := range c.source.Snapshots() {
-		for _, t := range vault.TopicsOf(s.Views) {
+	if err := c.source.EachSnapshot(ctx, func(s *vault.Snapshot) error {
+		there, err := s.Topics(ctx)
+		for _, t := range there {
 			if all[t.ID] == nil {
 				all[t.ID] = map[string]bool{}
 			}
@@ -205,14 +211,21 @@ func (c *copier) checkPatterns() error {
 				topics = append(topics, t)
 			}
 		}
+		return err
+	}); err != nil {
+		return err
 	}
 	_, err := c.opts.Topics.SelectSaved(topics)
 	return err
 }
 
 // choose returns the views and topics of a snapshot that are asked for.
-func (c *copier) choose(s *vault.Snapshot) ([]vault.View, map[string]bool) {
-	topics := vault.TopicsOf(s.Views)
+func (c *copier) choose(ctx context.Context, s *vault.Snapshot) ([]vault.View, map[string]bool, error) {
+	topics, err := s.Topics(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all, err := s.Views(ctx)
 	if c.opts.Topics != nil {
 		topics, _ = c.opts.Topics.SelectSaved(topics) // what this snapshot lacks another one has
 	}
@@ -221,12 +234,12 @@ func (c *copier) choose(s *vault.Snapshot) ([]vault.View, map[string]bool) {
 		names[t.Name], ids[t.Name+"@"+t.ID.String()] = true, true
 	}
 	var views []vault.View
-	for _, view := range s.Views {
+	for _, view := range all {
 		if ids[view.Stream.Topic+"@"+view.Stream.TopicID.String()] {
 			views = append(views, view)
 		}
 	}
-	return views, names
+	return views, names, err
 }
 
 // copySnapshot stores a snapshot whose data is there.

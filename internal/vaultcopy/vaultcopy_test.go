@@ -186,7 +186,11 @@ func shown(t *testing.T, v *vault.Vault, topics ...string) map[string][]string {
 	}
 	out := map[string][]string{}
 	for _, s := range c.Snapshots() {
-		views := slices.DeleteFunc(slices.Clone(s.Views), func(v vault.View) bool { return len(topics) > 0 && !slices.Contains(topics, v.Stream.Topic) })
+		views, err := s.Views(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		views = slices.DeleteFunc(views, func(v vault.View) bool { return len(topics) > 0 && !slices.Contains(topics, v.Stream.Topic) })
 		h, err := v.OpenHistory(t.Context(), views, vault.HistoryOptions{SnapshotTime: s.Time})
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,8 @@
 package format
 
 import (
+	"fmt"
+	"reflect"
 	"testing"
 
 	"coldstream"
@@ -47,10 +49,31 @@ func againChapter(b []byte) ([]byte, error) {
 
 func againViews(b []byte) ([]byte, error) {
 	v, err := DecodeViews(b)
+	packed, errPacked := unpacked(b)
+	if (err == nil) != (errPacked == nil) || err == nil && !reflect.DeepEqual(packed, v) {
+		panic(fmt.Sprintf("read at once: %+v, %v; one by one: %+v, %v", v, err, packed, errPacked))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return reencoded(v.Append(nil))
+}
+
+// unpacked reads views one snapshot after the other.
+func unpacked(b []byte) (*Views, error) {
+	p, err := OpenViews(b)
+	if err != nil {
+		return nil, err
+	}
+	v := &Views{Incarnations: p.Incarnations, Streams: p.Streams}
+	for i := range p.Len() {
+		views, err := p.Views(i)
+		if err != nil {
+			return nil, err
+		}
+		v.Snapshots = append(v.Snapshots, SnapshotViews{p.ID(i), views})
+	}
+	return v, nil
 }
 
 func chapterVectors() []vector {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 
 	"coldstream"
 )
@@ -119,6 +120,71 @@ type Released struct {
 func (f *Facts) StreamAt(i int) coldstream.Stream {
 	s := f.Streams[i]
 	return coldstream.Stream{Incarnation: f.Incarnations[s.Incarnation], Partition: s.Partition}
+}
+
+// OfTopic is the same facts without scans, rows, gaps and released ranges of other topics. It
+// refers to f.
+func (f *Facts) OfTopic(topic string) *Facts {
+	from, to := f.streamsOf(topic)
+	out := *f
+	out.Scans = within(f.Scans, func(s *Scan) int { return s.Stream }, from, to)
+	out.Rows = within(f.Rows, func(r *Row) int { return r.Stream }, from, to)
+	out.Gaps = within(f.Gaps, func(g *Gap) int { return g.Stream }, from, to)
+	out.Released = within(f.Released, func(r *Released) int { return r.Stream }, from, to)
+	return &out
+}
+
+// OfUsedStreams is the same facts without streams that none of them is about: those that only the
+// views of a snapshot need. It refers to f, and f is not to be used again.
+func (f *Facts) OfUsedStreams() *Facts {
+	index := make([]int, len(f.Streams))
+	f.eachStream(func(stream *int) { index[*stream] = 1 })
+	var streams []StreamRef
+	for i := range index {
+		if index[i] > 0 {
+			index[i] = len(streams)
+			streams = append(streams, f.Streams[i])
+		}
+	}
+	f.eachStream(func(stream *int) { *stream = index[*stream] })
+	f.Streams = streams
+	return f
+}
+
+// eachStream visits where facts say of which stream they are.
+func (f *Facts) eachStream(visit func(stream *int)) {
+	for i := range f.Scans {
+		visit(&f.Scans[i].Stream)
+	}
+	for i := range f.Rows {
+		visit(&f.Rows[i].Stream)
+	}
+	for i := range f.Gaps {
+		visit(&f.Gaps[i].Stream)
+	}
+	for i := range f.Released {
+		visit(&f.Released[i].Stream)
+	}
+}
+
+// streamsOf are the indexes of a topic's streams: from is one of them, to is not.
+func (f *Facts) streamsOf(topic string) (from, to int) {
+	at := func(beyond int) int {
+		i, _ := slices.BinarySearchFunc(f.Streams, topic, func(s StreamRef, topic string) int {
+			return cmp.Or(cmp.Compare(f.Incarnations[s.Incarnation].Topic, topic), beyond)
+		})
+		return i
+	}
+	return at(1), at(-1)
+}
+
+// within are the facts, sorted by stream, of streams [from, to).
+func within[T any](facts []T, stream func(*T) int, from, to int) []T {
+	at := func(stop int) int {
+		return sort.Search(len(facts), func(i int) bool { return stream(&facts[i]) >= stop })
+	}
+	first := at(from)
+	return facts[first:max(first, at(to))]
 }
 
 // gapCauses are the causes by their code; 0 is no code.
