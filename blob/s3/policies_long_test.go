@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/minio/minio-go/v7/pkg/credentials"
-
 	"coldstream/blob"
 	s3store "coldstream/blob/s3"
 	"coldstream/blob/storetest"
@@ -66,18 +64,9 @@ func sessionOf(t *testing.T, s *storetest.S3, job, prefix string) *awscreds.Sour
 	if !json.Valid([]byte(policy)) {
 		t.Fatalf("policy of the %s: %s", job, policy)
 	}
-	session, err := credentials.NewSTSAssumeRole(s.Endpoint, credentials.STSAssumeRoleOptions{
-		AccessKey: storetest.AccessKey, SecretKey: storetest.SecretKey, Policy: policy, DurationSeconds: 3600,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	value, err := session.GetWithContext(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	session := s.Session(t, policy)
 	found, err := awscreds.Find(t.Context(), awscreds.Options{Static: awscreds.Value{
-		AccessKeyID: value.AccessKeyID, SecretAccessKey: value.SecretAccessKey, SessionToken: value.SessionToken,
+		AccessKeyID: session["AWS_ACCESS_KEY_ID"], SecretAccessKey: session["AWS_SECRET_ACCESS_KEY"], SessionToken: session["AWS_SESSION_TOKEN"],
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -130,6 +130,25 @@ func (s *process) s3() (*S3, error) {
 	return server, nil
 }
 
+// Session is the environment of a session of MinIO that may do what a policy allows, and nothing
+// besides.
+func (s *S3) Session(tb TB, policy string) map[string]string {
+	tb.Helper()
+	session, err := credentials.NewSTSAssumeRole(s.Endpoint, credentials.STSAssumeRoleOptions{
+		AccessKey: AccessKey, SecretKey: SecretKey, Policy: policy, DurationSeconds: 3600,
+	})
+	var value credentials.Value
+	if err == nil {
+		value, err = session.GetWithContext(nil)
+	}
+	if err != nil {
+		tb.Fatalf("session with the policy %s: %v", policy, err)
+	}
+	out := Environ()
+	out["AWS_ACCESS_KEY_ID"], out["AWS_SECRET_ACCESS_KEY"], out["AWS_SESSION_TOKEN"] = value.AccessKeyID, value.SecretAccessKey, value.SessionToken
+	return out
+}
+
 // Environ are the server's credentials as variables of the environment, and no others.
 func Environ() map[string]string {
 	return map[string]string{

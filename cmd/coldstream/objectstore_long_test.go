@@ -20,13 +20,21 @@ func TestVaultInMinIO(t *testing.T) {
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
 	t.Run("kill", func(t *testing.T) { b.kill(t, buildProgram(t)) })
 	t.Run("a rotten object", func(t *testing.T) { b.rotten(t) })
+	t.Run("jobs", func(t *testing.T) { b.jobs(t) })
 }
 
 func TestVaultInGCS(t *testing.T) {
 	realCluster(t)
 	g := storetest.FakeGCS(t)
 	g.Setenv(t)
-	bucket{vault: func(prefix string) string { return "gs://" + g.Bucket + "/" + prefix }}.everywhere(t)
+	b := bucket{vault: func(prefix string) string { return "gs://" + g.Bucket + "/" + prefix }, server: g.Endpoint, dir: g.Dir}
+	b.via = func(t *testing.T, endpoint, url string) string {
+		t.Setenv("STORAGE_EMULATOR_HOST", endpoint)
+		return url
+	}
+	b.everywhere(t)
+	t.Run("damage at rest", func(t *testing.T) { b.damage(t) })
+	b.whatever(t)
 }
 
 func TestVaultInAzure(t *testing.T) {
@@ -34,7 +42,46 @@ func TestVaultInAzure(t *testing.T) {
 	a := storetest.Azurite(t)
 	a.MakeContainer(t, "vaults")
 	t.Setenv("AZURE_STORAGE_CONNECTION_STRING", a.ConnectionString)
-	bucket{vault: func(prefix string) string { return "azblob://vaults/" + prefix }}.everywhere(t)
+	server := strings.TrimSuffix(a.Endpoint, "/"+storetest.AzureAccount)
+	b := bucket{vault: func(prefix string) string { return "azblob://vaults/" + prefix }, server: server}
+	b.via = func(t *testing.T, endpoint, url string) string {
+		t.Setenv("AZURE_STORAGE_CONNECTION_STRING", strings.Replace(a.ConnectionString, server, endpoint, 1))
+		return url
+	}
+	b.everywhere(t)
+	t.Run("deleted packs", func(t *testing.T) { b.deleted(t) })
+	b.whatever(t)
+}
+
+// whatever happens between us and the server.
+func (b bucket) whatever(t *testing.T) {
+	t.Run("trouble", func(t *testing.T) { b.trouble(t) })
+	t.Run("kill", func(t *testing.T) { b.kill(t, buildProgram(t)) })
+}
+
+// deleted takes a vault's packs away.
+func (b bucket) deleted(t *testing.T) {
+	w, _ := b.newWorldIn(t)
+	w.fill("deleted", 2, 300)
+	w.backup("deleted")
+	store := w.store()
+	var packs []string
+	for e, err := range store.List(t.Context(), "packs/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		packs = append(packs, e.Key)
+	}
+	for _, key := range packs {
+		if err := store.Delete(t.Context(), key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.run("verify").must(t, exitDamage)
+	w.backup("deleted")
+	w.verify()
+	w.restoreAs("deleted", "deleted-copy", "--offsets", "exact")
+	sameContent(t, w.read("deleted-copy"), w.read("deleted"))
 }
 
 // everywhere is what needs nothing of the server but its protocol.

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/blob/storetest"
 	"coldstream/internal/stores"
 	"coldstream/vault"
@@ -21,11 +22,17 @@ import (
 type bucket struct {
 	*storetest.S3
 	vault func(prefix string) string // its URL
+	// server is where it is, and dir where its objects are files, if that is so.
+	server, dir string
+	// via makes of a vault's URL one by way of an endpoint: a proxy, or the server again.
+	via func(t *testing.T, endpoint, url string) string
 }
 
 func inS3(t *testing.T, s *storetest.S3) bucket {
 	s.Setenv(t)
-	return bucket{s, s.URL}
+	return bucket{s, s.URL, s.Endpoint, s.Dir, func(_ *testing.T, endpoint, url string) string {
+		return strings.Replace(url, s.Endpoint, endpoint, 1)
+	}}
 }
 
 // newWorldIn is a world whose vault is under a new prefix of the bucket.
@@ -37,9 +44,11 @@ func (b bucket) newWorldIn(t *testing.T) (w *world, prefix string) {
 	return w, prefix
 }
 
-// through is the vault's URL by way of a proxy.
-func (b bucket) through(p *storetest.Proxy, url string) string {
-	return strings.Replace(url, b.Endpoint, p.Endpoint, 1)
+// through starts a proxy, and is the vault's URL by way of it.
+func (b bucket) through(t *testing.T, url string, fault func(n int, r *http.Request) storetest.Fault) (string, *storetest.Proxy) {
+	t.Helper()
+	p := storetest.NewProxy(t, b.server, fault)
+	return b.via(t, p.Endpoint, url), p
 }
 
 // TestVaultInABucket takes whole commands to an object store: what a folder is tested with
@@ -77,7 +86,7 @@ func (b bucket) fidelity(t *testing.T) {
 // packs are the files that the server keeps packs in.
 func (b bucket) packs(t *testing.T, prefix string) []string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(b.Dir, filepath.FromSlash(prefix), "packs", "*", "*", "*"))
+	files, err := filepath.Glob(filepath.Join(b.dir, filepath.FromSlash(prefix), "packs", "*", "*", "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("packs: %v, %v", files, err)
 	}
@@ -145,8 +154,8 @@ func (b bucket) twoWriters(t *testing.T) {
 	same(t, "records stored once more", w.backup("shared-bucket").Records, int64(0))
 }
 
-// turn begins a new epoch of the catalog.
-func (w *world) turn() {
+// store opens the vault's storage.
+func (w *world) store() blob.Store {
 	w.Helper()
 	at, err := stores.Parse(w.vault, os.Getenv)
 	if err != nil {
@@ -156,7 +165,13 @@ func (w *world) turn() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	v, err := vault.Open(w.Context(), store)
+	return store
+}
+
+// turn begins a new epoch of the catalog.
+func (w *world) turn() {
+	w.Helper()
+	v, err := vault.Open(w.Context(), w.store())
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -177,10 +192,10 @@ func (b bucket) turns(t *testing.T) {
 	w.verify()
 	w.restoreAs("turned", "turned-copy", "--offsets", "exact")
 	sameContent(t, w.read("turned-copy"), w.read("turned"))
-	if b.S3 == nil {
+	if b.dir == "" {
 		return
 	}
-	bases, err := filepath.Glob(filepath.Join(b.Dir, filepath.FromSlash(prefix), "epochs", "*", "base"))
+	bases, err := filepath.Glob(filepath.Join(b.dir, filepath.FromSlash(prefix), "epochs", "*", "base"))
 	if err != nil || len(bases) != 2 {
 		t.Errorf("bases that garbage collection left: %v, %v; want that of the epoch and of the one before", bases, err)
 	}
@@ -207,7 +222,8 @@ func (b bucket) trouble(t *testing.T) {
 	w, _ := b.newWorldIn(t)
 	w.fill("troubled", 3, 300)
 	direct := w.vault
-	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, troubles), direct)
+	var proxy *storetest.Proxy
+	w.vault, proxy = b.through(t, direct, troubles)
 	var saved int64
 	for range 3 {
 		w.produce(someRecords(newRandom(t), "troubled", 1, 40)...)
@@ -220,7 +236,10 @@ func (b bucket) trouble(t *testing.T) {
 	same(t, "records saved, each once", saved, int64(len(want)))
 	w.restoreAs("troubled", "troubled-copy", "--offsets", "exact")
 	sameContent(t, w.read("troubled-copy"), want)
-	w.vault = direct
+	if n := proxy.Count(); n < 24 {
+		t.Errorf("only %d requests passed the proxy", n)
+	}
+	w.vault = b.via(t, b.server, direct)
 	w.verify()
 	same(t, "records stored once more", w.backup("troubled").Records, int64(0))
 }
@@ -230,8 +249,8 @@ func (b bucket) cost(t *testing.T) {
 	w, _ := b.newWorldIn(t)
 	w.fill("quiet", 3, 50)
 	w.backup("quiet")
-	proxy := storetest.NewProxy(t, b.Endpoint, nil)
-	w.vault = b.through(proxy, w.vault)
+	var proxy *storetest.Proxy
+	w.vault, proxy = b.through(t, w.vault, nil)
 	for range 3 {
 		w.backup("quiet")
 		writes, lists := 0, 0
@@ -252,12 +271,12 @@ func (b bucket) cost(t *testing.T) {
 // exclusive has a server that does not know If-None-Match.
 func (b bucket) exclusive(t *testing.T) {
 	w := newWorld(t)
-	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, func(_ int, r *http.Request) storetest.Fault {
+	w.vault, _ = b.through(t, b.vault(storetest.NewPrefix()), func(_ int, r *http.Request) storetest.Fault {
 		if r.Header.Get("If-None-Match") != "" {
 			return storetest.Fault{Status: http.StatusNotImplemented}
 		}
 		return storetest.Fault{}
-	}), b.vault(storetest.NewPrefix()))
+	})
 	w.run("init").must(t, exitFailed).says(t, "init --exclusive")
 	var made initDocument
 	w.run("init", "--exclusive").must(t, exitDone).says(t, "one process at a time").into(t, &made)
@@ -291,27 +310,31 @@ func (b bucket) kill(t *testing.T, binary string) {
 	w, _ := b.newWorldIn(t)
 	w.fill("killed", 3, 400)
 	direct := w.vault
+	killed := 0
 	for n := 5; n < 30; n += 6 {
 		reached, gone := make(chan struct{}), make(chan struct{})
-		proxy := storetest.NewProxy(t, b.Endpoint, func(i int, _ *http.Request) storetest.Fault {
+		w.vault, _ = b.through(t, direct, func(i int, _ *http.Request) storetest.Fault {
 			if i == n {
 				close(reached)
 				<-gone // the request may still arrive then
 			}
 			return storetest.Fault{}
 		})
-		w.vault = b.through(proxy, direct)
 		w.produce(someRecords(newRandom(t), "killed", 0, 30)...)
 		p := w.startProcess(binary, "backup", "-t", "killed", "--interval", "1ms")
 		select {
 		case <-reached:
+			killed++
 		case <-p.ended:
 		}
 		_ = p.Process.Kill() // it may have ended
 		<-p.ended
 		close(gone)
 	}
-	w.vault = direct
+	if killed < 3 {
+		t.Errorf("only %d backups were killed", killed)
+	}
+	w.vault = b.via(t, b.server, direct)
 	w.backup("killed")
 	w.verify()
 	w.restoreAs("killed", "killed-copy", "--offsets", "exact")

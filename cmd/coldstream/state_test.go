@@ -97,13 +97,13 @@ func (b bucket) reader(t *testing.T) {
 	w.commit("billing", kadm.Offset{Topic: "lent", Partition: 1, At: 9, LeaderEpoch: -1})
 	w.backup("lent")
 	var denied atomic.Int32
-	w.vault = b.through(storetest.NewProxy(t, b.Endpoint, func(_ int, r *http.Request) storetest.Fault {
+	w.vault, _ = b.through(t, w.vault, func(_ int, r *http.Request) storetest.Fault {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return storetest.Fault{}
 		}
 		denied.Add(1)
 		return storetest.Fault{Status: http.StatusForbidden}
-	}), w.vault)
+	})
 	w.run("verify", "--deep").must(t, exitDone)
 	state := filepath.Join(t.TempDir(), "state")
 	w.restoreAs("lent", "lent-copy", "--state", state)
