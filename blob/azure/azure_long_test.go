@@ -4,6 +4,9 @@ package azurestore_test
 
 import (
 	"errors"
+	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"coldstream/blob"
@@ -27,6 +30,27 @@ func TestContract(t *testing.T) {
 		}
 		if _, _, err := s.Open(t.Context(), "a"); !errors.Is(err, blob.ErrNoBucket) {
 			t.Errorf("open: %v, want blob.ErrNoBucket", err)
+		}
+	})
+	t.Run("a tier for packs only", func(t *testing.T) {
+		var asked []string
+		server := strings.TrimSuffix(a.Endpoint, "/"+storetest.AzureAccount)
+		proxy := storetest.NewProxy(t, server, func(_ int, r *http.Request) storetest.Fault {
+			asked = append(asked, r.Header.Get("X-Ms-Access-Tier"))
+			return storetest.Fault{}
+		})
+		s, err := azurestore.Open(azurestore.Options{Container: "vaults", Prefix: "tier", Tier: "Cool", ColdPrefix: "packs/",
+			Login: azurestore.Login{ConnectionString: strings.Replace(a.ConnectionString, server, proxy.Endpoint, 1)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"packs/a", "commits/a"} {
+			if err := s.Create(t.Context(), key, []byte("body")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []string{"Cool", ""}; !slices.Equal(asked, want) {
+			t.Errorf("asked for the tiers %q, want %q", asked, want)
 		}
 	})
 	t.Run("a wrong key", func(t *testing.T) {

@@ -5,8 +5,12 @@ package gcsstore_test
 import (
 	"bytes"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 
 	"coldstream/blob"
@@ -31,6 +35,30 @@ func TestContract(t *testing.T) {
 			if !errors.Is(err, blob.ErrNoBucket) {
 				t.Errorf("list: %v, want blob.ErrNoBucket", err)
 			}
+		}
+	})
+	t.Run("a class for packs only", func(t *testing.T) {
+		var asked []string
+		proxy := storetest.NewProxy(t, g.Endpoint, func(_ int, r *http.Request) storetest.Fault {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			asked = append(asked, string(regexp.MustCompile(`"storageClass":"[A-Z]*"`).Find(body)))
+			return storetest.Fault{}
+		})
+		s, err := gcsstore.Open(t.Context(), gcsstore.Options{Bucket: g.Bucket, Prefix: "class", Endpoint: proxy.Endpoint, Anonymous: true, StorageClass: "NEARLINE", ColdPrefix: "packs/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"packs/a", "commits/a"} {
+			if err := s.Create(t.Context(), key, []byte("body")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []string{`"storageClass":"NEARLINE"`, ""}; !slices.Equal(asked, want) {
+			t.Errorf("asked for the classes %q, want %q", asked, want)
 		}
 	})
 	t.Run("a boundary in the body", func(t *testing.T) {

@@ -18,7 +18,7 @@ const Region = "us-east-1"
 
 // S3 is a server of the S3 protocol with one bucket.
 type S3 struct {
-	Endpoint string // http://HOST:PORT
+	Endpoint string // http://HOST:PORT, or https
 	Bucket   string
 	// Dir has the objects as files: of versitygw by their keys, of MinIO in folders of these
 	// names.
@@ -42,7 +42,7 @@ func StartVersitygw() (s *S3, stop func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if s, err = p.s3(); err != nil {
+	if s, err = p.s3(plainly()); err != nil {
 		p.stop()
 		return nil, nil, err
 	}
@@ -89,37 +89,45 @@ func (s *S3) AddUser(tb TB, name string) {
 // MinIO starts the server that most people run for themselves. To build it takes minutes.
 func MinIO(tb TB) *S3 {
 	tb.Helper()
-	p := start(tb, program{"minio", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
-		path, err := testproc.GoInstall(ctx, testproc.GoProgram{Package: "github.com/minio/minio", Version: "v0.0.0-20260212201848-7aac2a2c5b7c"})
-		if err != nil {
-			return nil, err
-		}
-		objects, err := subfolder(dir, "objects")
-		if err != nil {
-			return nil, err
-		}
-		cmd := exec.Command(path, "server", "--address", addr, "--console-address", "127.0.0.1:0", objects)
-		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+AccessKey, "MINIO_ROOT_PASSWORD="+SecretKey)
-		return cmd, nil
-	}})
-	return newS3(tb, p)
+	return newS3(tb, start(tb, program{"minio", minioCommand}))
+}
+
+func minioCommand(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
+	path, err := testproc.GoInstall(ctx, testproc.GoProgram{Package: "github.com/minio/minio", Version: "v0.0.0-20260212201848-7aac2a2c5b7c"})
+	if err != nil {
+		return nil, err
+	}
+	objects, err := subfolder(dir, "objects")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path, "server", "--address", addr, "--console-address", "127.0.0.1:0", objects)
+	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+AccessKey, "MINIO_ROOT_PASSWORD="+SecretKey)
+	return cmd, nil
 }
 
 func newS3(tb TB, p *process) *S3 {
 	tb.Helper()
-	s, err := p.s3()
+	s, err := p.s3(plainly())
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
 	return s
 }
 
+func plainly() *minio.Options {
+	return &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region}
+}
+
 // s3 makes the bucket of a server of the S3 protocol, which has its files in objects.
-func (s *process) s3() (*S3, error) {
+func (s *process) s3(how *minio.Options) (*S3, error) {
 	server := &S3{Endpoint: "http://" + s.addr, Bucket: "vaults", PID: s.cmd.Process.Pid}
 	server.Dir = filepath.Join(s.dir, "objects", server.Bucket)
+	if how.Secure {
+		server.Endpoint = "https://" + s.addr
+	}
 	var err error
-	if server.Admin, err = minio.New(s.addr, &minio.Options{Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: Region}); err != nil {
+	if server.Admin, err = minio.New(s.addr, how); err != nil {
 		return nil, fmt.Errorf("client of %s: %w", s.addr, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
