@@ -21,6 +21,7 @@ const (
 	coldstreamTool = "coldstream"
 	unverifiedTool = "coldstream-no-extra-verify"
 	pureTool       = "coldstream-pure-go"
+	encryptedTool  = "coldstream-encrypted"
 )
 
 // job is one workload for one tool in one round.
@@ -66,12 +67,23 @@ func tools() []tool {
 		{name: pureTool, prepare: makeVault, backup: func(j *job) []string {
 			return append([]string{j.program(pureTool)}, j.coldstreamBackup()[1:]...)
 		}},
+		{name: encryptedTool, prepare: makeEncryptedVault, backup: func(j *job) []string {
+			return append(j.coldstreamBackup(), "--key-file", j.keyFile())
+		}, restore: func(j *job) []string {
+			return append(j.coldstreamRestore(), "--key-file", j.keyFile())
+		}},
 		{name: "kcat", backup: kcatBackup, restore: kcatRestore, missing: missingKcat},
 		{name: "kafka-producer-perf-test", prepare: writeSample, restore: perfTest},
 	}
 }
 
 func makeVault(ctx context.Context, j *job) error { return j.quietly(ctx, j.coldstream("init")) }
+
+func makeEncryptedVault(ctx context.Context, j *job) error {
+	return j.quietly(ctx, j.coldstream("init", "--encrypt", "--key-file", j.keyFile()))
+}
+
+func (j *job) keyFile() string { return filepath.Join(j.dir, "key") }
 
 func (j *job) coldstreamBackup(flags ...string) []string {
 	return j.coldstream(append([]string{"backup", "-b", j.from, "-t", strings.Join(j.workload.TopicNames(), ",")}, flags...)...)

@@ -44,6 +44,7 @@ type world struct {
 	client    *kgo.Client
 	adm       *kadm.Client
 	vault     string
+	vars      []string // of the environment of commands
 }
 
 func newWorld(t *testing.T) *world {

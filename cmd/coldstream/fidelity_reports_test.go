@@ -120,7 +120,7 @@ type snapshotReport struct {
 // run runs a command on the world's vault.
 func (w *world) run(name string, args ...string) outcome {
 	w.Helper()
-	return command(w.T, nil, append([]string{name, "--vault", w.vault, "-o", "json"}, args...)...)
+	return command(w.T, w.vars, append([]string{name, "--vault", w.vault, "-o", "json"}, args...)...)
 }
 
 // backup saves topics, all of them well.

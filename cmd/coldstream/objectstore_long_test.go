@@ -87,6 +87,7 @@ func (b bucket) deleted(t *testing.T) {
 // everywhere is what needs nothing of the server but its protocol.
 func (b bucket) everywhere(t *testing.T) {
 	t.Run("fidelity", func(t *testing.T) { b.fidelity(t) })
+	t.Run("encrypted", func(t *testing.T) { b.encrypted(t) })
 	t.Run("two writers", func(t *testing.T) { b.twoWriters(t) })
 	t.Run("turns", func(t *testing.T) { b.turns(t) })
 }

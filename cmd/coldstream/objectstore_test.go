@@ -57,6 +57,7 @@ func TestVaultInABucket(t *testing.T) {
 	realCluster(t)
 	b := inS3(t, storetest.Versitygw(t))
 	t.Run("fidelity", func(t *testing.T) { b.fidelity(t) })
+	t.Run("encrypted", func(t *testing.T) { b.encrypted(t) })
 	t.Run("damage at rest", func(t *testing.T) { b.damage(t) })
 	t.Run("two writers", func(t *testing.T) { b.twoWriters(t) })
 	t.Run("turns", func(t *testing.T) { b.turns(t) })
@@ -70,6 +71,24 @@ func TestVaultInABucket(t *testing.T) {
 
 func (b bucket) fidelity(t *testing.T) {
 	w, _ := b.newWorldIn(t)
+	b.fidelityOf(t, w)
+}
+
+// encrypted is fidelity of an encrypted vault.
+func (b bucket) encrypted(t *testing.T) {
+	w := newWorld(t)
+	w.vault = b.vault(storetest.NewPrefix())
+	key := filepath.Join(t.TempDir(), "key")
+	w.run("init", "--encrypt", "--key-file", key).must(t, exitDone)
+	w.run("snapshots").must(t, exitKey)
+	w.vars = []string{"COLDSTREAM_KEY_FILE=" + key}
+	b.fidelityOf(t, w)
+	w.run("forget", "--keep-last", "1").must(t, exitDone)
+	w.run("prune").must(t, exitDone)
+	w.verify()
+}
+
+func (b bucket) fidelityOf(t *testing.T, w *world) {
 	random := newRandom(t)
 	w.fillDense(random, "dense")
 	w.commit("readers", kadm.Offset{Topic: "dense", Partition: 0, At: 17, LeaderEpoch: -1, Metadata: "here"})
