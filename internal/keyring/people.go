@@ -194,8 +194,8 @@ func (h *Held) FileFor(label Label, identity string) []byte {
 // whatever becomes of the objects under keys/.
 func (h *Held) Sheet() []byte { return h.file(Label{}).Append(nil) }
 
-// maxWork bounds what a hostile object can make us compute for a passphrase: some seconds.
-const maxWork = 20
+// maxWork bounds what a hostile object can make us compute for a passphrase: what ours take, a second and 256 MiB.
+const maxWork = 18
 
 // Unseal opens an object of keys/. What is not sealed to one of the identities is
 // [ErrNotForThis].
