@@ -67,8 +67,8 @@ func (s *Store) explain(ctx context.Context, did action, key string, err error) 
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, said)
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &blob.Failure{Err: fmt.Errorf("%w (%w)", fs.ErrPermission, said), Next: s.next(did, key, answer)}
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	}
+	if transport.IsTemporary(answer.StatusCode) {
 		return fmt.Errorf("%w (%w)", blob.ErrTemporary, said)
 	}
 	return said

@@ -58,8 +58,8 @@ func (s *Store) explain(answer *http.Response, r *request) error {
 	case http.StatusForbidden:
 		return &blob.Failure{Err: fmt.Errorf("%w (%w)", fs.ErrPermission, said),
 			Next: fmt.Sprintf("%s on %s is denied: give a role that has it on bucket %s (writers: roles/storage.objectUser; readers: roles/storage.objectViewer)", r.action, s.key(r.key), s.opts.Bucket)}
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	}
+	if transport.IsTemporary(answer.StatusCode) {
 		return fmt.Errorf("%w (%w)", blob.ErrTemporary, said)
 	}
 	if answer.StatusCode == http.StatusBadRequest && r.action == actionCreate && strings.Contains(strings.ToLower(said.Error()), "crc32c") {

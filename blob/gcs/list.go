@@ -12,49 +12,37 @@ import (
 	"strings"
 
 	"coldstream/blob"
+	"coldstream/blob/internal/listing"
 )
 
-// List is [blob.Store.List]. A name that is no key is passed over: what people and other
-// programs leave under the prefix.
+// List is [blob.Store.List].
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.Entry, error] {
-	return func(yield func(blob.Entry, error) bool) {
-		if err := s.list(ctx, prefix, after, func(e blob.Entry) bool { return yield(e, nil) }); err != nil {
-			yield(blob.Entry{}, fmt.Errorf("list %q: %w", prefix, err))
-		}
-	}
+	return listing.Keys(ctx, s.names, s.key(""), prefix, after)
 }
 
-func (s *Store) list(ctx context.Context, prefix, after string, yield func(blob.Entry) bool) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !blob.MayBegin(prefix) {
-		return nil
-	}
-	last, token := "", ""
-	for {
-		page, err := s.page(ctx, prefix, blob.ListFrom(after), token)
-		if err != nil {
-			return err
-		}
-		for _, item := range page.Items {
-			key := strings.TrimPrefix(item.Name, s.key(""))
-			if !strings.HasPrefix(key, prefix) || key <= after || blob.CheckKey(key) != nil {
-				continue
-			}
-			if key <= last {
-				return fmt.Errorf("the server lists %q behind %q: coldstream needs listings in the order of keys", key, last)
-			}
-			size, err := strconv.ParseInt(item.Size, 10, 64)
+// Foreign returns the name of any object under the prefix, or "" if there is none.
+func (s *Store) Foreign(ctx context.Context) (string, error) {
+	return listing.First(ctx, s.names, s.key(""))
+}
+
+func (s *Store) names(ctx context.Context, prefix, from string) iter.Seq2[blob.Entry, error] {
+	return func(yield func(blob.Entry, error) bool) {
+		for token, more := "", true; more; more = token != "" {
+			page, err := s.page(ctx, prefix, from, token)
 			if err != nil {
-				return fmt.Errorf("the server lists %q with size %q", key, item.Size)
+				yield(blob.Entry{}, err)
+				return
 			}
-			if last = key; !yield(blob.Entry{Key: key, SizeBytes: size}) {
-				return nil
+			for _, item := range page.Items {
+				size, err := strconv.ParseInt(item.Size, 10, 64)
+				if err != nil {
+					err = fmt.Errorf("the server lists %q with size %q", item.Name, item.Size)
+				}
+				if !yield(blob.Entry{Key: item.Name, SizeBytes: size}, err) || err != nil {
+					return
+				}
 			}
-		}
-		if token = page.NextPageToken; token == "" {
-			return nil
+			token = page.NextPageToken
 		}
 	}
 }
@@ -70,14 +58,14 @@ type listPage struct {
 const maxPageBytes = 16 << 20
 
 func (s *Store) page(ctx context.Context, prefix, from, token string) (*listPage, error) {
-	query := url.Values{"prefix": {s.key(prefix)}, "maxResults": {"1000"}, "fields": {"nextPageToken,items(name,size)"}}
+	query := url.Values{"prefix": {prefix}, "maxResults": {"1000"}, "fields": {"nextPageToken,items(name,size)"}}
 	if from != "" {
-		query.Set("startOffset", s.key(from))
+		query.Set("startOffset", from)
 	}
 	if token != "" {
 		query.Set("pageToken", token)
 	}
-	answer, err := s.do(ctx, &request{method: http.MethodGet, path: s.objects(), query: query, action: actionList, key: prefix})
+	answer, err := s.do(ctx, &request{method: http.MethodGet, path: s.objects(), query: query, action: actionList, key: strings.TrimPrefix(prefix, s.key(""))})
 	if err != nil {
 		return nil, err
 	}
@@ -91,16 +79,4 @@ func (s *Store) page(ctx context.Context, prefix, from, token string) (*listPage
 		return nil, fmt.Errorf("the server's listing cannot be read: %w", err)
 	}
 	return &page, nil
-}
-
-// Foreign returns the name of any object under the prefix, or "" if there is none.
-func (s *Store) Foreign(ctx context.Context) (string, error) {
-	page, err := s.page(ctx, "", "", "")
-	if err != nil {
-		return "", fmt.Errorf("list: %w", err)
-	}
-	for _, item := range page.Items {
-		return item.Name, nil
-	}
-	return "", nil
 }

@@ -85,16 +85,11 @@ func denied(answer *minio.ErrorResponse, said error) error {
 }
 
 func isTemporary(answer *minio.ErrorResponse) bool {
-	switch answer.StatusCode {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests, http.StatusInternalServerError,
-		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	}
 	switch answer.Code {
 	case "RequestTimeout", "SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "ConditionalRequestConflict":
 		return true
 	}
-	return false
+	return transport.IsTemporary(answer.StatusCode) || answer.StatusCode == http.StatusConflict
 }
 
 // next says what a person can do about an answer; nothing is known to do if it is empty.

@@ -165,6 +165,16 @@ func Diagnose(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", err, blob.ErrTemporary)
 }
 
+// IsTemporary says that an answer's status is one after which the same request may succeed.
+func IsTemporary(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
 // Body is the body of an answer whose errors are diagnosed.
 type Body struct {
 	Ctx context.Context //nolint:containedctx // of the request, whose body this is
