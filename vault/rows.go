@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"coldstream/blob"
@@ -59,6 +60,30 @@ func (c *Catalog) eachFacts(ctx context.Context, topics func(string) bool, visit
 		}
 	}
 	return nil
+}
+
+// eachFactsOf shows the facts about one topic, likewise.
+func (c *Catalog) eachFactsOf(ctx context.Context, topic string, visit func(object string, facts *format.Facts) error) error {
+	return c.eachFacts(ctx, func(other string) bool { return other == topic }, func(object string, facts *format.Facts) error {
+		return visit(object, facts.OfTopic(topic))
+	})
+}
+
+// topics are those that rows and views of streams may be of.
+func (c *Catalog) topics() []string {
+	topics := map[string]bool{}
+	for i := range c.tables {
+		topics[c.tables[i].Topic] = true
+	}
+	for s := range c.heads {
+		topics[s.Topic] = true
+	}
+	for _, of := range c.facts {
+		for _, in := range of.Incarnations {
+			topics[in.Topic] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(topics))
 }
 
 // eachTable shows the facts of the tables of some topics.

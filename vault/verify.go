@@ -11,7 +11,6 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
-	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
 )
 
@@ -76,20 +75,18 @@ func (v *Vault) Verify(ctx context.Context, opts VerifyOptions) (*VerifyReport, 
 func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	catalog, err := ver.vault.withFacts(ctx, catalogOptions{reader: true, chapters: true, chain: true}, func(c *Catalog) error {
 		ver.restart()
-		if err := c.eachFacts(ctx, func(string) bool { return true }, ver.visit); err != nil {
+		if err := ver.readShown(ctx, c); err != nil {
 			return err
 		}
-		return ver.readShown(ctx, c)
+		return ver.checkRows(ctx, c)
 	})
 	if err != nil {
 		return nil, err
 	}
 	ver.add(catalog.damage...)
 	ver.report.Streams, ver.report.Packs = len(catalog.heads), len(ver.packs)
-	ver.settlePacks()
 	ver.checkListed(catalog)
 	ver.checkExpected(catalog)
-	ver.checkViews(catalog)
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err
 	}
@@ -102,16 +99,15 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	if err := ver.checkSizes(ctx); err != nil {
 		return nil, err
 	}
-	if err := ver.checkMarks(ctx); err != nil {
+	if err := ver.checkMarks(ctx, catalog); err != nil {
 		return nil, err
 	}
 	if ver.opts.Deep {
-		if err := ver.checkPacks(ctx); err != nil {
+		if err := ver.checkPacks(ctx, catalog); err != nil {
 			return nil, err
 		}
 	}
-	ver.settleAround(catalog)
-	if err := ver.settleDamage(ctx, catalog); err != nil {
+	if err := ver.settle(ctx, catalog); err != nil {
 		return nil, err
 	}
 	ver.sortProblems()
@@ -125,8 +121,11 @@ type verifier struct {
 	vault *Vault
 	opts  VerifyOptions
 	packs map[format.PackID]*packContent
-	rows  map[scanOf]*lineage.Set
-	shown map[history][]View // by snapshots
+	// misfits are what objects say of packs that does not fit to what others said.
+	misfits map[misfit]bool
+	shown   map[history][]View // by snapshots
+	// historiesOf are those of shown, by scan.
+	historiesOf map[scanOf][]history
 
 	mu      sync.Mutex
 	damaged damagedFrames
@@ -135,53 +134,8 @@ type verifier struct {
 }
 
 func (ver *verifier) restart() {
-	ver.packs, ver.rows, ver.report = map[format.PackID]*packContent{}, map[scanOf]*lineage.Set{}, VerifyReport{}
+	ver.packs, ver.misfits, ver.report = map[format.PackID]*packContent{}, map[misfit]bool{}, VerifyReport{}
 	ver.damaged, ver.around = damagedFrames{}, damagedFrames{}
-}
-
-func (ver *verifier) visit(object string, facts *format.Facts) error {
-	packs := ver.visitPacks(facts)
-	for i := range facts.Rows {
-		r := &facts.Rows[i]
-		stream := facts.StreamAt(r.Stream)
-		row := lineage.Row{Row: *r}
-		if r.Length > 0 {
-			row.InPack = packs[r.Pack].PlacedPack
-			packs[r.Pack].rows = append(packs[r.Pack].rows, packRow{stream, *r, packs[r.Pack].Starts[r.Frame]})
-		}
-		set := ver.rowsOf(scanOf{stream, r.Scan})
-		set.Rows = append(set.Rows, row)
-	}
-	for _, g := range facts.Gaps {
-		set := ver.rowsOf(scanOf{facts.StreamAt(g.Stream), g.Scan})
-		set.Gaps = append(set.Gaps, g)
-	}
-	for _, s := range facts.Scans {
-		set := ver.rowsOf(scanOf{facts.StreamAt(s.Stream), s.Number})
-		set.Starts = append(set.Starts, s.FirstOffset)
-	}
-	for _, p := range packs {
-		ver.takeRows(object, p)
-	}
-	return nil
-}
-
-func (ver *verifier) rowsOf(scan scanOf) *lineage.Set {
-	set := ver.rows[scan]
-	if set == nil {
-		set = &lineage.Set{}
-		ver.rows[scan] = set
-	}
-	return set
-}
-
-// checkViews proves that what snapshots show is in rows and gaps that join.
-func (ver *verifier) checkViews(catalog *Catalog) {
-	for key, list := range ver.shown {
-		for _, view := range list {
-			ver.add(lostRanges(view.Stream, catalog.damage, ver.rowsOf(key.scanOf).Cover(view).Lost)...)
-		}
-	}
 }
 
 func (ver *verifier) sortProblems() {

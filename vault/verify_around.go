@@ -38,25 +38,6 @@ func (ver *verifier) checkAround(ctx context.Context, content *packContent) erro
 	return err
 }
 
-// settleAround reports packs that are damaged around their frames, unless all that is in
-// them was fetched again: then nobody needs them.
-func (ver *verifier) settleAround(catalog *Catalog) {
-	if len(ver.around) == 0 {
-		return
-	}
-	needed := map[*DamageError]bool{}
-	ver.eachDoubtful(catalog, func(id format.PackID, start int64) bool {
-		return ver.around.has(id, start) || ver.damaged.has(id, start)
-	}, func(_ coldstream.Stream, run *Run) {
-		needed[ver.around.of(run.Ref.Pack.ID, format.WholePack)] = true
-	})
-	for m, damage := range ver.around {
-		if needed[damage] || len(ver.packs[m.Pack].rows) == 0 {
-			ver.add(damage)
-		}
-	}
-}
-
 // readAround looks at a pack's header and index alone. An error is that of the store.
 func (v *Vault) readAround(ctx context.Context, id format.PackID, sizeBytes int64) (damage *DamageError, err error) {
 	key, header := id.Key(), format.AppendPackHeader(nil, v.info.ID, id)

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -13,39 +12,17 @@ import (
 	"coldstream/vault/internal/lineage"
 )
 
-// checkCompacted looks for snapshots that show less than they did: what was fetched again
-// of a compacted topic lacks the records that newer ones had replaced by then.
-func (ver *verifier) checkCompacted(ctx context.Context, catalog *Catalog, damaged map[scanOf]bool) error {
-	ranges := map[scanOf][]lineage.Range{}
-	for scan := range damaged {
-		for i := range ver.rows[scan].Rows {
-			if r := &ver.rows[scan].Rows[i]; r.Doubtful {
-				ranges[scan] = append(ranges[scan], lineage.Range{FirstOffset: r.FirstOffset, NextOffset: r.NextOffset})
-			}
-		}
-	}
-	shown, err := catalog.readDamagedShown(ctx, ranges)
-	if err != nil {
-		return err
-	}
-	var all []*DamageError
-	for key, parts := range shown {
-		all = append(all, ver.fewerOf(key, parts)...)
-	}
-	ver.add(joinByObject(all)...)
-	return nil
-}
-
 // fewerOf lists the parts of damaged rows in which snapshots of one history show fewer records
-// than they did. All of them are looked at together: those that were taken first lack what
-// any of them lacks.
-func (ver *verifier) fewerOf(key history, parts map[lineage.Range]time.Time) []*DamageError {
+// than they did: what was fetched again of a compacted topic lacks the records that newer ones
+// had replaced by then. All snapshots are looked at together: those that were taken first
+// lack what any of them lacks.
+func fewerOf(set *lineage.Set, key history, parts map[lineage.Range]time.Time, of func(pack format.PackID, start int64) *DamageError) []*DamageError {
 	view := View{Stream: key.stream, Scan: key.scan, LogStartOffset: math.MaxInt64, LastEpoch: key.lastEpoch}
 	sorted := slices.SortedFunc(maps.Keys(parts), func(a, b lineage.Range) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
 	for _, part := range sorted {
 		view.LogStartOffset, view.NextOffset = min(view.LogStartOffset, part.FirstOffset), max(view.NextOffset, part.NextOffset)
 	}
-	covered := ver.rows[key.scanOf].Cover(view)
+	covered := set.Cover(view)
 	var out []*DamageError
 	for _, lost := range covered.Doubtful {
 		from, _ := slices.BinarySearchFunc(sorted, lost.Row.FirstOffset, func(part lineage.Range, at int64) int { return cmp.Compare(part.FirstOffset, at) })
@@ -56,7 +33,7 @@ func (ver *verifier) fewerOf(key history, parts map[lineage.Range]time.Time) []*
 			shows := view
 			shows.LogStartOffset, shows.NextOffset = part.FirstOffset, part.NextOffset
 			if d := fewerRecords(covered.Runs, shows, &lost, parts[part].UnixMilli()); d != nil {
-				out = append(out, blameFrame(d, &lost, ver.damaged.of))
+				out = append(out, blameFrame(d, &lost, of))
 			}
 		}
 	}

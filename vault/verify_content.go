@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,14 +16,15 @@ import (
 // allFrames stands for a whole pack where else a frame's start does.
 const allFrames = format.WholePack
 
-// packContent is a pack with the rows that need it, as the catalog describes it: commits
-// list all frames of a pack, tables only those that their rows need.
+// packContent is a pack as the catalog describes it: commits list all frames of a pack, tables
+// only those that their rows need.
 type packContent struct {
 	id     format.PackID
 	size   int64
 	whole  []format.Frame         // as a commit lists them; nil if only tables name it
 	frames map[int64]format.Frame // by where they begin in the object
-	rows   []packRow
+	count  int                    // of the rows that need it
+	rows   []packRow              // these, while they are needed: they may be many
 	bad    bool
 }
 
@@ -32,45 +34,69 @@ type packRow struct {
 	start int64 // of its frame
 }
 
-// visitedPack is a pack as one object describes it.
-type visitedPack struct {
-	*format.PlacedPack
-	rows []packRow
+// misfit is what an object says of a pack.
+type misfit struct {
+	object string
+	pack   format.PackID
 }
 
-func (ver *verifier) visitPacks(facts *format.Facts) []*visitedPack {
-	out := make([]*visitedPack, len(facts.Packs))
-	for i, p := range facts.Packs {
-		out[i] = &visitedPack{PlacedPack: p.Place(ver.vault.info.ID)}
+// takePacks joins what an object says of packs to what others said. Where it does not fit,
+// the object's rows are lost, for nobody knows who is right.
+func (ver *verifier) takePacks(object string, facts *format.Facts) {
+	for i := range facts.Packs {
+		p := facts.Packs[i].Place(ver.vault.info.ID)
+		content := ver.packs[p.ID]
+		if content == nil {
+			content = &packContent{id: p.ID, size: p.SizeBytes, frames: map[int64]format.Frame{}}
+			ver.packs[p.ID] = content
+		}
+		ofCommit := strings.HasPrefix(object, format.AllCommits)
+		fits := p.SizeBytes == content.size && (!ofCommit || content.whole == nil || slices.Equal(p.Frames, content.whole))
+		switch {
+		case !fits || !content.take(p):
+			ver.misfits[misfit{object, p.ID}] = true
+			ver.addLoss(&packContent{rows: rowsIn(facts, i, p)}, allFrames, &DamageError{Object: object, Kind: KindAltered,
+				Cause: fmt.Errorf("it describes %s otherwise than others do", p.ID.Key())})
+		case ofCommit:
+			content.whole = p.Frames
+		}
+	}
+	for i := range facts.Rows {
+		if r := &facts.Rows[i]; r.Length > 0 {
+			ver.packs[facts.Packs[r.Pack].ID].count++
+		}
+	}
+}
+
+// rowsIn are the rows that need a pack.
+func rowsIn(facts *format.Facts, pack int, placed *format.PlacedPack) []packRow {
+	var out []packRow
+	for i := range facts.Rows {
+		if r := &facts.Rows[i]; r.Length > 0 && r.Pack == pack {
+			out = append(out, packRow{facts.StreamAt(r.Stream), *r, placed.Starts[r.Frame]})
+		}
 	}
 	return out
 }
 
-// takeRows joins what an object says of a pack to what others said. If it does not fit,
-// the object's rows are lost, for nobody knows who is right.
-func (ver *verifier) takeRows(object string, p *visitedPack) {
-	content := ver.packs[p.ID]
-	if content == nil {
-		content = &packContent{id: p.ID, size: p.SizeBytes, frames: map[int64]format.Frame{}}
-		ver.packs[p.ID] = content
+// gatherRows reads the rows of some packs, those alone: of all packs they would be too many.
+func (ver *verifier) gatherRows(ctx context.Context, c *Catalog, wanted func(format.PackID) bool) error {
+	for _, content := range ver.packs {
+		content.rows = nil
 	}
-	fits := p.SizeBytes == content.size
-	if strings.HasPrefix(object, format.AllCommits) {
-		fits = fits && (content.whole == nil || slices.Equal(p.Frames, content.whole))
-	}
-	if fits && content.take(p) {
-		if strings.HasPrefix(object, format.AllCommits) {
-			content.whole = p.Frames
+	return c.eachFacts(ctx, func(string) bool { return true }, func(object string, facts *format.Facts) error {
+		for i := range facts.Packs {
+			id := facts.Packs[i].ID
+			if content := ver.packs[id]; content != nil && wanted(id) && !ver.misfits[misfit{object, id}] {
+				content.rows = append(content.rows, rowsIn(facts, i, facts.Packs[i].Place(ver.vault.info.ID))...)
+			}
 		}
-		content.rows = append(content.rows, p.rows...)
-		return
-	}
-	ver.addLoss(&packContent{rows: p.rows}, allFrames, &DamageError{Object: object, Kind: KindAltered,
-		Cause: fmt.Errorf("it describes %s otherwise than others do", p.ID.Key())})
+		return nil
+	})
 }
 
 // take keeps frames by their place, unless others said otherwise of one.
-func (c *packContent) take(p *visitedPack) bool {
+func (c *packContent) take(p *format.PlacedPack) bool {
 	for i, f := range p.Frames {
 		f.Skipped = 0
 		if known, ok := c.frames[p.Starts[i]]; ok && known != f {
@@ -84,20 +110,37 @@ func (c *packContent) take(p *visitedPack) bool {
 	return true
 }
 
-// settlePacks proves, once all is read, that frames that different objects name do not
-// overlap.
-func (ver *verifier) settlePacks() {
+// overlapping are packs of which different objects name frames that overlap.
+func (ver *verifier) overlapping() map[format.PackID]bool {
+	out := map[format.PackID]bool{}
 	for _, c := range ver.packs {
 		starts, end := c.starts(), int64(0)
 		for _, start := range starts {
 			if start < end || c.whole != nil && len(starts) > len(c.whole) {
-				ver.addLoss(c, allFrames, &DamageError{Object: c.id.Key(), Kind: KindAltered,
-					Cause: errors.New("the catalog names frames of it that overlap")})
+				out[c.id] = true
 				break
 			}
 			end = start + c.frames[start].StoredLength
 		}
 	}
+	return out
+}
+
+// settlePacks proves, once all is read, that frames that different objects name do not
+// overlap.
+func (ver *verifier) settlePacks(ctx context.Context, c *Catalog) error {
+	bad := ver.overlapping()
+	if len(bad) == 0 {
+		return nil
+	}
+	if err := ver.gatherRows(ctx, c, func(id format.PackID) bool { return bad[id] }); err != nil {
+		return err
+	}
+	for id := range bad {
+		ver.addLoss(ver.packs[id], allFrames, &DamageError{Object: id.Key(), Kind: KindAltered,
+			Cause: errors.New("the catalog names frames of it that overlap")})
+	}
+	return nil
 }
 
 func (c *packContent) starts() []int64 {

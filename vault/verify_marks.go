@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"math"
 	"slices"
 
-	"coldstream"
 	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
-	"coldstream/vault/internal/lineage"
 	"coldstream/vault/internal/object"
 )
 
@@ -49,10 +45,19 @@ func (ver *verifier) foundDamaged(content *packContent, start int64, damage *Dam
 
 // checkMarks reads the marks and, where packs are not read anyway, the frames that they
 // name: a mark alone proves nothing.
-func (ver *verifier) checkMarks(ctx context.Context) error {
+func (ver *verifier) checkMarks(ctx context.Context, c *Catalog) error {
 	marked, err := ver.vault.listMarks(ctx, nil)
 	if err != nil {
 		return err
+	}
+	if len(marked) > 0 && !ver.opts.Deep {
+		packs := map[format.PackID]bool{}
+		for m := range marked {
+			packs[m.Pack] = true
+		}
+		if err := ver.gatherRows(ctx, c, func(id format.PackID) bool { return packs[id] }); err != nil {
+			return err
+		}
 	}
 	for m := range marked {
 		payload, _, err := ver.vault.objects.Load(ctx, format.KindMark, m.Key())
@@ -110,72 +115,6 @@ func (ver *verifier) checkOneFrame(ctx context.Context, content *packContent, st
 	}
 	ver.foundDamaged(content, start, damage)
 	return nil
-}
-
-// settleDamage reports what damaged packs cost: the offsets that a snapshot shows, or that
-// are of a stream's newest history, and that no other row holds. What costs nothing, because
-// it was fetched again, is no problem any more.
-func (ver *verifier) settleDamage(ctx context.Context, catalog *Catalog) error {
-	if len(ver.damaged) == 0 {
-		return nil
-	}
-	costs := map[*DamageError][]*DamageError{}
-	damaged := ver.eachDoubtful(catalog, ver.damaged.has, func(stream coldstream.Stream, run *Run) {
-		damage := ver.damaged.of(run.Ref.Pack.ID, run.Ref.Pack.Starts[run.Ref.Row.Frame])
-		costs[damage] = append(costs[damage], costing(damage, stream, run))
-	})
-	for m, damage := range ver.damaged {
-		if !ver.packs[m.Pack].hasRows(m.Start) {
-			ver.add(damage)
-		}
-		ver.add(joinRanges(costs[damage])...)
-	}
-	return ver.checkCompacted(ctx, catalog, damaged)
-}
-
-// eachDoubtful takes each run that snapshots or the newest history show of frames that may
-// be damaged. It returns the scans that have rows in any.
-func (ver *verifier) eachDoubtful(catalog *Catalog, isDamaged func(format.PackID, int64) bool, take func(coldstream.Stream, *Run)) map[scanOf]bool {
-	views, doubtful := maps.Clone(ver.shown), map[scanOf]bool{}
-	for scan, set := range ver.rows {
-		if !set.Doubt(isDamaged) {
-			continue
-		}
-		doubtful[scan] = true
-		newest := newestView(scan, set, catalog)
-		key := history{scan, newest.LastEpoch}
-		views[key] = append(slices.Clip(views[key]), newest)
-	}
-	for key, list := range views {
-		if !doubtful[key.scanOf] {
-			continue
-		}
-		for _, view := range list {
-			for _, run := range ver.rowsOf(key.scanOf).Cover(view).Runs {
-				if run.Doubtful {
-					take(key.stream, &run)
-				}
-			}
-		}
-	}
-	return doubtful
-}
-
-// newestView shows all of a scan that is not of a fork.
-func newestView(scan scanOf, set *lineage.Set, catalog *Catalog) View {
-	view := View{Stream: scan.stream, Scan: scan.scan, LogStartOffset: math.MaxInt64, LastEpoch: lineage.NoEpoch}
-	for i := range set.Rows {
-		view.LogStartOffset = min(view.LogStartOffset, set.Rows[i].FirstOffset)
-		view.NextOffset = max(view.NextOffset, set.Rows[i].NextOffset)
-	}
-	if h := catalog.heads[scan.stream]; h != nil && h.scan == scan.scan {
-		view.LogStartOffset = max(view.LogStartOffset, h.floor)
-	}
-	return view
-}
-
-func (c *packContent) hasRows(start int64) bool {
-	return start == allFrames && len(c.rows) > 0 || len(c.rowsOf(start)) > 0
 }
 
 // joinRanges brings what one damage costs into order, and puts ranges that touch together.

@@ -16,8 +16,9 @@ import (
 	"coldstream/vault/internal/pack"
 )
 
-// checkPacks reads packs on all cores, one pack at a time in memory for each.
-func (ver *verifier) checkPacks(ctx context.Context) error {
+// checkPacks reads packs on all cores, one pack at a time in memory for each. Rows of as many as fit
+// are read at a time.
+func (ver *verifier) checkPacks(ctx context.Context, c *Catalog) error {
 	ids := make([]format.PackID, 0, len(ver.packs))
 	var total int64
 	for id, content := range ver.packs {
@@ -28,6 +29,34 @@ func (ver *verifier) checkPacks(ctx context.Context) error {
 	}
 	slices.SortFunc(ids, format.PackID.Compare)
 	ver.opts.Observer.Observe(&coldstream.Planned{Activity: "verify", Bytes: total + ver.report.BytesChecked})
+	for len(ids) > 0 {
+		some := ver.fewPacks(ids)
+		ids = ids[len(some):]
+		if err := ver.checkSomePacks(ctx, c, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fewPacks are the first packs, with no more rows than are to be in memory at a time.
+func (ver *verifier) fewPacks(ids []format.PackID) []format.PackID {
+	rows := 0
+	for i, id := range ids {
+		if rows += ver.packs[id].count; rows > rowsAtOnce && i > 0 {
+			return ids[:i]
+		}
+	}
+	return ids
+}
+
+func (ver *verifier) checkSomePacks(ctx context.Context, c *Catalog, ids []format.PackID) error {
+	if err := ver.gatherRows(ctx, c, func(id format.PackID) bool {
+		_, found := slices.BinarySearchFunc(ids, id, format.PackID.Compare)
+		return found
+	}); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, id := range ids {

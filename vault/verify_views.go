@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sort"
 	"time"
 
 	"coldstream"
@@ -93,9 +94,10 @@ func (ver *verifier) readShown(ctx context.Context, c *Catalog) error {
 	}); err != nil {
 		return err
 	}
-	ver.shown = map[history][]View{}
+	ver.shown, ver.historiesOf = map[history][]View{}, map[scanOf][]history{}
 	for key, list := range shown.of {
 		ver.shown[key] = mergeViews(*list)
+		ver.historiesOf[key.scanOf] = append(ver.historiesOf[key.scanOf], key)
 	}
 	ver.add(c.shelf.damages()...)
 	return ver.checkLostViews(ctx, c)
@@ -139,13 +141,14 @@ func mergeViews(views []View) []View {
 // the time of the first snapshot that shows just this part.
 type damagedShown map[history]map[lineage.Range]time.Time
 
-// readDamagedShown finds out which parts of ranges, of rows that are damaged, snapshots show.
+// readDamagedShown finds out which parts of ranges, of rows that are damaged, snapshots show. Ranges
+// are sorted by their ends.
 func (c *Catalog) readDamagedShown(ctx context.Context, ranges map[scanOf][]lineage.Range) (damagedShown, error) {
 	streams := map[coldstream.Stream]bool{}
 	for scan := range ranges {
 		streams[scan.stream] = true
 	}
-	out := damagedShown{}
+	out, last := damagedShown{}, map[history]lastShown{}
 	var from *format.PackedViews
 	var concerned []bool
 	err := c.eachReadable(ctx, func(s *Snapshot, packed *format.PackedViews, views []format.View) {
@@ -158,18 +161,32 @@ func (c *Catalog) readDamagedShown(ctx context.Context, ranges map[scanOf][]line
 		}
 		for i := range views {
 			if v := &views[i]; concerned[v.Stream] {
-				scan := scanOf{facts.StreamAt(v.Stream), v.Scan}
-				out.add(history{scan, v.LastEpoch}, partsOf(ranges[scan], v), s.Time)
+				key := history{scanOf{facts.StreamAt(v.Stream), v.Scan}, v.LastEpoch}
+				out.add(key, last[key].newParts(ranges[key.scanOf], v, s.Time), s.Time)
+				last[key] = lastShown{*v, s.Time, true}
 			}
 		}
 	})
 	return out, err
 }
 
-// partsOf are the parts of ranges that a view shows.
-func partsOf(ranges []lineage.Range, v *format.View) []lineage.Range {
+// lastShown is the view of a history before: mostly the next one only goes further.
+type lastShown struct {
+	format.View
+	at    time.Time
+	known bool
+}
+
+// newParts are the parts of ranges that a view shows, but for those that the view before showed
+// the same, and earlier.
+func (l lastShown) newParts(ranges []lineage.Range, v *format.View, at time.Time) []lineage.Range {
+	behind := v.LogStartOffset
+	if l.known && l.LogStartOffset == v.LogStartOffset && l.NextOffset <= v.NextOffset && !at.Before(l.at) {
+		behind = max(behind, l.NextOffset)
+	}
+	first := sort.Search(len(ranges), func(i int) bool { return ranges[i].NextOffset > behind })
 	var out []lineage.Range
-	for _, r := range ranges {
+	for _, r := range ranges[first:] {
 		if part := (lineage.Range{FirstOffset: max(r.FirstOffset, v.LogStartOffset), NextOffset: min(r.NextOffset, v.NextOffset)}); part.FirstOffset < part.NextOffset {
 			out = append(out, part)
 		}

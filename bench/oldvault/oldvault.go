@@ -53,12 +53,12 @@ const (
 )
 
 // began is when the first backup was made.
-var began = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+func began() time.Time { return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // Make makes a vault in an empty folder. With a smaller scale the time was shorter.
 func Make(ctx context.Context, dir string, kind Kind, scale float64) error {
 	kind.Commits = max(kind.SnapshotEvery, int64(float64(kind.Commits)*scale))
-	m := &maker{Kind: kind, store: &catalogStore{Store: mem.New(), packs: map[string]int{}}, next: make([]int64, kind.Partitions), now: began}
+	m := &maker{Kind: kind, store: &catalogStore{Store: mem.New(), packs: map[string]int{}}, next: make([]int64, kind.Partitions), now: began()}
 	if err := m.run(ctx); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (m *maker) run(ctx context.Context) (err error) {
 	}
 	records := make([]recordbatch.Absolute, batchRecords)
 	for i := range records {
-		records[i] = recordbatch.Absolute{Offset: int64(i), TimestampMs: began.UnixMilli(), Value: fmt.Appendf(nil, "value %d", i)}
+		records[i] = recordbatch.Absolute{Offset: int64(i), TimestampMs: began().UnixMilli(), Value: fmt.Appendf(nil, "value %d", i)}
 	}
 	if m.batch, err = recordbatch.Build(records, recordbatch.CodecNone, recordbatch.Producer{ID: -1, Epoch: -1, Sequence: -1}); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (m *maker) run(ctx context.Context) (err error) {
 	}
 	var w *vault.Writer
 	for i := range m.Commits {
-		m.now = began.Add(time.Duration(i) * m.Every)
+		m.now = began().Add(time.Duration(i) * m.Every)
 		if w == nil {
 			if w, err = m.vault.NewWriter(ctx, vault.WriterOptions{Now: m.clock, NoReadBack: true}); err != nil {
 				return err

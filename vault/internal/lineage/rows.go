@@ -105,3 +105,27 @@ func (r *Run) Epochs() []coldstream.EpochStart {
 	}
 	return out
 }
+
+// Join adds a row for who asks only whether offsets are covered, and not by what: a row that goes
+// on where the last one ended becomes a part of it. So a stream that was backed up for years is
+// a few rows. Nothing joins a row that was added with its pack. [Coverage.Lost] and [Coverage.Gaps] are the same as if each row were kept.
+func (s *Set) Join(r *format.Row) {
+	if n := len(s.Rows); n > 0 && s.Rows[n-1].InPack == nil && goesOn(&s.Rows[n-1].Row, r) {
+		s.Rows[n-1].NextOffset = r.NextOffset
+		return
+	}
+	s.Rows = append(s.Rows, Row{Row: *r})
+}
+
+// goesOn says that two rows are to a view as one: both empty, or of one leader epoch where they
+// meet, and nothing lacks in front of the second one.
+func goesOn(last, r *format.Row) bool {
+	if last.NextOffset != r.FirstOffset || (last.Length == 0) != (r.Length == 0) {
+		return false
+	}
+	if r.Length == 0 {
+		return true
+	}
+	return len(last.Epochs) > 0 && len(r.Epochs) == 1 && last.Epochs[len(last.Epochs)-1].Epoch == r.Epochs[0].Epoch &&
+		r.BaseOffset == r.FirstOffset && r.Epochs[0].FirstOffset == r.FirstOffset
+}
