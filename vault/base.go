@@ -172,6 +172,9 @@ func (m *baseMaker) store(ctx context.Context) error {
 
 func (m *baseMaker) encode() (*object.Sealed, error) {
 	key := format.BaseKey(m.order.epoch)
+	if err := m.vault.sign(m.out.base); err != nil {
+		return nil, fmt.Errorf("sign %s: %w", key, err)
+	}
 	payload, err := m.out.base.Append(nil)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", key, err)

@@ -224,3 +224,77 @@ func TestDamageSeenByAHost(t *testing.T) {
 		}
 	}
 }
+
+// TestRemovalIsSigned: a host without the keeper's key turns epochs, and takes nothing away. A base
+// that does and that the keeper did not sign is damage, and nothing is built on it.
+func TestRemovalIsSigned(t *testing.T) {
+	k := &kit{T: t, store: mem.New()}
+	v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: testEncryption()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.vault = v
+	s := stream("orders", 0)
+	for i := range int64(3) {
+		c := Changes{Data: data(s, piece(t, 3*i, 3*i+3, 1)), Snapshot: snapshotOf(View{Stream: s, LogStartOffset: 3 * i, NextOffset: 3*i + 3, LastEpoch: 1})}
+		if c.Snapshot.Time = k.now(); i == 0 {
+			c.Scans = begin(s, 0)
+		}
+		k.commit(k.writer(), c)
+	}
+	host := k.catalogOnly()
+	host.turn()
+	if err := host.vault.Turn(t.Context(), forgetAll(host)); !isWrongKey(err) || !errors.Is(err, errNoKeeper) {
+		t.Errorf("a host forgets: %v", err)
+	}
+	if _, err := host.vault.Foresee(t.Context(), forgetAll(host)); !isWrongKey(err) {
+		t.Errorf("a host foresees: %v", err)
+	}
+	if got := len(k.catalog().Snapshots()); got != 3 {
+		t.Fatalf("%d snapshots", got)
+	}
+	k.turnWith(forgetAll(k))
+	if got := len(host.catalog().Snapshots()); got != 1 {
+		t.Fatalf("%d snapshots after a signed removal", got)
+	}
+	k.mustBeSound()
+	epoch := k.catalog().epoch
+	base, _, err := v.loadBase(t.Context(), epoch)
+	if err != nil || !base.Removed || len(base.Signature) != 64 {
+		t.Fatalf("%+v, %v", base, err)
+	}
+	forged := map[string]func(b *format.Base){
+		"unsigned":              func(b *format.Base) { b.Signature, b.SignatureKey = nil, [8]byte{} },
+		"altered":               func(b *format.Base) { b.TimeMs++ },
+		"another signature":     func(b *format.Base) { b.Signature = append([]byte{}, b.Signature...); b.Signature[5] ^= 1 },
+		"of another key":        func(b *format.Base) { b.SignatureKey[0] ^= 1 },
+		"signed, as no removal": func(b *format.Base) { b.Removed = false },
+	}
+	for name, forge := range forged {
+		b := *base
+		forge(&b)
+		payload, err := b.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := v.objects.Seal(format.KindBase, format.BaseKey(epoch), payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := copyStore(t, k.store)
+		if err := other.Delete(t.Context(), format.BaseKey(epoch)); err != nil {
+			t.Fatal(err)
+		}
+		over := k.over(other)
+		if err := over.vault.objects.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		var damage *DamageError
+		if _, _, err := over.vault.loadBase(t.Context(), epoch); !errors.As(err, &damage) || damage.Kind != KindAltered {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := over.vault.Turn(t.Context(), TurnOptions{}); err == nil {
+			t.Errorf("%s: a turn was built on it", name)
+		}
+	}
+}

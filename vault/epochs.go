@@ -261,8 +261,9 @@ func (v *Vault) loadBase(ctx context.Context, epoch uint32) (*format.Base, forma
 		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: err}
 	case base.Epoch != epoch:
 		return nil, digest, &DamageError{Object: key, Kind: KindAltered, Cause: fmt.Errorf("it is the base of epoch %d", base.Epoch)}
-	case len(base.Signature) > 0:
-		return nil, digest, fmt.Errorf("%s is signed: %w", key, coldstream.ErrUnsupported)
+	}
+	if err := v.checkSignature(key, base); err != nil {
+		return nil, digest, err
 	}
 	return base, digest, nil
 }

@@ -235,3 +235,24 @@ func vaultRecipient(s string) (age.Recipient, error) {
 	}
 	return age.ParseX25519Recipient(s)
 }
+
+// Sign signs with the keeper's key; name is the first 8 bytes of the SHA-256 of the public key as
+// vault.json has it. It is not ok where that key is not held.
+func (h *Held) Sign(message []byte) (signature []byte, name [8]byte, ok bool) {
+	if h.keeper == nil {
+		return nil, name, false
+	}
+	return ed25519.Sign(h.keeper, message), h.keeperName(), true
+}
+
+// IsSigned says that a signature is of the keeper's key.
+func (p *Public) IsSigned(message, signature []byte, name [8]byte) bool {
+	key, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(p.Keeper, keeperPrefix))
+	return err == nil && len(key) == ed25519.PublicKeySize && name == p.keeperName() && ed25519.Verify(key, message, signature)
+}
+
+func (p *Public) keeperName() (name [8]byte) {
+	sum := sha256.Sum256([]byte(p.Keeper))
+	copy(name[:], sum[:])
+	return name
+}

@@ -80,6 +80,22 @@ type Base struct {
 	Signature    []byte          // over all before it
 }
 
+// signedAs is what a keeper's signature begins with, so that nothing else that the key may sign one
+// day is taken for a base.
+const signedAs = "coldstream base 1\x00"
+
+// ToSign is what a keeper of a vault signs: all of the base but the signature itself.
+func (b *Base) ToSign(vaultID VaultID) ([]byte, error) {
+	unsigned := *b
+	unsigned.Signature, unsigned.SignatureKey = nil, [keyIDSize]byte{}
+	payload, err := unsigned.Append(nil)
+	if err != nil {
+		return nil, err
+	}
+	payload = payload[:len(payload)-keyIDSize-1] // the key's name, and the length of no signature
+	return append(append([]byte(signedAs), vaultID[:]...), payload...), nil
+}
+
 // Append writes the payload of a base object. What would be refused by [DecodeBase] is
 // refused here.
 func (b *Base) Append(dst []byte) ([]byte, error) {
