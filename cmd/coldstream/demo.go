@@ -92,7 +92,9 @@ func (d *demo) run(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) vault() vaultOptions { return vaultOptions{url: filepath.Join(d.folder, "vault")} }
+func (d *demo) vault() vaultOptions {
+	return vaultOptions{url: filepath.Join(d.folder, "vault"), isOneOfTwo: true}
+}
 
 func (d *demo) bootstrap() string { return strings.Join(d.cluster.Addrs(), ",") }
 

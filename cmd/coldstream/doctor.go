@@ -85,10 +85,10 @@ func runDoctor(ctx context.Context, o *doctorOptions, e *env) error {
 
 // diagnosis gathers the lines of a doctor.
 type diagnosis struct {
-	options              *doctorOptions
-	env                  *env
-	lines                kafka.Findings
-	unreachable, noVault bool
+	options                     *doctorOptions
+	env                         *env
+	lines                       kafka.Findings
+	unreachable, noVault, noKey bool
 }
 
 // cluster looks at the cluster, as far as it can be reached.
@@ -122,6 +122,7 @@ func (o *doctorOptions) interval() time.Duration {
 // fail adds a line for an error, with its hint.
 func (d *diagnosis) fail(check, subject string, err error) {
 	f := classify(context.Background(), err) //nolint:forbidigo // an interrupt ends the command elsewhere
+	d.noKey = d.noKey || f.code == exitKey
 	d.lines.Add(check, subject, kafka.StatusFail, f.Error()).Hint = f.hint
 }
 
@@ -164,6 +165,8 @@ func (d *diagnosis) report() error {
 	switch {
 	case err != nil:
 		return err
+	case d.noKey:
+		return &incomplete{exitKey}
 	case d.noVault:
 		return &incomplete{exitNoVault}
 	case d.unreachable:

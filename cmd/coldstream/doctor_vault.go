@@ -27,6 +27,20 @@ const (
 	slowStorage = 2 * time.Second
 )
 
+// key says what the key of an encrypted vault is good for.
+func (d *diagnosis) key(v *vault.Vault) {
+	err := v.MayReadRecords()
+	switch {
+	case !v.IsEncrypted():
+	case err == nil:
+		d.lines.Add("key", "", kafka.StatusOK, "it opens everything")
+	case d.options.job == "restore":
+		d.fail("key", "", err)
+	default:
+		d.lines.Add("key", "", kafka.StatusOK, "it opens the catalog, and no record: enough for backups")
+	}
+}
+
 // vault looks at the vault and its storage.
 func (d *diagnosis) vault(ctx context.Context) {
 	o := d.options
@@ -53,6 +67,7 @@ func (d *diagnosis) vault(ctx context.Context) {
 	}
 	took := d.env.now().Sub(began)
 	d.lines.Add("vault", at.String(), kafka.StatusOK, fmt.Sprintf("vault %s, %s, opened in %s", v.ID(), snapshots, formatDuration(took)))
+	d.key(v)
 	d.storage(at.String(), v.Examine(ctx), took)
 	if folder, ok := at.Folder(); ok {
 		d.space(folder)

@@ -150,7 +150,7 @@ func TestEncryptedVault(t *testing.T) {
 	same(t, "records of the second backup", report.Records, int64(1))
 	for _, args := range [][]string{
 		{"snapshots"}, {"ls"}, {"groups"}, {"status", "-b", w.bootstrap, "-t", topic}, {"verify"}, {"key", "list"}, {"key", "test"},
-		{"backup", "-b", w.bootstrap, "-t", topic, "--dry-run"},
+		{"backup", "-b", w.bootstrap, "-t", topic, "--dry-run"}, {"doctor", "--for", "backup", "-b", w.bootstrap, "-t", topic},
 	} {
 		asHost(args...).must(t, exitDone)
 	}
@@ -161,6 +161,8 @@ func TestEncryptedVault(t *testing.T) {
 	} {
 		asHost(args...).must(t, exitKey).says(t, "this key is for the catalog only")
 	}
+	asHost("doctor", "--for", "restore", "-b", w.bootstrap).must(t, exitKey)
+	command(t, []string{"COLDSTREAM_VAULT=" + s.vault}, "doctor", "-b", w.bootstrap).must(t, exitKey)
 	same(t, "a stolen restore", w.exists("stolen"), false)
 
 	var restored restoreReport
@@ -283,6 +285,72 @@ func TestKeysAreAddedAndRemoved(t *testing.T) {
 	s.mustHaveSaidNoSecret()
 }
 
+// TestAttacksOnKeys: who can write to the storage cannot make a backup go to keys of theirs, and
+// takes nothing away for good by deleting the keys.
+func TestAttacksOnKeys(t *testing.T) {
+	w := newFakeWorld(t)
+	w.fill("orders", 1, 20)
+	s, theirs := newSecretive(t), newSecretive(t)
+	s.run(nil, "init", "--encrypt").must(t, exitDone)
+	s.run(nil, "backup", "-b", w.bootstrap, "-t", "orders").must(t, exitDone)
+	theirs.run(nil, "init", "--encrypt").must(t, exitDone)
+	info := filepath.Join(s.vault, "vault.json")
+	own, err := os.ReadFile(info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swapped, err := os.ReadFile(filepath.Join(theirs.vault, "vault.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := regexp.MustCompile(`"vault_id": "[0-9a-f]+"`)
+	for name, forged := range map[string][]byte{
+		"their vault.json":        swapped,
+		"their keys under our ID": id.ReplaceAll(swapped, id.Find(own)),
+		"their keeper":            regexp.MustCompile(`ed25519:[^"]+`).ReplaceAll(own, regexp.MustCompile(`ed25519:[^"]+`).Find(swapped)),
+		"no encryption":           regexp.MustCompile(`(?m)^  "(data|catalog|keeper)_[^\n]+\n`).ReplaceAll(bytes.Replace(own, []byte("Z\",\n"), []byte("Z\"\n"), 1), nil),
+	} {
+		if err := os.WriteFile(info, forged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out := s.run([]string{"COLDSTREAM_KEY_FILE=" + s.operatorKey()}, "backup", "-b", w.bootstrap, "-t", "orders")
+		if out.code != exitKey {
+			t.Errorf("%s: exit code %d\n%s%s", name, out.code, out.stdout, out.stderr)
+		}
+	}
+	plain := newVault(t)
+	planted, err := os.ReadFile(filepath.Join(plain, "vault.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, planted := range [][]byte{planted, id.ReplaceAll(planted, id.Find(own))} {
+		if err := os.WriteFile(filepath.Join(plain, "vault.json"), planted, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.run([]string{"COLDSTREAM_KEY_FILE=" + s.operatorKey()}, "backup", "-b", w.bootstrap, "-t", "orders", "--vault", plain).must(t, exitKey)
+	}
+	s.run(nil, "backup", "-b", w.bootstrap, "-t", "orders", "--vault", plain).must(t, exitKey) // it has the ID of what the default key is for
+	if packs, err := filepath.Glob(filepath.Join(plain, "packs", "*")); err != nil || len(packs) > 0 {
+		t.Errorf("stored in the clear: %v, %v", packs, err)
+	}
+	if err := os.WriteFile(info, own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sheet := command(t, []string{"COLDSTREAM_VAULT=" + s.vault, "XDG_CONFIG_HOME=" + s.home}, "key", "sheet").must(t, exitDone).stdout
+	if err := os.WriteFile(s.key("sheet.key"), []byte(sheet), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{"keys", "labels"} {
+		if err := os.RemoveAll(filepath.Join(s.vault, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.run(nil, "snapshots").must(t, exitKey).says(t, "was removed from the vault")
+	s.run(nil, "key", "add", "--out", s.key("new.key"), "--key-file", s.key("sheet.key")).must(t, exitDone)
+	s.run(nil, "verify", "--deep", "--key-file", s.key("new.key")).must(t, exitDone)
+	s.mustHaveSaidNoSecret()
+}
+
 // TestInitEncrypted: what is refused leaves nothing behind, and no key is ever replaced.
 func TestInitEncrypted(t *testing.T) {
 	s := newSecretive(t)
@@ -319,7 +387,10 @@ func TestInitEncrypted(t *testing.T) {
 	s.run(nil, "key", "test", "--key-file", s.key("pq2.key")).must(t, exitDone)
 	plain := newVault(t)
 	command(t, nil, "key", "list", "--vault", plain).must(t, exitFailed).says(t, "not encrypted")
-	command(t, nil, "snapshots", "--vault", plain, "--key-file", "/nonexistent").must(t, exitDone)
+	for _, vars := range [][]string{{"COLDSTREAM_KEY_FILE=" + s.key("pq.key")}, {"COLDSTREAM_KEY_COMMAND=true"}} {
+		command(t, vars, "snapshots", "--vault", plain).must(t, exitKey).says(t, "the vault is not encrypted, and a key was given")
+	}
+	command(t, nil, "snapshots", "--vault", plain, "--key-file", s.key("pq.key")).must(t, exitKey)
 	s.mustHaveSaidNoSecret()
 }
 

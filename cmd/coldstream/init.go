@@ -119,7 +119,11 @@ func (o *initOptions) lines(v *vault.Vault, at *stores.Location) []string {
 	if o.encrypt.wrote != "" {
 		out = append(out, fmt.Sprintf("wrote its key, and the keeper's, to %s", o.encrypt.wrote))
 	}
-	return append(out, "without a key nobody can read the vault: print a recovery sheet with: coldstream key sheet --vault "+terminal.Quote(o.vault.url))
+	sheet := "coldstream key sheet --vault " + terminal.Quote(o.vault.url)
+	if o.encrypt.keyFile != "" {
+		sheet += " --key-file " + terminal.Quote(o.encrypt.keyFile)
+	}
+	return append(out, "without a key nobody can read the vault: print a recovery sheet with: "+sheet)
 }
 
 func errVaultExists(at *stores.Location) error {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,6 +102,28 @@ func readKeyFile(path string, e *env) (*keyring.File, error) {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
 	return file, nil
+}
+
+// refuseIfKeyed is for a vault that is not encrypted. Who gave a key for it expects that it is, and
+// would store in the clear what they wanted to hide: somebody may have put this vault in its place.
+func (o *vaultOptions) refuseIfKeyed(vaultID string, e *env) error {
+	paths := slices.Clone(o.keyFiles)
+	if path := e.getenv("COLDSTREAM_KEY_FILE"); path != "" {
+		paths = append(paths, path)
+	}
+	given := e.getenv("COLDSTREAM_KEY_COMMAND") != "" && !o.isOneOfTwo
+	for _, path := range paths {
+		file, err := readKeyFile(path, e)
+		given = given || !o.isOneOfTwo || err == nil && file.VaultID == vaultID
+	}
+	if _, err := defaultKey(vaultID, e); !errors.Is(err, errNoKey) {
+		given = true
+	}
+	if !given {
+		return nil
+	}
+	return keyring.Wrong("if it was never encrypted, leave the key out (--key-file, COLDSTREAM_KEY_FILE, COLDSTREAM_KEY_COMMAND). Else somebody has replaced it: store nothing there.",
+		errors.New("the vault is not encrypted, and a key was given for it"))
 }
 
 // keyOfCommand runs what prints a key file, as a password manager does.

@@ -81,7 +81,11 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	}
 	e.keep(store)
 	v, err := vault.Open(ctx, store, o.key(e))
-	if err == nil && !o.catalogIsEnough {
+	switch {
+	case err != nil:
+	case !v.IsEncrypted():
+		err = o.refuseIfKeyed(v.ID(), e)
+	case !o.catalogIsEnough:
 		err = v.MayReadRecords()
 	}
 	if err == nil {
