@@ -1,6 +1,9 @@
 package coldstream
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Source is a cluster that is backed up.
 type Source interface {
@@ -12,6 +15,40 @@ type Source interface {
 	// come back and slow answers are waited for, per partition as long as the
 	// implementation's patience.
 	Fetch(ctx context.Context, plan []FetchPosition, sink FetchSink) error
+}
+
+// Follower is a source whose logs can be followed as they grow.
+type Follower interface {
+	Source
+	// Follow makes a fetch without an end, which begins with [Following.Run].
+	Follow(sink FetchSink) Following
+}
+
+// Following is a fetch to which partitions are added, and from which they are taken, while it
+// goes on. Where all of a partition was read its end is looked at again and again. Its
+// methods are safe for use by several goroutines.
+type Following interface {
+	// Run fetches until ctx is done, whose error it then returns, or the sink returns an error.
+	Run(ctx context.Context) error
+	// Add follows partitions from these positions on. Their stop offsets are the ends that
+	// were seen. A partition that is followed already must first have ended, with a
+	// [PartitionDone] because it was removed, or with a [PartitionFailed].
+	Add(positions ...FetchPosition)
+	// Remove ends partitions: a [PartitionDone] is the last that is told of each. Those that
+	// have ended are passed over.
+	Remove(partitions ...TopicPartition)
+	// Seen is what is known of each partition that is followed.
+	Seen() []LogSeen
+}
+
+// LogSeen is the last that was seen of a partition that is followed.
+type LogSeen struct {
+	TopicPartition
+	LogOffsets           // zero if nothing was seen yet
+	At         time.Time // a time before the broker looked; zero if nothing was seen yet
+	// Trouble says why it cannot be read now, and Since since when; nil if it can.
+	Trouble error
+	Since   time.Time
 }
 
 // FetchPosition says where to go on reading one partition.

@@ -34,6 +34,8 @@ type Options struct {
 	// turns it, so that it stays quick to open; [vault.TurnAfter] by default. One with
 	// [vault.TurnAfterBytes] of commits is turned whatever their number.
 	TurnAfter int
+	// MaxRate bounds the bytes of batches that are read in a second; 0 is no bound.
+	MaxRate int64
 	// Now is the clock.
 	Now func() time.Time
 	// Observer is told of progress.
@@ -104,7 +106,7 @@ func (r *Result) Incomplete() bool {
 // commits what was fetched, makes no snapshot, and returns ctx's error with the result so
 // far.
 func Run(ctx context.Context, source coldstream.Source, v *vault.Vault, opts Options) (*Result, error) {
-	r := &run{opts: opts.withDefaults(), source: source, result: &Result{}}
+	r := &run{opts: opts.withDefaults(), source: source, result: &Result{}, limit: newLimit(opts.MaxRate)}
 	plan, err := makePlan(ctx, source, v, r.opts)
 	if err != nil {
 		return r.result, err
@@ -209,6 +211,7 @@ type run struct {
 	source coldstream.Source
 	plan   *plan
 	result *Result
+	limit  *limit
 
 	snapshotTime time.Time // of the run's snapshot, once that was tried
 }

@@ -24,6 +24,10 @@ type collector struct {
 	sent  []*shipment // behind which ahead comes, the oldest first; belongs to the same
 	byTP  map[coldstream.TopicPartition]*partition
 	ready chan struct{} // one token: there may be something to commit
+	// follows is the backup that goes on, if it is one: what happens is told at once, and not
+	// kept for a result.
+	follows *Follower
+	sending errgroup.Group // what is on its way in one
 
 	mu      sync.Mutex
 	room    *sync.Cond // signaled when waiting was taken, or the fetch ended
@@ -98,7 +102,7 @@ func (c *collector) finish(ctx context.Context) error {
 	c.warnDoubtful()
 	for {
 		c.run.snapshotTime = c.run.opts.Now()
-		err := c.commit(ctx, vault.Changes{Snapshot: c.run.plan.snapshot(c.run.snapshotTime), Reached: c.run.plan.reached()})
+		_, err := c.commit(ctx, vault.Changes{Snapshot: c.run.plan.snapshot(c.run.snapshotTime), Reached: c.run.plan.reached()})
 		if !errors.Is(err, vault.ErrReleased) {
 			return err
 		}
@@ -192,34 +196,42 @@ func (c *collector) commitWaiting(ctx context.Context) error {
 	if c.ahead.isEmpty() {
 		return nil
 	}
-	return c.commit(ctx, vault.Changes{})
+	_, err := c.commit(ctx, vault.Changes{})
+	return err
 }
 
 func (p *pending) isEmpty() bool { return len(p.parts)+len(p.gaps) == 0 }
 
 // commit commits what is pending, and what else is in changes. On an error it stays so, and can be tried once more.
-func (c *collector) commit(ctx context.Context, changes vault.Changes) error {
+func (c *collector) commit(ctx context.Context, changes vault.Changes) (vault.Receipt, error) {
 	if err := c.commitSent(ctx); err != nil {
-		return err
+		return vault.Receipt{}, err
 	}
 	changes.Parts, changes.Gaps, changes.Scans = c.ahead.parts, c.ahead.gaps, c.ahead.scans
 	receipt, err := c.run.plan.writer.Commit(ctx, changes)
 	if err != nil {
-		return err
+		return receipt, err
 	}
 	c.ahead = pending{}
 	c.count(receipt)
-	return nil
+	return receipt, nil
 }
 
 // encodeWaiting makes what was gathered so far ready for a commit. On an error it is put
 // back in front, so that it can be tried once more.
 func (c *collector) encodeWaiting(ctx context.Context) error {
 	g := c.takeWaiting()
+	err := c.encode(ctx, &g)
+	if err != nil {
+		c.putBack(g)
+	}
+	return err
+}
+
+func (c *collector) encode(ctx context.Context, g *gathered) error {
 	if len(g.order) > 0 {
-		part, err := c.run.plan.writer.Encode(ctx, c.data(&g))
+		part, err := c.run.plan.writer.Encode(ctx, c.data(g))
 		if err != nil {
-			c.putBack(g)
 			return err
 		}
 		c.ahead.parts = append(c.ahead.parts, part)
@@ -289,7 +301,7 @@ func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error
 	case *coldstream.PartitionDone:
 		// The log may have lost its end before that was read. Where it lost what was saved,
 		// that was told as a truncation.
-		if p := c.byTP[e.TopicPartition]; !p.truncated && e.NextOffset < p.highWatermark {
+		if p := c.byTP[e.TopicPartition]; c.follows == nil && !p.truncated && e.NextOffset < p.highWatermark {
 			c.addGap(p, p.scan, coldstream.Gap{
 				TopicPartition: e.TopicPartition, FirstOffset: e.NextOffset, NextOffset: p.highWatermark, Cause: coldstream.GapTruncated,
 			})
@@ -302,6 +314,9 @@ func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error
 }
 
 func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
+	if err := c.run.limit.wait(ctx, len(f.Batches)); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// An empty buffer takes a piece of any size, so that the largest batch passes.
@@ -315,6 +330,7 @@ func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
 	p := c.byTP[f.TopicPartition]
 	c.waiting.add(f.TopicPartition, vault.Piece{FirstOffset: f.FirstOffset, NextOffset: f.NextOffset, Batches: f.Batches})
 	c.advance(p, f.NextOffset, f.LogOffsets)
+	p.readOffsets, p.readBytes = p.readOffsets+f.NextOffset-f.FirstOffset, p.readBytes+int64(len(f.Batches))
 	p.watch.watchData(f, c.run.opts.Now())
 	c.below += recordsBelow(f)
 	if epoch, ok := vault.LastLeaderEpoch(f.Batches); ok {
@@ -350,7 +366,11 @@ func (c *collector) addGap(p *partition, scan uint32, gap coldstream.Gap) {
 		Stream: p.stream, Scan: scan,
 		FirstOffset: gap.FirstOffset, NextOffset: gap.NextOffset, Cause: gap.Cause,
 	})
-	c.outcome.Gaps = append(c.outcome.Gaps, gap)
+	if c.follows == nil {
+		c.outcome.Gaps = append(c.outcome.Gaps, gap)
+	} else {
+		c.run.opts.Observer.Observe(&coldstream.GapFound{Gap: gap})
+	}
 	if scan == p.scan {
 		p.nextOffset = max(p.nextOffset, gap.NextOffset)
 	}
@@ -360,9 +380,12 @@ func (c *collector) takeTruncated(e *coldstream.Truncated) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.byTP[e.TopicPartition]
-	c.outcome.Forks = append(c.outcome.Forks, Fork{
-		TopicPartition: e.TopicPartition, Epoch: e.Epoch, FirstOffset: e.NextOffset, NextOffset: e.WasOffset,
-	})
+	fork := Fork{TopicPartition: e.TopicPartition, Epoch: e.Epoch, FirstOffset: e.NextOffset, NextOffset: e.WasOffset}
+	if c.follows == nil {
+		c.outcome.Forks = append(c.outcome.Forks, fork)
+	} else {
+		c.run.opts.Observer.Observe(&coldstream.ForkFound{TopicPartition: fork.TopicPartition, Epoch: fork.Epoch, FirstOffset: fork.FirstOffset, NextOffset: fork.NextOffset})
+	}
 	p.nextOffset, p.lastEpoch, p.truncated = e.NextOffset, e.Epoch, true
 	if p.watch != nil {
 		// What follows was written by another leader, perhaps before the end was last seen.
@@ -375,6 +398,7 @@ func (c *collector) finishPartition(tp coldstream.TopicPartition, ends coldstrea
 	defer c.mu.Unlock()
 	p := c.byTP[tp]
 	c.advance(p, p.nextOffset, ends)
+	p.ended = true
 	c.run.opts.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
 	c.run.opts.Observer.Observe(&coldstream.Detail{Text: fmt.Sprintf("read %s: offsets [%d, %d)", tp, p.firstOffset, p.nextOffset)})
 }
@@ -383,7 +407,11 @@ func (c *collector) fail(e *coldstream.PartitionFailed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.byTP[e.TopicPartition]
-	p.failed, p.err = true, e.Err
+	p.failed, p.err, p.ended = true, e.Err, true
+	if c.follows != nil {
+		c.signal()
+		return
+	}
 	failure := PartitionError{TopicPartition: e.TopicPartition, Err: e.Err}
 	if errors.Is(e.Err, coldstream.ErrDenied) {
 		c.outcome.Denied = append(c.outcome.Denied, failure)

@@ -47,6 +47,12 @@ type partition struct {
 	truncated      bool // it lost what was saved of it
 	failed         bool
 	err            error // why it failed
+	// Of a continuous backup: ended says that it is not followed any more, settled that all that
+	// was read of it is saved since, endTold that its end was told of.
+	ended, settled, endTold bool
+	savedOffset             int64 // what lies before is committed
+	readOffsets, readBytes  int64
+	rescanStop              int64 // where a reading in full stands in for the one before
 
 	watch  *watch   // of a topic that a cleaner compacts; else nil
 	before *earlier // if the partition is read again in full

@@ -130,7 +130,9 @@ func (p *partition) mayReadAgain(now time.Time) bool {
 
 // isIncomplete says that a snapshot cannot show the partition's scan: a reading in full has
 // not come to its end.
-func (p *partition) isIncomplete() bool { return p.failed && p.before != nil }
+func (p *partition) isIncomplete() bool {
+	return p.before != nil && (p.failed || p.nextOffset < p.rescanStop)
+}
 
 // rescanned are the partitions that were read again in full, or, before that, are to be.
 func (p *plan) rescanned() []Rescanned {

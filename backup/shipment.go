@@ -97,3 +97,25 @@ func (c *collector) commitChanges(ctx context.Context, changes vault.Changes) er
 	}
 	return err
 }
+
+// settleSent waits for what is under way, and commits what of it failed.
+func (c *collector) settleSent(ctx context.Context) error {
+	for _, s := range c.sent {
+		<-s.ended
+	}
+	return c.commitSent(ctx)
+}
+
+// redoSent is settleSent where something failed; else what is under way goes on.
+func (c *collector) redoSent(ctx context.Context) error {
+	for _, s := range c.sent {
+		select {
+		case <-s.ended:
+			if s.err != nil {
+				return c.settleSent(ctx)
+			}
+		default:
+		}
+	}
+	return nil
+}

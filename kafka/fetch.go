@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -53,13 +54,18 @@ func (c *Client) Fetch(ctx context.Context, plan []coldstream.FetchPosition, sin
 	}
 	e := &fetchEngine{client: c, sink: sink, done: make(chan struct{}), byTP: map[coldstream.TopicPartition]*fetchPartition{}}
 	for i, position := range plan {
-		p := &fetchPartition{FetchPosition: position, lane: i % fetchClients, leader: -1, leaderEpoch: -1, maxBytes: fetchPartitionBytes}
-		p.Epochs = append([]coldstream.EpochStart(nil), position.Epochs...)
+		p := newFetchPartition(position, i)
 		e.partitions = append(e.partitions, p)
 		e.byTP[p.TopicPartition] = p
 		e.live++
 	}
 	return e.run(ctx)
+}
+
+func newFetchPartition(position coldstream.FetchPosition, number int) *fetchPartition {
+	p := &fetchPartition{FetchPosition: position, lane: number % fetchClients, leader: -1, leaderEpoch: -1, maxBytes: fetchPartitionBytes}
+	p.Epochs = append([]coldstream.EpochStart(nil), position.Epochs...)
+	return p
 }
 
 func (c *Client) openFetchClients() error {
@@ -102,6 +108,7 @@ type fetchPartition struct {
 	others      failures // of replicas that were asked for what the leader cannot read
 	truncations int
 	log         coldstream.LogOffsets
+	followed    followState
 }
 
 // failures are the tries in a row that came to nothing. Patience is measured from the
@@ -153,10 +160,14 @@ type fetchEngine struct {
 	partitions []*fetchPartition
 	byTP       map[coldstream.TopicPartition]*fetchPartition
 	done       chan struct{} // closed when no partition is live
+	follows    bool          // it has no end, and partitions come and go
 
 	mu      sync.Mutex
 	live    int
 	workers map[fetchWorker]bool
+	added   int // partitions, in all
+	// restingAsked is when partitions that are read to their ends were asked for last.
+	restingAsked map[fetchWorker]time.Time
 }
 
 // fetchWorker is a connection to a broker.
@@ -178,6 +189,11 @@ func (e *fetchEngine) run(ctx context.Context) error {
 		return nil
 	}
 	e.workers = map[fetchWorker]bool{}
+	return e.runWorkers(ctx)
+}
+
+// runWorkers fetches until no partition is live.
+func (e *fetchEngine) runWorkers(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.keepMetadata(ctx, group) })
 	return group.Wait()
@@ -205,7 +221,7 @@ func (e *fetchEngine) keepMetadata(ctx context.Context, group *errgroup.Group) e
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		if err := e.giveUp(ctx); err != nil {
+		if err := errors.Join(e.dismiss(ctx), e.giveUp(ctx)); err != nil {
 			return err
 		}
 		if wait := e.longWait(); wait != nil && e.client.waits.isNews(wait) {
@@ -255,7 +271,10 @@ func (e *fetchEngine) startWorkers(ctx context.Context, group *errgroup.Group) {
 // work asks one broker over one connection, again and again, until the fetch is over.
 func (e *fetchEngine) work(ctx context.Context, w fetchWorker) error {
 	client := e.client.fetches[w.lane]
-	idle := time.NewTimer(0)
+	idle, idleWait := time.NewTimer(0), fetchIdleWait
+	if e.follows {
+		idleWait = followIdleWait
+	}
 	defer idle.Stop()
 	for {
 		turn := e.choose(w)
@@ -265,7 +284,7 @@ func (e *fetchEngine) work(ctx context.Context, w fetchWorker) error {
 			}
 			continue
 		}
-		idle.Reset(fetchIdleWait)
+		idle.Reset(idleWait)
 		select {
 		case <-e.done:
 			return nil
@@ -281,7 +300,7 @@ type fetchTurn struct {
 	broker     int32
 	partitions []*fetchPartition
 	maxBytes   int32
-	atOnce     bool // do not wait for data that may come
+	maxWait    time.Duration // for data that may come
 }
 
 // choose makes the partitions of the next request busy.
@@ -289,7 +308,10 @@ func (e *fetchEngine) choose(w fetchWorker) fetchTurn {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	turn := fetchTurn{broker: w.broker, maxBytes: answerBytes(e.client.cfg.FetchBytes, len(e.workers))}
+	turn := fetchTurn{broker: w.broker, maxBytes: answerBytes(e.client.cfg.FetchBytes, len(e.workers)), maxWait: fetchMaxWait}
+	if e.follows {
+		return e.chooseFollowed(w, turn)
+	}
 	for _, p := range e.partitions {
 		if p.busy || p.ended || p.lane != w.lane || p.leader != w.broker || now.Before(p.retryAt) {
 			continue
@@ -361,6 +383,9 @@ func (e *fetchEngine) release(chosen []*fetchPartition) {
 	defer e.mu.Unlock()
 	for _, p := range chosen {
 		p.busy = false
+		if e.follows {
+			p.noteSeen()
+		}
 	}
 }
 
@@ -396,8 +421,11 @@ func (e *fetchEngine) finish(p *fetchPartition) {
 		return
 	}
 	p.ended = true
-	e.live--
-	if e.live == 0 {
+	if e.follows {
+		e.forget(p)
+		return
+	}
+	if e.live--; e.live == 0 {
 		close(e.done)
 	}
 }

@@ -26,6 +26,9 @@ func (e *fetchEngine) take(ctx context.Context, p *fetchPartition, a *kmsg.Fetch
 	}
 	p.missing = time.Time{}
 	p.log = coldstream.LogOffsets{LogStartOffset: max(a.LogStartOffset, 0), HighWatermark: a.HighWatermark}
+	if e.follows {
+		p.see(a.HighWatermark)
+	}
 	if d := a.DivergingEpoch; d.Epoch >= 0 || d.EndOffset >= 0 {
 		return e.truncate(ctx, p, coldstream.EpochStart{Epoch: d.Epoch, FirstOffset: d.EndOffset})
 	}
@@ -182,6 +185,10 @@ func (e *fetchEngine) deliver(ctx context.Context, p *fetchPartition, run batchR
 	if err != nil {
 		return err
 	}
+	if e.follows {
+		p.noteServed(len(content))
+		return nil
+	}
 	if p.NextOffset >= p.StopOffset {
 		return e.end(ctx, p)
 	}
@@ -196,6 +203,9 @@ func (e *fetchEngine) takeNothing(ctx context.Context, p *fetchPartition, run ba
 		return e.askForMore(ctx, p, run)
 	case run.err != nil:
 		return e.corrupt(ctx, p, run.err)
+	case e.follows && atEnd && p.NextOffset <= p.log.HighWatermark:
+		p.rest()
+		return nil
 	case answer.first != p && !atEnd:
 		// Others filled the answer, or the next batch is larger than maxBytes, which brokers
 		// send only of the first partition asked for. The plan's order makes it that.

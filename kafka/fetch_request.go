@@ -59,10 +59,7 @@ func fetchOnce(ctx context.Context, client *kgo.Client, turn fetchTurn) (*fetchA
 // newFetchRequest returns the request and the names of its topics by their IDs.
 func newFetchRequest(turn fetchTurn) (*kmsg.FetchRequest, map[coldstream.TopicID]string) {
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(fetchMaxWait.Milliseconds()), 1, turn.maxBytes
-	if turn.atOnce {
-		req.MaxWaitMillis = 0
-	}
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes = int32(turn.maxWait.Milliseconds()), 1, turn.maxBytes
 	req.SessionEpoch = -1
 	index := map[string]int{}
 	names := map[coldstream.TopicID]string{}

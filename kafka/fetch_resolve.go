@@ -49,7 +49,7 @@ func (e *fetchEngine) resolveRange(ctx context.Context, p *fetchPartition) error
 		if err := e.gap(ctx, p, log.LogStartOffset, coldstream.GapLogStartAdvanced); err != nil {
 			return err
 		}
-		if p.NextOffset >= p.StopOffset {
+		if p.NextOffset >= p.StopOffset && !e.follows {
 			return e.end(ctx, p)
 		}
 		return nil
@@ -101,6 +101,9 @@ func (e *fetchEngine) resolveEnd(ctx context.Context, p *fetchPartition) error {
 		end.FirstOffset = p.log.HighWatermark
 	}
 	switch {
+	case end.FirstOffset == p.NextOffset && e.follows:
+		p.rest()
+		return nil
 	case end.FirstOffset == p.NextOffset:
 		p.StopOffset = p.NextOffset
 		return e.end(ctx, p)
@@ -150,7 +153,7 @@ func (e *fetchEngine) endTail(ctx context.Context, p *fetchPartition) error {
 	first := p.NextOffset
 	p.NextOffset, p.empty = min(p.StopOffset, p.log.HighWatermark), 0 // behind it there may be more
 	err := e.sink.Take(ctx, &coldstream.Fetched{TopicPartition: p.TopicPartition, FirstOffset: first, NextOffset: p.NextOffset, LogOffsets: p.log})
-	if err != nil || p.NextOffset < p.StopOffset {
+	if err != nil || p.NextOffset < p.StopOffset || e.follows {
 		return err
 	}
 	return e.end(ctx, p)

@@ -43,7 +43,7 @@ func (e *fetchEngine) lookAt(ctx context.Context, p *fetchPartition, broker int3
 	q := *p
 	q.NextOffset, q.maxBytes, q.alone, q.noEpoch = offset, maxBytes, true, true
 	client := e.client.fetches[p.lane]
-	turn := fetchTurn{broker: broker, partitions: []*fetchPartition{&q}, maxBytes: maxBytes, atOnce: true}
+	turn := fetchTurn{broker: broker, partitions: []*fetchPartition{&q}, maxBytes: maxBytes}
 	answer, err := fetchOnce(ctx, client, turn)
 	if err == nil {
 		err = e.checkIncarnations(ctx, client, turn, answer)
@@ -118,7 +118,7 @@ func (e *fetchEngine) trySalvage(ctx context.Context, p *fetchPartition, cause e
 	case !isBad:
 		return errNothingBad
 	}
-	if err := e.gap(ctx, p, p.StopOffset, coldstream.GapCorrupt); err != nil {
+	if err := e.gap(ctx, p, p.StopOffset, coldstream.GapCorrupt); err != nil || e.follows {
 		return taken(err)
 	}
 	return taken(e.end(ctx, p))

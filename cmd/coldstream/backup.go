@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +20,7 @@ type backupOptions struct {
 	topics   topicOptions
 	memory   memoryOptions
 	interval time.Duration
+	maxRate  byteSize
 	dryRun   bool
 	noVerify bool
 }
@@ -45,16 +45,22 @@ could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable;
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), o, e) },
 	}
+	o.addFlags(cmd, e)
+	return cmd
+}
+
+func (o *backupOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.cluster.addFlags(cmd, e)
 	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
 	o.memory.addFlag(cmd)
-	cmd.Flags().DurationVar(&o.interval, "interval", 30*time.Second, "store what was fetched at least once per `TIME`")
-	cmd.Flags().BoolVar(&o.noVerify, "no-extra-verify", false,
+	f := cmd.Flags()
+	f.DurationVar(&o.interval, "interval", 30*time.Second, "store what was fetched at least once per `TIME`")
+	f.Var(&o.maxRate, "max-rate", "read at most this `SIZE` of record batches from the cluster in a second; 0 is no bound")
+	f.BoolVar(&o.noVerify, "no-extra-verify", false,
 		"do not decode again what was just compressed to compare it with the original: less CPU, more trust in this machine's memory")
-	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be saved, and save nothing")
-	return cmd
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be saved, and save nothing")
 }
 
 // topicOptions choose topics.
@@ -91,47 +97,20 @@ type backupOutcome struct {
 // perform carries the command out up to its result. On an error the outcome, if any, is
 // what was done before.
 func (o *backupOptions) perform(ctx context.Context, e *env) (*backupOutcome, error) {
-	patterns, err := o.topics.patterns()
-	if err != nil {
-		return nil, err
-	}
-	if o.interval <= 0 {
-		return nil, usagef("", errors.New("--interval must be longer than 0"))
-	}
-	budget, err := o.memory.budget()
-	if err != nil {
-		return nil, err
-	}
-	if err := o.cluster.validate(); err != nil {
-		return nil, err
-	}
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	memory := backup.Divide(budget)
-	if v.IsEncrypted() {
-		memory = backup.DivideSealed(budget)
-	}
-	o.cluster.fetchBytes = memory.FetchBytes
 	p := newProgress(e, o.global)
 	defer p.finish()
-	client, err := o.cluster.connect(ctx, p)
+	options, v, client, err := o.open(ctx, e, p)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	options := backup.Options{
-		Topics: patterns, Interval: o.interval, Now: e.now, Name: e.writerName("backup"), Observer: p, NoReadBack: o.noVerify,
-		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes,
-	}
 	done, started := &backupOutcome{}, e.now()
 	if o.dryRun {
 		var offsets int64
-		done.Result, offsets, err = backup.DryRun(ctx, client, v, options)
+		done.Result, offsets, err = backup.DryRun(ctx, client, v, *options)
 		done.offsetsToRead = &offsets
 	} else {
-		done.Result, err = backup.Run(ctx, client, v, options)
+		done.Result, err = backup.Run(ctx, client, v, *options)
 	}
 	done.took = e.now().Sub(started)
 	return done, err

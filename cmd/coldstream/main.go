@@ -23,8 +23,16 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	context.AfterFunc(ctx, exitAtNextSignal)
 	os.Exit(run(ctx, os.Args[1:], processEnv()))
+}
+
+// exitAtNextSignal ends the program at once when there is a second signal.
+func exitAtNextSignal() {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	<-again
+	os.Exit(exitInterrupted)
 }
 
 func processEnv() *env {

@@ -126,6 +126,7 @@ incrementally. Try it without a cluster: coldstream demo`,
 	root.AddCommand(
 		newInitCommand(global, e),
 		newBackupCommand(global, e),
+		newRunCommand(global, e),
 		newRestoreCommand(global, e),
 		newSnapshotsCommand(global, e),
 		newLsCommand(global, e),

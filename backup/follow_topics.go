@@ -1,0 +1,296 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"coldstream"
+)
+
+// foundTopics are the topics of the cluster that are meant.
+type foundTopics struct {
+	cluster   *coldstream.Cluster
+	topics    []coldstream.Topic
+	unmatched []string
+}
+
+// look asks the cluster for its topics. A pattern that matches none waits for one.
+func (f *Follower) look(ctx context.Context) (*foundTopics, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	cluster, err := f.source.Metadata(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("read cluster metadata: %w", err)
+	}
+	patterns := f.patterns()
+	if err := addHidden(ctx, f.source, cluster, patterns); err != nil {
+		return nil, err
+	}
+	found := &foundTopics{cluster: cluster}
+	found.topics, err = selectTopics(cluster.Topics, patterns)
+	found.unmatched = unmatched(err)
+	return found, nil
+}
+
+// unmatched are the words of patterns that match no topic.
+func unmatched(err error) []string {
+	if err == nil {
+		return nil
+	}
+	var several interface{ Unwrap() []error }
+	if !errors.As(err, &several) {
+		return []string{err.Error()}
+	}
+	var out []string
+	for _, one := range several.Unwrap() {
+		out = append(out, one.Error())
+	}
+	return out
+}
+
+// refresh looks for topics, commits, and follows what is new. A cluster that is away is waited for.
+func (f *Follower) refresh(ctx context.Context) error {
+	found, err := f.look(ctx)
+	if err != nil {
+		f.fails(coldstream.SideCluster, err, f.opts.RefreshEvery)
+		return nil
+	}
+	f.serves(coldstream.SideCluster)
+	if err := f.commit(ctx); err != nil { // partitions that have ended are taken up from the vault's heads
+		return err
+	}
+	if err := f.takeIn(ctx, found); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f.fails(coldstream.SideCluster, err, f.opts.RefreshEvery)
+	}
+	return nil
+}
+
+// takeIn follows what is new of the topics that were found, and follows no more what is not meant.
+func (f *Follower) takeIn(ctx context.Context, found *foundTopics) error {
+	p := f.run.plan
+	p.denied, p.failed, p.missesConfigs = nil, nil, nil
+	p.metadata.Cluster, p.metadata.Topics = *found.cluster, nil
+	p.metadata.Cluster.Topics = nil
+	p.isChosen = chosen(found.topics, found.cluster.Topics, f.patterns())
+	f.tellUnmatched(found.unmatched)
+	wanted := map[coldstream.TopicPartition]coldstream.TopicID{}
+	fresh := &plan{writer: p.writer, began: f.opts.Now()}
+	for i := range found.topics {
+		t := &found.topics[i]
+		if t.Err == nil {
+			p.metadata.Topics = append(p.metadata.Topics, *t)
+		}
+		for _, part := range t.Partitions {
+			wanted[coldstream.TopicPartition{Topic: t.Name, Partition: part.ID}] = t.ID
+		}
+		fresh.takeTopics(found.cluster.ID, f.missing(t))
+	}
+	f.dropUnwanted(found, wanted)
+	if err := f.follow(ctx, fresh); err != nil {
+		return err
+	}
+	f.tellTopics(found)
+	f.tellTrouble(append(slices.Clone(fresh.denied), fresh.failed...))
+	p.denied, p.failed = append(p.denied, fresh.denied...), append(p.failed, fresh.failed...)
+	f.keepStatus(found)
+	return nil
+}
+
+// missing is a topic with those partitions only that are not followed and may be tried now.
+func (f *Follower) missing(t *coldstream.Topic) []coldstream.Topic {
+	some := *t
+	some.Partitions = nil
+	now := f.opts.Now()
+	for _, part := range t.Partitions {
+		tp := coldstream.TopicPartition{Topic: t.Name, Partition: part.ID}
+		f.collector.mu.Lock()
+		p := f.collector.byTP[tp]
+		followed := p != nil && !p.settled
+		f.collector.mu.Unlock()
+		if r := f.retries[tp]; followed || r != nil && now.Before(r.at) {
+			continue
+		}
+		some.Partitions = append(some.Partitions, part)
+	}
+	return []coldstream.Topic{some}
+}
+
+// dropUnwanted ends partitions of topics that nobody asks for any more. Of a topic that is
+// deleted the fetch finds out by itself, with what was lost.
+func (f *Follower) dropUnwanted(found *foundTopics, wanted map[coldstream.TopicPartition]coldstream.TopicID) {
+	there := map[string]bool{}
+	for i := range found.cluster.Topics {
+		there[found.cluster.Topics[i].Name] = true
+	}
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	var gone []coldstream.TopicPartition
+	for tp := range f.collector.byTP {
+		if _, is := wanted[tp]; !is && there[tp.Topic] {
+			gone = append(gone, tp)
+		}
+	}
+	f.following.Remove(gone...)
+}
+
+// follow adds the partitions of a plan, from the vault's heads on. What waits of them was
+// committed before.
+func (f *Follower) follow(ctx context.Context, fresh *plan) error {
+	if len(fresh.partitions) == 0 {
+		return nil
+	}
+	asked, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := fresh.readEnds(asked, f.source); err != nil {
+		return err
+	}
+	c := f.collector
+	for _, part := range fresh.partitions {
+		if w := part.watch; w != nil && w.missed && !w.fresh && part.before == nil {
+			part.readAgain(fresh.began, earlier{scan: part.scan, nextOffset: part.nextOffset, lastEpoch: part.lastEpoch}, whyLate)
+		}
+		c.mu.Lock()
+		f.run.plan.replace(part)
+		c.byTP[part.stream.TopicPartition()] = part
+		if part.begins {
+			c.waiting.scans = append(c.waiting.scans, part.scanStart())
+		}
+		c.mu.Unlock()
+		if part.before != nil {
+			part.rescanStop = part.highWatermark
+			f.opts.Observer.Observe(&coldstream.ReadAgain{TopicPartition: part.stream.TopicPartition(), Why: part.why})
+		}
+		if gap, due := part.gapAhead(); due {
+			c.addGap(part, part.head.Scan, gap)
+		}
+	}
+	c.announce(fresh.partitions)
+	f.following.Add(positions(fresh.partitions)...)
+	return nil
+}
+
+// replace puts a partition in the place of the one of its topic and number, or beside the others.
+func (p *plan) replace(part *partition) {
+	tp := part.stream.TopicPartition()
+	p.partitions = slices.DeleteFunc(p.partitions, func(other *partition) bool { return other.stream.TopicPartition() == tp })
+	p.partitions = append(p.partitions, part)
+	slices.SortFunc(p.partitions, func(a, b *partition) int {
+		return cmp.Or(a.stream.TopicPartition().Compare(b.stream.TopicPartition()), a.stream.Compare(b.stream))
+	})
+}
+
+// topicCounts are the numbers of partitions that are followed, by topic.
+func (p *plan) topicCounts() map[coldstream.Incarnation]int {
+	out := map[coldstream.Incarnation]int{}
+	for _, part := range p.partitions {
+		out[part.stream.Incarnation]++
+	}
+	return out
+}
+
+// tellTopics says which topics came, grew or went.
+func (f *Follower) tellTopics(found *foundTopics) {
+	now := f.run.plan.topicCounts()
+	for in, n := range now {
+		if n > f.followed[in] {
+			f.opts.Observer.Observe(&coldstream.TopicFound{Topic: in.Topic, TopicID: in.TopicID, Partitions: n, Before: f.followed[in]})
+		}
+	}
+	for in := range f.followed {
+		if now[in] == 0 {
+			there := slices.ContainsFunc(found.cluster.Topics, func(t coldstream.Topic) bool { return t.Name == in.Topic && t.ID == in.TopicID })
+			f.opts.Observer.Observe(&coldstream.TopicGone{Topic: in.Topic, TopicID: in.TopicID, Deleted: !there})
+		}
+	}
+	f.followed = now
+}
+
+// tellUnmatched says once of each pattern that nothing matches it.
+func (f *Follower) tellUnmatched(texts []string) {
+	f.mu.Lock()
+	before := f.status.Unmatched
+	f.status.Unmatched = texts
+	f.mu.Unlock()
+	for _, text := range texts {
+		if !slices.Contains(before, text) {
+			f.opts.Observer.Observe(&coldstream.Warning{Text: text, Hint: "it is waited for"})
+		}
+	}
+}
+
+// tellTrouble says what cannot be read now, once for each reason, and what can be again.
+func (f *Follower) tellTrouble(errs []PartitionError) {
+	now := map[coldstream.TopicPartition]string{}
+	for _, e := range errs {
+		now[e.TopicPartition] = e.Err.Error()
+		if f.trouble[e.TopicPartition] == "" {
+			f.troubleAt[e.TopicPartition] = f.opts.Now()
+		}
+		if f.trouble[e.TopicPartition] != e.Err.Error() {
+			f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
+		}
+	}
+	for tp := range f.trouble {
+		if r := f.retries[tp]; now[tp] == "" && (r == nil || !f.opts.Now().Before(r.at)) {
+			f.opts.Observer.Observe(&coldstream.PartitionWell{TopicPartition: tp, Since: f.troubleAt[tp]})
+			delete(f.troubleAt, tp)
+			delete(f.retries, tp)
+		} else if now[tp] == "" {
+			now[tp] = f.trouble[tp] // it is not tried yet
+		}
+	}
+	f.trouble = now
+}
+
+// gaveUp keeps when a partition that the fetch gave up is tried again. The collector's lock is
+// not held.
+func (f *Follower) gaveUp(tp coldstream.TopicPartition) {
+	r := f.retries[tp]
+	if r == nil {
+		r = &retry{}
+		f.retries[tp] = r
+	}
+	r.at = f.opts.Now().Add(min(firstRetry<<min(r.count, 10), lastRetry))
+	r.count++
+}
+
+// endedPartitions takes note of partitions that the fetch ended, and tells of those that it gave up.
+func (f *Follower) endedPartitions() {
+	c := f.collector
+	c.mu.Lock()
+	var failed []PartitionError
+	unknown := false
+	for _, p := range f.run.plan.partitions {
+		if p.ended && !p.endTold {
+			p.endTold = true
+			if p.err != nil {
+				failed = append(failed, PartitionError{TopicPartition: p.stream.TopicPartition(), Err: p.err})
+				unknown = unknown || errors.Is(p.err, coldstream.ErrUnknownTopic)
+			}
+		}
+	}
+	f.run.plan.partitions = slices.DeleteFunc(f.run.plan.partitions, func(p *partition) bool {
+		return p.ended && (p.err == nil || errors.Is(p.err, coldstream.ErrUnknownTopic))
+	})
+	c.mu.Unlock()
+	for _, e := range failed {
+		if errors.Is(e.Err, coldstream.ErrUnknownTopic) {
+			continue
+		}
+		f.gaveUp(e.TopicPartition)
+		if f.trouble[e.TopicPartition] == "" {
+			f.troubleAt[e.TopicPartition] = f.opts.Now()
+		}
+		f.trouble[e.TopicPartition] = e.Err.Error()
+		f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
+	}
+	if unknown {
+		f.lookAtOnce() // a topic of the name may be there again
+	}
+}
