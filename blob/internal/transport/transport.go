@@ -27,7 +27,8 @@ const DefaultIdle = time.Minute
 type Options struct {
 	CAFile string        // PEM certificates that are trusted besides the system's
 	Idle   time.Duration // DefaultIdle if 0
-	// Connections per host that are kept for reuse; as many as are used at once should be.
+	// Connections per host that are kept for reuse; as many as are used at once should be. A
+	// vault's catalog is read with 128.
 	Kept int
 }
 
@@ -55,7 +56,7 @@ func New(opts Options) (*http.Transport, error) {
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: min(idle, 15*time.Second),
 		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{},
-		MaxIdleConnsPerHost: max(opts.Kept, 32),
+		MaxIdleConnsPerHost: max(opts.Kept, 128),
 		IdleConnTimeout:     idle,
 		// A server that knows nothing of Expect gets the body after this.
 		ExpectContinueTimeout: 2 * time.Second,
