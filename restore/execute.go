@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"coldstream"
 	"coldstream/recordbatch"
 )
@@ -28,6 +30,7 @@ type execution struct {
 	producer   coldstream.ProducerIdentity
 	partitions map[*partitionPlan]*partitionProgress
 	large      chan struct{} // its one place is taken while a large batch is decoded
+	rate       *rate.Limiter // of all lanes together
 }
 
 // partitionProgress belongs to the lane that produces the partition.
@@ -50,7 +53,7 @@ type partitionProgress struct {
 // Execute carries the plan out. The result says how far it came, also with an error; an
 // error before the first write says that nothing was changed.
 func (p *Plan) Execute(ctx context.Context) (*Result, error) {
-	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}, large: make(chan struct{}, 1)}
+	x := &execution{plan: p, partitions: map[*partitionPlan]*partitionProgress{}, large: make(chan struct{}, 1), rate: newRate(p.req.MaxRateBytes)}
 	if p.past != nil {
 		return x.executeGroups(ctx)
 	}

@@ -192,12 +192,18 @@ func (l *lane) send(ctx context.Context, sending []*openPartition) {
 	buffer := l.buffer[:0]
 	batches := make([]coldstream.ProduceBatch, 0, len(sending))
 	for _, o := range sending {
-		o.progress.sent = true
 		start := len(buffer)
 		buffer = l.patched(buffer, o.held, o.progress.sequence)
 		batches = append(batches, coldstream.ProduceBatch{
 			TopicPartition: o.part.target, TopicID: o.progress.topicID, Batch: buffer[start:len(buffer):len(buffer)],
 		})
+	}
+	if err := awaitTurn(ctx, l.rate, len(buffer)); err != nil {
+		l.giveUp(sending, err)
+		return
+	}
+	for _, o := range sending {
+		o.progress.sent = true
 	}
 	for i, result := range l.plan.target.Produce(ctx, l.number, batches) {
 		o := sending[i]
@@ -211,6 +217,15 @@ func (l *lane) send(ctx context.Context, sending []*openPartition) {
 	}
 	if cap(l.buffer) > 4*requestBytes {
 		l.buffer = nil // one giant batch must not keep its room
+	}
+}
+
+// giveUp ends partitions whose held batches were never sent.
+func (l *lane) giveUp(sending []*openPartition, err error) {
+	for _, o := range sending {
+		o.progress.err = err
+		l.ready.drop(o)
+		o.held = outgoing{}
 	}
 }
 

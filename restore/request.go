@@ -59,6 +59,9 @@ type Request struct {
 	// MemoryBytes bounds the batches in memory that are read and not yet sent; 96 MiB by
 	// default. One batch for each of the target's lanes may be larger.
 	MemoryBytes int64
+	// MaxRateBytes is how many bytes of batches are sent in a second, to all brokers together; 0 is
+	// no limit.
+	MaxRateBytes int64
 
 	Now      func() time.Time
 	Observer coldstream.Observer

@@ -19,6 +19,7 @@ type restoreOptions struct {
 	cluster clusterOptions
 	vault   vaultOptions
 	memory  memoryOptions
+	maxRate byteSize
 
 	topics           []string
 	exclude          []string
@@ -89,6 +90,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringVar(&o.restoreID, "restore", "", "with --groups-only: the `ID`, or a unique prefix of it, of the restore that brought the topics (default: the last one that did)")
 	f.StringVar(&o.stateFile, "state", "", "write nothing to the vault: keep the restore's records in a new `FILE`. With --groups-only, the file of the restore that brought the topics")
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
+	f.Var(&o.maxRate, "max-rate", "send at most this `SIZE` a second to all brokers together, as 50MB (default: no limit)")
 	f.BoolVar(&o.strict, "strict", false, "end with 3 if the snapshot lacks records that were due when it was taken: gaps, and partitions that the backup could not read")
 	f.BoolVar(&o.putBackRetention, "put-back-retention", false, "put retention back also where it will delete restored records")
 	f.StringVar(&o.configs, "configs", "effective", "configs of topics that are made, a `MODE`: effective (what held for them at the source), own (what they carried themselves) or none (what the target's brokers have)")
@@ -117,6 +119,7 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	case o.offsets != "auto" && o.offsets != "exact" && o.offsets != "translate":
 		return req, usagef("use auto, exact or translate", fmt.Errorf("unknown --offsets %q", o.offsets))
 	}
+	req.MaxRateBytes = int64(o.maxRate)
 	var err error
 	if req.MemoryBytes, err = o.memory.budget(); err != nil {
 		return req, err
