@@ -38,8 +38,8 @@ interrupted backup loses nothing: the next one goes on where the vault ends.
 If a verify or a restore found that the vault has lost records, the backup fetches them again, as far
 as the cluster still has them.
 
-Exit codes: 0 done; 2 wrong usage or unknown topic; 3 done, but something named in the result
-could not be saved; 5 the vault is damaged; 10 no vault; 13 cluster unreachable; 130 interrupted.`,
+Exit codes: 0 done; 2 wrong usage or unknown topic; 3 done, but something named in the result could not be
+saved; 5 the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unreachable; 130 interrupted.`,
 		Example: `  coldstream backup -b localhost:9092 --vault /srv/kafka-vault
   coldstream backup -b localhost:9092 --vault /srv/kafka-vault -t orders,'payments-*' --exclude '/.*-test/'`,
 		Args: noArgs,

@@ -57,7 +57,8 @@ record from a time on, and e@TIME to stop before the first one from a time on; s
 %S its length (-1 for null), %R the length in four bytes, %h headers, %%, and \n \r \t \\ \0 \xHH. On a
 terminal control characters are made visible; elsewhere bytes are printed as they are.
 
-Exit codes: 0 done; 2 wrong usage or unknown topic; 5 damage was met, what is printed ends there; 10 no vault.`,
+Exit codes: 0 done; 2 wrong usage or unknown topic; 5 damage was met, what is printed ends there; 10 no
+vault; 12 wrong or no key.`,
 		Example: `  coldstream cat orders -p 0 -o -10 -f '%o %k = %s\n' --vault /srv/kafka-vault
   coldstream cat orders --since '2026-11-22 14:05' --grep 'customer-17' -J --vault /srv/kafka-vault`,
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -37,8 +37,8 @@ with "coldstream init" first; it is a vault like any other, and a backup can go 
 All that is read is checked on the way. A copy that was cut off is started again with the same
 command, and goes on where it stopped.
 
-Exit codes: 0 done; 2 wrong usage or unknown topic or snapshot; 3 done, but a snapshot could not be
-copied as it was asked; 5 a vault is damaged; 10 no vault; 130 interrupted.`,
+Exit codes: 0 done; 2 wrong usage or unknown topic or snapshot; 3 done, but a snapshot could not be copied
+as it was asked; 5 a vault is damaged; 10 no vault; 12 wrong or no key; 130 interrupted.`,
 		Example: `  coldstream copy --from /srv/kafka-vault --to 's3://backups/kafka?region=eu-central-1'
   coldstream copy --from /srv/kafka-vault --to elastio:main -t orders --snapshot 62db6e9e`,
 		Args: noArgs,

@@ -48,7 +48,7 @@ After a restore under another name, --map says which topic is held against which
 offsets were restored exactly can be compared.
 
 Exit codes: 0 the same; 2 wrong usage or unknown topic; 3 some partitions could not be read; 5 different, or
-the vault is damaged; 10 no vault; 13 cluster unreachable.`,
+the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unreachable.`,
 		Example: `  coldstream diff -b localhost:9092 --vault /srv/kafka-vault -t orders
   coldstream diff -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored
   coldstream diff --vault /srv/kafka-vault --snapshot 62db6e9e --with 4b3f0bfd`,

@@ -36,7 +36,8 @@ each thing whether it is ok, and what to do if not. Nothing is changed. docs/doc
 With --acls, print what grants a user the rights that a job takes: lines for kafka-acls.sh, and the
 same for Strimzi, Confluent Cloud, MSK and Redpanda. No cluster is asked then.
 
-Exit codes: 0 nothing fails; 1 something fails; 2 wrong usage; 10 no vault; 13 cluster unreachable.`,
+Exit codes: 0 nothing fails; 1 something fails; 2 wrong usage; 10 no vault; 12 wrong or no key; 13 cluster
+unreachable.`,
 		Example: `  coldstream doctor -b localhost:9092 --vault /srv/kafka-vault
   coldstream doctor --for restore --command-config client.properties -t orders
   coldstream doctor --acls backup --principal User:coldstream -t 'orders-*'`,

@@ -151,6 +151,7 @@ func TestEncryptedVault(t *testing.T) {
 	for _, args := range [][]string{
 		{"snapshots"}, {"ls"}, {"groups"}, {"status", "-b", w.bootstrap, "-t", topic}, {"verify"}, {"key", "list"}, {"key", "test"},
 		{"backup", "-b", w.bootstrap, "-t", topic, "--dry-run"}, {"doctor", "--for", "backup", "-b", w.bootstrap, "-t", topic},
+		{"run", "-b", w.bootstrap, "-t", topic, "--dry-run"},
 	} {
 		asHost(args...).must(t, exitDone)
 	}

@@ -42,7 +42,8 @@ policy is for these topics alone, and a snapshot that has others as well stays.
 A snapshot that a restore in progress needs stays; so does one whose time lies in the future, until it is
 named. --restore ID ends what a restore holds that was cut off and will not go on.
 
-Exit codes: 0 done; 2 wrong usage; 3 done, but a snapshot stays that should have gone; 10 no vault.`,
+Exit codes: 0 done; 2 wrong usage; 3 done, but a snapshot stays that should have gone; 10 no vault; 12 wrong
+or no key.`,
 		Example: `  coldstream forget --vault /srv/kafka-vault --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run
   coldstream forget --vault /srv/kafka-vault 62db6e9e`,
 		Args: cobra.ArbitraryArgs,

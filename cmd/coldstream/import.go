@@ -50,8 +50,8 @@ Name all points of a topic in one call: what is saved begins where it began, and
 cannot be put before it. A second import of the same points stores nothing. The cluster is called
 elastio-legacy.
 
-Exit codes: 0 done; 2 wrong usage; 3 done, but lines were left out or offsets are missing;
-10 no vault; 130 interrupted.`,
+Exit codes: 0 done; 2 wrong usage; 3 done, but lines were left out or offsets are missing; 10 no vault; 12
+wrong or no key; 130 interrupted.`,
 		Example: `  coldstream import elastio-legacy --all-of orders --vault /srv/kafka-vault
   coldstream import elastio-legacy --rp rp-01h8aaa,rp-01h8bbb --vault elastio:main`,
 		Args: noArgs,

@@ -28,7 +28,7 @@ that the vault holds, these offsets are released: the vault will not fetch them 
 It may run beside backups and restores on other hosts, and may be cut off at any time: the next one
 goes on. A pack goes as a whole, once nothing in it is needed.
 
-Exit codes: 0 done; 5 the vault is damaged, and nothing was freed; 10 no vault.`,
+Exit codes: 0 done; 5 the vault is damaged, and nothing was freed; 10 no vault; 12 wrong or no key.`,
 		Example: "  coldstream prune --vault /srv/kafka-vault --dry-run",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runPrune(cmd.Context(), o, e) },

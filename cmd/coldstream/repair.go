@@ -29,7 +29,8 @@ without IDs all that "verify" finds is listed, and accepted after a question or 
 changed, and what is damaged stays damaged. But "verify" counts it apart and ends with 0, backups warn of it no more,
 and new damage, also in the same object, stands out. Accept only what the next backup does not fetch again.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage, unknown ID, or no terminal to ask at and no --yes; 10 no vault.`,
+Exit codes: 0 done; 1 failed; 2 wrong usage, unknown ID, or no terminal to ask at and no --yes; 10 no vault;
+12 wrong or no key.`,
 		Example: "  coldstream repair --vault /srv/kafka-vault --accept-loss 3f09ab52c1d0e477",
 		RunE:    func(cmd *cobra.Command, args []string) error { return runRepair(cmd.Context(), o, args, e) },
 	}

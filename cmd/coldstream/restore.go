@@ -56,8 +56,8 @@ offsets where that can be had, else an exact translation, which consumer groups 
 plan is checked before anything is written. A topic that is missing is made, with the
 snapshot's partitions and configs; one that holds records is refused.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage, unknown topic or snapshot; 3 done, but a
-partition failed or a group has members; 5 stored data is damaged; 10 no vault; 13 cluster
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage, unknown topic or snapshot; 3 done, but a partition
+failed or a group has members; 5 stored data is damaged; 10 no vault; 12 wrong or no key; 13 cluster
 unreachable; 130 interrupted.`,
 		Example: `  coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --dry-run
   coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored --groups

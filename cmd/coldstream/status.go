@@ -53,8 +53,8 @@ name for the backup.
 With --check the exit code says whether all is well. It is 4 if the RPO of any topic is above --max-rpo,
 or a topic was never saved: for cron and Nagios.
 
-Exit codes: 0 done; 2 wrong usage or unknown topic; 3 something could not be read; 4 worse than
---max-rpo; 5 the vault is damaged; 10 no vault; 13 cluster unreachable.`,
+Exit codes: 0 done; 2 wrong usage or unknown topic; 3 something could not be read; 4 worse than --max-rpo; 5
+the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unreachable.`,
 		Example: `  coldstream status -b localhost:9092 --vault /srv/kafka-vault
   coldstream status -b localhost:9092 --vault /srv/kafka-vault -t 'orders-*' --check --max-rpo 20m`,
 		Args: noArgs,

@@ -33,7 +33,7 @@ vault, of an earlier time. --expect HASH shows it. Keep the vault hash that a ba
 a place that nobody who can write to the vault can change. Verify then proves that the vault still
 holds the state of that backup.
 
-Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault.`,
+Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault; 12 wrong or no key.`,
 		Example: "  coldstream verify --vault /srv/kafka-vault --deep",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), o, e) },
