@@ -88,6 +88,7 @@ func addCompletions(root *cobra.Command, e *env) {
 		"to":             folders,
 		"spool":          folders,
 		"command-config": files,
+		"context":        single(look.contexts),
 		"config":         files,
 		"key-file":       files,
 		"state":          files,
@@ -196,6 +197,9 @@ func text(cmd *cobra.Command, flag string) string {
 }
 
 func (l *lookup) opened(ctx context.Context, cmd *cobra.Command) (*vault.Vault, []vault.Snapshot, error) {
+	if _, err := configure(cmd, l.env); err != nil {
+		return nil, nil, err
+	}
 	o := vaultOptions{url: cmp.Or(text(cmd, "vault"), text(cmd, "from")), isVerbose: func() bool { return false }, catalogIsEnough: true, isOneOfTwo: true}
 	o.keyFiles, _ = cmd.Flags().GetStringArray("key-file") // a command without the flag opens no vault
 	v, err := o.open(ctx, l.env)
@@ -207,6 +211,19 @@ func (l *lookup) opened(ctx context.Context, cmd *cobra.Command) (*vault.Vault, 
 		return nil, nil, err
 	}
 	return v, catalog.Snapshots(), nil
+}
+
+// contexts are those of the configuration file.
+func (l *lookup) contexts(_ context.Context, cmd *cobra.Command) ([]string, error) {
+	path, _, err := namedConfig(cmd, l.env)
+	if err != nil {
+		return nil, err
+	}
+	file, err := readConfig(cmd.Root(), path, l.env)
+	if err != nil || file == nil {
+		return nil, err
+	}
+	return file.Contexts(), nil
 }
 
 // topics are those of the snapshot or of all snapshots, where a command reads a vault, and
@@ -237,6 +254,9 @@ func (l *lookup) topics(ctx context.Context, cmd *cobra.Command) ([]string, erro
 }
 
 func (l *lookup) clusterTopics(ctx context.Context, cmd *cobra.Command) ([]string, error) {
+	if _, err := configure(cmd, l.env); err != nil {
+		return nil, err
+	}
 	o := clusterOptions{
 		env: l.env, verbose: func() bool { return false }, connectTimeout: completionPatience, patience: completionPatience,
 		bootstrap: text(cmd, "bootstrap-server"), commandConfig: text(cmd, "command-config"),

@@ -23,6 +23,7 @@ type globalOptions struct {
 	quiet      bool
 	verbose    bool
 	noProgress bool
+	settings   *settings // from environment and configuration file
 }
 
 func (o *globalOptions) addFlags(cmd *cobra.Command) {
@@ -31,6 +32,8 @@ func (o *globalOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.quiet, "quiet", false, "print only the result, warnings and errors")
 	f.BoolVar(&o.verbose, "verbose", false, "print details")
 	f.BoolVar(&o.noProgress, "no-progress", false, "print no progress")
+	f.String("config", "", "read flags from this `FILE` (docs/configuration.md; environment: COLDSTREAM_CONFIG; default: coldstream/config.yaml in the user's folder for configuration)")
+	f.String("context", "", "of the file of --config take the context `NAME` (environment: COLDSTREAM_CONTEXT; default: the file's current-context)")
 }
 
 func (o *globalOptions) validate() error {
@@ -104,7 +107,12 @@ incrementally. Try it without a cluster: coldstream demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if cmd.Annotations[readsConfigItself] == "" {
+				if global.settings, err = configure(cmd, e); err != nil {
+					return err
+				}
+			}
 			if err := refuseEmpty(cmd); err != nil {
 				return err
 			}
@@ -143,6 +151,7 @@ incrementally. Try it without a cluster: coldstream demo`,
 		newImportCommand(global, e),
 		newDemoCommand(global, e),
 		newDoctorCommand(global, e),
+		newConfigCommand(global, e),
 		newCompletionCommand(e),
 		newVersionCommand(global, e),
 	)

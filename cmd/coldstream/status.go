@@ -24,6 +24,7 @@ type statusOptions struct {
 	check      bool
 	maxRPO     time.Duration
 	partitions bool
+	bounds     *topicBounds // of topics that have a --max-rpo of their own
 }
 
 // statusPatience is how long status waits for partitions that are away: who asks wants an answer.
@@ -51,7 +52,8 @@ Without -t all topics count but internal ones, as for a backup. Name with -t and
 name for the backup.
 
 With --check the exit code says whether all is well. It is 4 if the RPO of any topic is above --max-rpo,
-or a topic was never saved: for cron and Nagios.
+or a topic was never saved: for cron and Nagios. A configuration file may bound single topics, with
+max-rpo under topics (docs/configuration.md).
 
 Exit codes: 0 done; 2 wrong usage or unknown topic; 3 something could not be read; 4 worse than --max-rpo; 5
 the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unreachable.`,
@@ -85,13 +87,16 @@ func (o *statusOptions) validate() error {
 	switch {
 	case o.maxRPO < 0:
 		return usagef("", errors.New("--max-rpo must be longer than 0"))
-	case o.check && o.maxRPO == 0:
-		return usagef("name the bound with --max-rpo, as: --check --max-rpo 5m", errors.New("--check needs --max-rpo"))
+	case o.check && o.maxRPO == 0 && len(o.bounds.bounds) == 0:
+		return usagef("name the bound with --max-rpo, as: --check --max-rpo 5m, or in the file of --config", errors.New("--check needs --max-rpo"))
 	}
 	return o.cluster.validate()
 }
 
-func runStatus(ctx context.Context, o *statusOptions, e *env) error {
+func runStatus(ctx context.Context, o *statusOptions, e *env) (err error) {
+	if o.bounds, err = o.global.settings.topicBounds("max-rpo", e); err != nil {
+		return err
+	}
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -221,8 +226,8 @@ func (a *assessment) judge(ctx context.Context, o *statusOptions) error {
 		if !o.partitions {
 			t.Partitions = nil
 		}
-		if o.maxRPO > 0 {
-			t.Bound(o.maxRPO)
+		if bound := o.bounds.of(&a.topics[i], o.maxRPO); bound > 0 {
+			t.Bound(bound)
 			ok := *t.OK && (a.document.OK == nil || *a.document.OK)
 			a.document.OK = &ok
 		}
