@@ -18,13 +18,14 @@ type counted struct {
 // end well or not at all, runs of which the snapshot shows a part, and runs with holes in which
 // a group stands. [Plan.DryRun] is then what Execute will do. Damage that is met is in Damage.
 func (p *Plan) Count(ctx context.Context) error {
+	wanted := p.wantedOffsets()
 	for _, t := range p.topics {
 		for _, part := range t.partitions {
 			if part.counted != nil {
 				continue
 			}
 			part.counted = map[int]*counted{}
-			err := part.count(ctx, p.groupOffsetsIn(part))
+			err := part.count(ctx, wanted[part])
 			var damage *vault.DamageError
 			if errors.As(err, &damage) {
 				p.Damage = append(p.Damage, damage)
@@ -38,14 +39,12 @@ func (p *Plan) Count(ctx context.Context) error {
 	return nil
 }
 
-// groupOffsetsIn are the offsets of groups that are to be translated.
-func (p *Plan) groupOffsetsIn(part *partitionPlan) []int64 {
-	var out []int64
+// wantedOffsets are the offsets of all groups, by the partitions that they are in.
+func (p *Plan) wantedOffsets() map[*partitionPlan][]int64 {
+	out := map[*partitionPlan][]int64{}
 	for _, g := range p.groups {
 		for _, o := range g.offsets {
-			if o.part == part {
-				out = append(out, o.recorded.Offset)
-			}
+			out[o.part] = append(out[o.part], o.recorded.Offset)
 		}
 	}
 	return out

@@ -31,6 +31,7 @@ type execution struct {
 	partitions map[*partitionPlan]*partitionProgress
 	large      chan struct{} // its one place is taken while a large batch is decoded
 	rate       *rate.Limiter // of all lanes together
+	pieces     *pieces
 }
 
 // partitionProgress belongs to the lane that produces the partition.
@@ -57,9 +58,14 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	if p.past != nil {
 		return x.executeGroups(ctx)
 	}
+	x.pieces = newPieces(p.pieceRuns, x.record)
+	wanted := p.wantedOffsets()
 	for _, t := range p.topics {
 		for _, part := range t.partitions {
-			x.partitions[part] = &partitionProgress{next: part.at, segment: t.firstSegment()}
+			x.partitions[part] = &partitionProgress{
+				next: part.at, segment: t.firstSegment(),
+				offsets: offsetMap{wanted: wanted[part], answers: map[int64]int64{}},
+			}
 		}
 	}
 	if err := x.announce(ctx); err != nil {

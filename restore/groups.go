@@ -42,7 +42,7 @@ type groupOffset struct {
 type groupPlace struct {
 	into coldstream.TopicPartition // of the target
 	part *partitionPlan            // that is restored, or
-	past *offsetMap                // what an earlier restore left
+	past *pastMap                  // what an earlier restore left
 }
 
 // planGroups chooses the groups, and their offsets in the partitions to restore.
@@ -276,14 +276,14 @@ func (x *execution) commitGroup(ctx context.Context, g *groupPlan) (string, erro
 
 // translate finds the target's offset for one of the source.
 func (x *execution) translate(o *groupOffset) error {
-	offsets := o.past
-	if offsets == nil {
-		progress := x.partitions[o.part]
-		if progress.err != nil {
-			return fmt.Errorf("partition %s was not restored", o.into)
-		}
-		offsets = &progress.offsets
+	if o.past != nil {
+		return nil // translatePast did
 	}
-	o.target = offsets.translate(o.recorded.Offset)
-	return nil
+	progress := x.partitions[o.part]
+	if progress.err != nil {
+		return fmt.Errorf("partition %s was not restored", o.into)
+	}
+	var err error
+	o.target, err = progress.offsets.find(o.recorded.Offset)
+	return err
 }

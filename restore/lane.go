@@ -99,7 +99,7 @@ func (l *lane) run(ctx context.Context) error {
 		}
 		sending, finished := l.ready.take()
 		for _, o := range finished {
-			l.close(o)
+			l.close(ctx, o)
 		}
 		if len(sending) > 0 {
 			l.send(ctx, sending)
@@ -169,12 +169,13 @@ func (l *lane) read(ctx context.Context, o *openPartition) error {
 	return nil
 }
 
-func (l *lane) close(o *openPartition) {
+func (l *lane) close(ctx context.Context, o *openPartition) {
 	o.progress.err = cmp.Or(o.progress.err, o.line.err)
 	l.open = slices.DeleteFunc(l.open, func(other *openPartition) bool { return other == o })
 	l.openBytes -= o.part.readBytes()
 	o.progress.aborted, o.progress.pending = o.feed.droppedAborted, o.feed.droppedUndecided
 	o.progress.offsets.next = o.progress.next
+	l.pieces.close(ctx, o.part.target, &o.progress.offsets)
 	l.plan.req.Observer.Observe(&coldstream.Progress{Activity: activity, Partitions: 1})
 	l.plan.req.Observer.Observe(&coldstream.Detail{Text: fmt.Sprintf("wrote %s from %s: %d records up to offset %d",
 		o.part.target, o.part.stream.View.Stream.TopicPartition(), o.progress.records, o.progress.next)})
@@ -254,7 +255,7 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 	l.plan.req.Observer.Observe(&coldstream.Progress{
 		Activity: activity, Offsets: o.held.records, Records: o.held.records, Bytes: int64(len(o.held.batch)),
 	})
-	return nil
+	return l.pieces.grown(ctx, o.part.target, &p.offsets)
 }
 
 // findDuplicate judges by the log's end where a broker recognized a repeated batch and

@@ -18,6 +18,11 @@ type offsetMap struct {
 	runs []mapped
 	// start and next are the target's ends of what was restored.
 	start, next int64
+	// written is the source offset behind the runs that were written to a piece, and are not
+	// in runs any more. Of those only the answers for the offsets wanted are kept.
+	written int64
+	wanted  []int64
+	answers map[int64]int64
 }
 
 // add appends records that were produced; both offsets ascend.

@@ -49,7 +49,10 @@ func (p *Plan) makeGroupsPlan(ctx context.Context, catalog *vault.Catalog) error
 	if damage, ok := metadata.Damaged[vault.SectionGroups]; ok {
 		p.Damage = append(p.Damage, damage)
 	}
-	return p.planGroups(ctx, metadata)
+	if err := p.planGroups(ctx, metadata); err != nil {
+		return err
+	}
+	return p.translatePast(ctx)
 }
 
 // findPast finds the restore that is meant: the one with the given ID, or else the last one
@@ -163,7 +166,9 @@ func (p *Plan) readPast(ctx context.Context, id vault.RestoreID) (found *past, w
 		return nil, "", err
 	case found.hold.OffsetMapOf != "":
 		return nil, "it restored groups only, through the offset map of restore " + found.hold.OffsetMapOf, nil
-	case result.Places == nil && result.Result != nil:
+	case result.Version > resultVersion:
+		return nil, "a newer version made it: take that, or a later one", nil
+	case result.Places == nil && result.PiecedPlaces == nil && result.Result != nil:
 		return nil, "the version that made it did not keep what is needed", nil
 	case found.hold.ClusterID != p.TargetClusterID:
 		return nil, "it went into cluster " + found.hold.ClusterID, nil
@@ -180,8 +185,9 @@ func (p *Plan) takePlaces(found *past, result *resultRecord) (why string, err er
 	if err != nil {
 		return err.Error(), nil //nolint:nilerr // another restore may have the topics
 	}
-	for i := range result.Places {
-		place := &result.Places[i]
+	places := slices.Concat(result.Places, result.PiecedPlaces)
+	for i := range places {
+		place := &places[i]
 		if !chosen[place.Topic] || p.req.Partitions != nil && !slices.Contains(p.req.Partitions, place.Partition) {
 			continue
 		}
@@ -190,7 +196,10 @@ func (p *Plan) takePlaces(found *past, result *resultRecord) (why string, err er
 				return fmt.Sprintf("it restored topic %s into %s", place.Topic, place.TargetTopic), nil
 			}
 		}
-		offsets := &offsetMap{runs: result.OffsetMaps[place.into().String()], next: place.NextOffset}
+		name := place.into().String()
+		offsets := &pastMap{
+			tp: place.into(), pieces: result.Pieces[name], offsetMap: offsetMap{runs: result.OffsetMaps[name], next: place.NextOffset},
+		}
 		if err := offsets.check(); err != nil {
 			return "", fmt.Errorf("offset map of restore %s for %s: %w", found.id, place.into(), err)
 		}

@@ -51,6 +51,8 @@ type Plan struct {
 	cutOff map[string]cutOff
 	// requestBytes is the size of the batches that are sent at once.
 	requestBytes int
+	// pieceRuns is how much of offset maps is written at once.
+	pieceRuns int
 }
 
 // topicPlan is one topic of the snapshot and where it goes.
@@ -101,7 +103,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.MemoryBytes <= 0 {
 		req.MemoryBytes = DefaultMemory
 	}
-	p := &Plan{req: req, vault: v, trail: v, target: target, requestBytes: requestBytes}
+	p := &Plan{req: req, vault: v, trail: v, target: target, requestBytes: requestBytes, pieceRuns: pieceRuns}
 	if _, err := rand.Read(p.ID[:]); err != nil {
 		return nil, fmt.Errorf("make restore ID: %w", err)
 	}

@@ -193,7 +193,7 @@ func TestStateFilesThatAreNone(t *testing.T) {
 	for name, content := range map[string]string{
 		"empty": "", "another file": "hello\n", "another vault": strings.Replace(string(whole), w.vault.ID(), strings.Repeat("0", 32), 1),
 		"a later version": strings.Replace(string(whole), `"version":1`, `"version":2`, 1), "twice": string(whole) + lines[1],
-		"altered": strings.Replace(string(whole), `"a"`, `"b"`, 1), "an empty line": string(whole) + "\n", "no number": string(whole) + strings.Replace(lines[1], `"record":0`, `"record":3`, 1),
+		"altered": strings.Replace(string(whole), `"a"`, `"b"`, 1), "an empty line": string(whole) + "\n", "no number": string(whole) + strings.Replace(lines[1], `"record":0`, `"record":-1`, 1),
 	} {
 		if err := (&stateFile{vault: w.vault, records: map[stateKey][]byte{}}).decode([]byte(content)); err == nil {
 			t.Errorf("%s was taken", name)

@@ -44,6 +44,12 @@ type resultRecord struct {
 	OffsetMaps map[string][]mapped `json:"offset_maps"` // by partition of the target
 	// Places are the partitions that were restored.
 	Places []placeRecord `json:"places"`
+	// Pieces says, by partition of the target, which records have what of its offset map is not
+	// in OffsetMaps. Where there are any, Version is resultVersion, and PiecedPlaces is filled in
+	// place of Places: versions that do not know pieces see that a restore is not for them.
+	Version      int                  `json:"version,omitempty"`
+	Pieces       map[string][]pieceOf `json:"pieces,omitempty"`
+	PiecedPlaces []placeRecord        `json:"pieced_places,omitempty"`
 	// Before are the offsets that groups had before, by group.
 	Before map[string][]GroupOffsetResult `json:"group_offsets_before"`
 }
@@ -102,6 +108,7 @@ func (x *execution) resultRecord(result *Result) *resultRecord {
 		})
 	}
 	slices.SortFunc(r.Places, func(a, b placeRecord) int { return a.into().Compare(b.into()) })
+	x.notePieces(r)
 	for _, g := range x.plan.groups {
 		for _, o := range g.before {
 			r.Before[g.recorded.Name] = append(r.Before[g.recorded.Name], GroupOffsetResult{
@@ -110,6 +117,17 @@ func (x *execution) resultRecord(result *Result) *resultRecord {
 		}
 	}
 	return r
+}
+
+func (x *execution) notePieces(r *resultRecord) {
+	if x.pieces == nil || len(x.pieces.written) == 0 {
+		return
+	}
+	r.Version, r.Pieces = resultVersion, map[string][]pieceOf{}
+	for tp, written := range x.pieces.written {
+		r.Pieces[tp.String()] = written
+	}
+	r.Places, r.PiecedPlaces = nil, r.Places
 }
 
 func (r *placeRecord) into() coldstream.TopicPartition {

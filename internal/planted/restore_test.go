@@ -92,8 +92,13 @@ var restoreFaults = []fault{
 		"restore", "TestOffsetsDecision",
 	},
 	{
+		"piece-forgotten", "an offset of a piece that was written is translated by what is left", "restore/pieces.go",
+		[]edit{{"\tif offset >= m.written {\n", "\tif offset >= 0 {\n"}},
+		"restore", "TestOffsetMapInPieces",
+	},
+	{
 		"failed-partition-translated", "a group is committed although a partition of it failed", "restore/groups.go",
-		[]edit{{"\t\tif progress.err != nil {\n", "\t\tif progress == nil {\n"}},
+		[]edit{{"\tif progress.err != nil {\n", "\tif progress == nil {\n"}},
 		"restore", "TestPartitionThatFails",
 	},
 }
