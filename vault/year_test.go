@@ -99,6 +99,7 @@ func (b busy) run(t *testing.T) (k *kit, worst opened) {
 		if i < b.commits-1 {
 			k.turn()
 			w.catalog = k.writer().catalog
+			w.packEpoch = w.catalog.epoch
 		}
 	}
 	return k, worst
