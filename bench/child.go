@@ -35,24 +35,28 @@ type fact struct {
 }
 
 func runChild(ctx context.Context, args []string, out io.Writer) error {
-	var addr, name string
+	var addr, name, dir string
 	var scale float64
 	var seed uint64
 	var delay time.Duration
 	f := flag.NewFlagSet(childCommand, flag.ContinueOnError)
 	f.StringVar(&addr, "b", "", "the broker")
 	f.StringVar(&name, "w", "", "the workload")
+	f.StringVar(&dir, "dir", "", "of an old vault")
 	f.Float64Var(&scale, "scale", 1, "of the workload")
 	f.Uint64Var(&seed, "seed", 1, "of the records")
 	f.DurationVar(&delay, "delay", 0, "of the relay, in each direction")
 	if len(args) == 0 {
-		return errors.New("usage: bench child load|digest|sample|relay")
+		return errors.New("usage: bench child load|digest|sample|relay|old")
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		return err
 	}
 	if args[0] == "relay" {
 		return runRelay(ctx, delay, os.Stdin, out)
+	}
+	if args[0] == "old" {
+		return makeOldVault(ctx, name, dir, scale)
 	}
 	chosen, err := workload.Choose(slices.Concat(workload.All(), workload.Growth(), workload.Far()), name, scale)
 	if err != nil {

@@ -25,6 +25,9 @@ const (
 // growth measures backups of what has more of one thing: one workload after the other,
 // each with all its rounds, so that the broker has never more partitions than it must.
 func (s *session) growth(ctx context.Context) (err error) {
+	if s.old != "" {
+		return s.readers(ctx)
+	}
 	if s.relay, err = startRelay(ctx, oneWay); err != nil {
 		return err
 	}

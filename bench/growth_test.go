@@ -6,6 +6,22 @@ import (
 	"testing"
 )
 
+// TestReadersOfLittle measures readers of small old vaults, with a real broker.
+func TestReadersOfLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real Kafka; run without -short")
+	}
+	o := &options{growth: true, rounds: 1, scale: 0.001, seed: 1, dir: t.TempDir(), old: t.TempDir()}
+	o.fill()
+	report, err := Run(t.Context(), o, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(report.Summaries()); got != 10 {
+		t.Errorf("%d commands were measured, want 10", got)
+	}
+}
+
 // TestGrowthOfLittle runs all of growth, small, against a real broker.
 func TestGrowthOfLittle(t *testing.T) {
 	if testing.Short() {

@@ -29,6 +29,7 @@ type options struct {
 	scale     float64
 	seed      uint64
 	dir       string
+	old       string
 	json      string
 }
 
@@ -59,13 +60,14 @@ func run(ctx context.Context, args []string) error {
 	f.Float64Var(&o.scale, "scale", 1, "how many records, as a share of the full workload")
 	f.Uint64Var(&o.seed, "seed", 1, "of the records")
 	f.StringVar(&o.dir, "dir", "", "where tools put their backups (default: the system's folder for temporary files, where the brokers' logs are)")
+	f.StringVar(&o.old, "old", "", "with -growth: measure what readers of vaults take that are years old, and nothing else; the vaults are made in this folder, which takes half an hour, and stay there")
 	f.StringVar(&o.json, "json", "", "write all measurements to this file, too")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	o.fill()
-	if o.far && o.growth {
-		return errors.New("usage: -far or -growth, not both")
+	if o.far && o.growth || o.old != "" && !o.growth {
+		return errors.New("usage: -far or -growth, not both; -old with -growth")
 	}
 	if f.NArg() > 0 || o.rounds < 1 || o.scale <= 0 {
 		return fmt.Errorf("usage: no arguments, at least one round, a scale above 0; got %v, %d, %g", f.Args(), o.rounds, o.scale)

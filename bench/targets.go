@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Target is what coldstream promises for one operation on one workload. A zero is no
@@ -49,7 +50,10 @@ func (r *Report) Verdicts() []string {
 				found = true
 			}
 		}
-		if !found {
+		switch {
+		case strings.HasPrefix(s.workload, oldPrefix):
+			out = append(out, s.oldVerdicts()...)
+		case !found:
 			out = append(out, s.memoryVerdict())
 		}
 	}
