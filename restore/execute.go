@@ -12,6 +12,7 @@ import (
 
 	"coldstream"
 	"coldstream/recordbatch"
+	"coldstream/vault"
 )
 
 // The records of a restore.
@@ -23,6 +24,30 @@ const (
 
 // ErrNotRecorded is wrapped by errors that say that a record of the restore could not be stored.
 var ErrNotRecorded = errors.New("keep the restore's record")
+
+// UnrecordedError says that a restore came to its end, and its last record could not be stored.
+// The result that comes with it is what was done.
+type UnrecordedError struct {
+	Restore vault.RestoreID
+	// Held says that the vault still holds the snapshot for the restore.
+	Held  bool
+	cause error
+}
+
+func (e *UnrecordedError) Error() string {
+	return fmt.Sprintf("restore %s came to its end, but its last record could not be stored: %v", e.Restore, e.cause)
+}
+
+func (e *UnrecordedError) Unwrap() error { return e.cause }
+
+// Hint says what to do.
+func (e *UnrecordedError) Hint() string {
+	const later = "do not restore again for that. Consumer groups cannot be restored later through this restore"
+	if !e.Held {
+		return later
+	}
+	return later + ", and its snapshot stays until you run: coldstream forget --restore " + e.Restore.String()
+}
 
 // execution is a plan being carried out.
 type execution struct {
@@ -75,9 +100,13 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	err := x.run(ctx)
 	result := x.result()
 	if recordErr := x.record(context.WithoutCancel(ctx), recordResult, x.resultRecord(result)); err == nil && recordErr != nil {
-		err = recordErr
+		err = x.unrecorded(recordErr)
 	}
 	return result, err
+}
+
+func (x *execution) unrecorded(cause error) error {
+	return &UnrecordedError{Restore: x.plan.ID, Held: x.plan.req.StateFile == "", cause: cause}
 }
 
 // announce holds the snapshot, gets a producer ID, and writes the plan, before anything

@@ -381,3 +381,37 @@ func (w *world) record(t *testing.T, p *Plan, n uint32, v any) {
 		t.Fatalf("record %d: %v: %s", n, err, b)
 	}
 }
+
+// A restore whose last record cannot be stored did what it did: topics are whole, with their
+// configs, and groups are committed. The error says so, and how its hold ends.
+func TestLastRecordThatCannotBeStored(t *testing.T) {
+	w := newWorld(t)
+	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(0, 3)}, "cleanup.policy=compact")}, groupOf("g", "orders", 2))
+	observer := &watcher{}
+	p := w.plan(t, Request{Groups: true, Observer: observer})
+	w.store.breaks = func(_, key string) error {
+		if strings.HasPrefix(key, "restores/") && strings.HasSuffix(key, "/0000000002") {
+			return errors.New("no room")
+		}
+		return nil
+	}
+	r, err := p.Execute(t.Context())
+	var unrecorded *UnrecordedError
+	if !errors.As(err, &unrecorded) || !strings.Contains(err.Error(), "came to its end") || !strings.Contains(unrecorded.Hint(), "coldstream forget --restore "+p.ID.String()) {
+		t.Errorf("got %v", err)
+	}
+	hasErrors(t, r)
+	if len(observer.warnings) > 0 {
+		t.Errorf("warnings %q", observer.warnings)
+	}
+	if got := w.configs(t, "orders"); !slices.Equal(got, []string{"cleanup.policy=compact"}) {
+		t.Errorf("configs %q", got)
+	}
+	if got := w.committed(t, "g"); got["orders-0"] != 2 {
+		t.Errorf("group %v", got)
+	}
+	w.store.breaks = nil
+	if err := w.vault.EndRestore(t.Context(), p.ID); err != nil {
+		t.Error(err)
+	}
+}

@@ -317,5 +317,8 @@ func (x *execution) executeGroups(ctx context.Context) (*Result, error) {
 	x.commitGroups(ctx)
 	result := x.result()
 	err := x.record(context.WithoutCancel(ctx), recordResult, x.resultRecord(result))
+	if err != nil {
+		err = x.unrecorded(err)
+	}
 	return result, cmp.Or(ctx.Err(), err)
 }

@@ -135,6 +135,15 @@ func (r *Result) hasCorrupt() bool {
 // show less than when the snapshot was taken, nothing does.
 func (r *Result) Healable() bool { return r.hasCorrupt() || len(r.Damage) > r.fewer }
 
+// RecordCount is how many records there are in all partitions.
+func (r *Result) RecordCount() int64 {
+	var n int64
+	for i := range r.Partitions {
+		n += r.Partitions[i].Records
+	}
+	return n
+}
+
 // Short says that the snapshot lacks offsets that were due, or partitions: the backup could
 // not save them.
 func (r *Result) Short() bool {

@@ -269,11 +269,13 @@ func (o *restoreOptions) failed(e *env, result *restore.Result, err error) error
 	if result == nil {
 		return o.hintState(err)
 	}
-	var records int64
-	for _, p := range result.Partitions {
-		records += p.Records
+	var unrecorded *restore.UnrecordedError
+	if errors.As(err, &unrecorded) {
+		e.note("%s in %s, %s: this is done", plural(result.RecordCount(), "record"), plural(int64(len(result.Partitions)), "partition"), plural(int64(len(result.Groups)), "group"))
+		o.warn(e, result)
+		return err
 	}
-	if records > 0 {
+	if records := result.RecordCount(); records > 0 {
 		e.note("%s were restored before", plural(records, "record"))
 	}
 	return err
