@@ -14,7 +14,7 @@ func TestUnrecordedRestoreSaysWhatIsDone(t *testing.T) {
 	e := testEnv(nil)
 	e.stderr = &stderr
 	result := &restore.Result{Partitions: []restore.PartitionResult{
-		{TargetTopic: "orders", Records: 12}, {TargetTopic: "orders", Partition: 1, Error: "it is damaged"},
+		{TargetTopic: "orders", Records: 12}, {TargetTopic: "orders", TargetPartition: 1, Error: "it is damaged"},
 	}}
 	o := &restoreOptions{global: &globalOptions{}}
 	cause := &restore.UnrecordedError{Held: true}
