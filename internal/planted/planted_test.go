@@ -37,7 +37,7 @@ type fault struct {
 type edit struct{ old, new string }
 
 func faults() []fault {
-	return slices.Concat(backupFaults, vaultFaults, catalogFaults, formatFaults, storeFaults, batchFaults, restoreFaults, kafkaFaults, commandFaults, ruleFaults())
+	return slices.Concat(backupFaults, vaultFaults, catalogFaults, formatFaults, encryptionFaults, storeFaults, batchFaults, restoreFaults, kafkaFaults, commandFaults, ruleFaults())
 }
 
 // apply returns a file's text with the fault in it.

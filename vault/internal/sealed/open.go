@@ -139,7 +139,10 @@ func (o *opened) Read(p []byte) (int, error) {
 	if err != nil && (o.left > 0 || !errors.Is(err, io.EOF)) {
 		return n, o.cause(err)
 	}
-	return n, o.checkEnd()
+	if err := o.checkEnd(); err != nil {
+		return 0, err // who asks for just as many bytes as there should be does not look at an error beside them
+	}
+	return n, nil
 }
 
 // checkEnd proves, once all was read, that it ends where it was sealed to end.
@@ -148,10 +151,10 @@ func (o *opened) checkEnd() error {
 		return nil
 	}
 	if _, err := io.ReadFull(o.plain, make([]byte, 1)); !errors.Is(err, io.EOF) {
-		if err == nil {
-			err = errors.New("it goes on")
+		if o.source.err != nil {
+			return o.source.err
 		}
-		return o.cause(err)
+		return errCorrupt
 	}
 	return nil
 }

@@ -218,8 +218,14 @@ func TestLostAnswer(t *testing.T) {
 // TestAlteredObjects: no altered, cut or longer object opens as something else, and damage
 // costs what is in its chunk, and nothing else of a pack.
 func TestAlteredObjects(t *testing.T) {
+	for _, size := range []int{3*chunkSize + 100, atOnce + 100} { // opened in one piece, and piece by piece
+		alterObjects(t, randomBytes(size), 997*(1+3*(size/atOnce)))
+	}
+}
+
+func alterObjects(t *testing.T, body []byte, step int) {
+	t.Helper()
 	inner, held := mem.New(), newHeld(t, keyring.X25519)
-	body := randomBytes(3*chunkSize + 100)
 	if err := newStore(t, inner, held).Create(t.Context(), packKey, body); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +240,7 @@ func TestAlteredObjects(t *testing.T) {
 		}
 		return newStore(t, other, held)
 	}
-	for at := 0; at < len(object); at += 997 {
+	for at := 0; at < len(object); at += step {
 		b := bytes.Clone(object)
 		b[at] ^= 1
 		s := altered(b)
@@ -242,14 +248,14 @@ func TestAlteredObjects(t *testing.T) {
 			t.Fatalf("altered at %d: %v", at, err)
 		}
 		hit := (int64(at) - s.data.header - nonceSize) / (chunkSize + tagSize)
-		for chunk := range int64(4) {
+		for chunk := range int64(len(body)/chunkSize + 1) {
 			_, err := s.ReadSized(t.Context(), blob.Entry{Key: packKey, SizeBytes: int64(len(body))}, chunk*chunkSize, 50)
 			if isDamaged := int64(at) < s.data.header+nonceSize || chunk == hit; isDamaged != errors.Is(err, coldstream.ErrCorrupt) {
 				t.Fatalf("altered at %d: chunk %d: %v", at, chunk, err)
 			}
 		}
 	}
-	for _, n := range []int{0, 1, 100, 200, chunkSize, len(object) - 117, len(object) - 1, int(newStore(t, inner, held).data.header) + nonceSize + chunkSize + tagSize} {
+	for _, n := range []int{0, 1, 100, 200, chunkSize, len(object) - 117, len(object) - 1, int(newStore(t, inner, held).data.header) + nonceSize + (len(body)/chunkSize)*(chunkSize+tagSize)} {
 		if _, err := blob.ReadAll(t.Context(), altered(object[:n]), packKey, 1<<30); !errors.Is(err, coldstream.ErrCorrupt) {
 			t.Errorf("cut to %d: %v", n, err)
 		}
