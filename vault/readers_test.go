@@ -161,3 +161,22 @@ func TestViewsOfATurnedCatalog(t *testing.T) {
 		t.Errorf("a choice without any snapshot that can be read: %v", err)
 	}
 }
+
+// TestViewsOfOtherSnapshots: views that are not of the snapshots of their chapter are damage.
+func TestViewsOfOtherSnapshots(t *testing.T) {
+	k, _, _ := rolling(t)
+	k.turn()
+	at := k.catalog().snapshots[0].place.chapter
+	if _, err := loadViews(t.Context(), k.vault.objects, at); err != nil {
+		t.Fatal(err)
+	}
+	others := &shelvedViews{ref: at.ref, ids: slices.Clone(at.ids)}
+	slices.Reverse(others.ids)
+	if _, err := loadViews(t.Context(), k.vault.objects, others); !errors.Is(err, coldstream.ErrCorrupt) {
+		t.Errorf("in another order: %v", err)
+	}
+	others.ids = at.ids[1:]
+	if _, err := loadViews(t.Context(), k.vault.objects, others); !errors.Is(err, coldstream.ErrCorrupt) {
+		t.Errorf("of fewer: %v", err)
+	}
+}
