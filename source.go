@@ -22,6 +22,8 @@ type Follower interface {
 	Source
 	// Follow makes a fetch without an end, which begins with [Following.Run].
 	Follow(sink FetchSink) Following
+	// LogOffsetsWithin is LogOffsets with less patience: what is not known after it has an error.
+	LogOffsetsWithin(ctx context.Context, partitions []TopicPartition, patience time.Duration) (map[TopicPartition]LogOffsets, error)
 }
 
 // Following is a fetch to which partitions are added, and from which they are taken, while it

@@ -36,7 +36,10 @@ type Follower struct {
 	run       *run
 	collector *collector
 	following coldstream.Following
-	retries   map[coldstream.TopicPartition]*retry // partitions that were given up
+	answers   chan func(ctx context.Context) error // of questions to the cluster that were asked beside
+	looking   bool                                 // one of them is for topics
+	wish      *snapshotMetadata                    // a snapshot that waits for its data; nil if there is none
+	wishing   bool                                 // its metadata is asked for
 	trouble   map[coldstream.TopicPartition]string // that was told of
 	troubleAt map[coldstream.TopicPartition]time.Time
 	followed  map[coldstream.Incarnation]int // partitions that were told of
@@ -44,6 +47,7 @@ type Follower struct {
 
 	reload  chan struct{} // one token: look for topics at once
 	mu      sync.Mutex
+	retries map[coldstream.TopicPartition]*retry // partitions that were given up
 	topics  *coldstream.Patterns
 	status  Status
 	outages map[coldstream.Side]*coldstream.Outage
@@ -63,6 +67,11 @@ const (
 	// askTimeout bounds each question to the cluster: while it is away, what was fetched is
 	// still committed.
 	askTimeout = 30 * time.Second
+	// endsPatience is how long the ends of partitions without a leader are waited for.
+	endsPatience = 5 * time.Second
+	// wishPatience is how long a snapshot waits for the data up to the ends that were asked for.
+	wishPatience = time.Minute
+	checkEvery   = 100 * time.Millisecond
 	// firstStorageWait and lastStorageWait are between attempts to commit.
 	firstStorageWait = time.Second
 	lastStorageWait  = 30 * time.Second
@@ -85,6 +94,7 @@ func NewFollower(source coldstream.Follower, v *vault.Vault, opts FollowOptions)
 		opts: opts, source: source, vault: v, topics: opts.Topics,
 		retries: map[coldstream.TopicPartition]*retry{}, trouble: map[coldstream.TopicPartition]string{},
 		troubleAt: map[coldstream.TopicPartition]time.Time{},
+		answers:   make(chan func(context.Context) error),
 		reload:    make(chan struct{}, 1), outages: map[coldstream.Side]*coldstream.Outage{},
 	}
 }
@@ -135,7 +145,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		fetched <- f.following.Run(fetching)
 		return nil
 	})
-	err := f.loop(ctx, fetched)
+	err := f.loop(ctx, fetching, &group, fetched)
 	if err == nil {
 		err = f.stop(ctx, stopFetching)
 	}
@@ -169,7 +179,8 @@ func (f *Follower) begin(ctx context.Context) error {
 		f.opts.Observer.Observe(&coldstream.DamageFound{Err: damage})
 	}
 	f.vault.Describe(append([]string{found.cluster.ID}, names(found.topics)...)...)
-	return f.takeIn(ctx, found)
+	f.takeIn(found)
+	return nil
 }
 
 func names(topics []coldstream.Topic) []string {
@@ -185,12 +196,14 @@ func (f *Follower) newWriter(ctx context.Context) (*vault.Writer, error) {
 	return f.vault.NewWriter(ctx, vault.WriterOptions{Now: o.Now, Name: o.Name, NoReadBack: o.NoReadBack, PackBytes: o.PackBytes + o.BufferBytes})
 }
 
-// loop commits, looks for topics and makes snapshots, until ctx is done.
-func (f *Follower) loop(ctx context.Context, fetched <-chan error) error {
+// loop commits, looks for topics and makes snapshots, until ctx is done. What it asks the cluster
+// is asked beside it, until fetching is done: a broker that hangs must not hold up a commit.
+func (f *Follower) loop(ctx, fetching context.Context, group *errgroup.Group, fetched <-chan error) error {
 	commit, refresh, snapshot := time.NewTicker(f.opts.Interval), time.NewTicker(f.opts.RefreshEvery), time.NewTicker(f.opts.SnapshotEvery)
-	defer commit.Stop()
-	defer refresh.Stop()
-	defer snapshot.Stop()
+	check := time.NewTicker(checkEvery)
+	for _, ticker := range []*time.Ticker{commit, refresh, snapshot, check} {
+		defer ticker.Stop()
+	}
 	for {
 		var err error
 		select {
@@ -203,16 +216,31 @@ func (f *Follower) loop(ctx context.Context, fetched <-chan error) error {
 		case <-commit.C:
 			err = f.commit(ctx)
 		case <-refresh.C:
-			err = f.refresh(ctx)
+			f.askForTopics(fetching, group)
 		case <-f.reload:
-			err = f.refresh(ctx)
+			f.askForTopics(fetching, group)
 		case <-snapshot.C:
-			err = f.snapshot(ctx, f.opts.SnapshotEvery/2)
+			f.askForMetadata(fetching, group)
+		case answer := <-f.answers:
+			err = answer(ctx)
+		case <-check.C:
+			err = f.grantWish(ctx)
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+}
+
+// ask asks the cluster something beside the loop, which takes the answer in.
+func (f *Follower) ask(ctx context.Context, group *errgroup.Group, question func(ctx context.Context) (answer func(ctx context.Context) error)) {
+	group.Go(func() error {
+		select {
+		case f.answers <- question(ctx):
+		case <-ctx.Done():
+		}
+		return nil
+	})
 }
 
 // stop ends a clean run: all that was there when it was asked for is saved, as far as the time

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"coldstream"
 	"coldstream/vault"
 )
@@ -206,7 +208,9 @@ func (f *Follower) turnIfLong(ctx context.Context) error {
 // snapshot makes a restore point: groups first, then the ends of the logs, then the data at least
 // to these, for which it waits so long at most. So no saved group points behind the saved data.
 func (f *Follower) snapshot(ctx context.Context, patience time.Duration) error {
-	m, err := f.readMetadata(ctx)
+	asked, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	m, err := f.metadataToRead().read(asked, f)
 	if err != nil {
 		if ctx.Err() == nil {
 			f.fails(coldstream.SideCluster, err, f.opts.SnapshotEvery)
@@ -214,11 +218,55 @@ func (f *Follower) snapshot(ctx context.Context, patience time.Duration) error {
 		}
 		return err
 	}
-	f.serves(coldstream.SideCluster)
 	if err := f.reachEnds(ctx, m.ends, patience); err != nil {
 		return err
 	}
+	_, err = f.makeSnapshot(ctx, m)
+	return err
+}
+
+// askForMetadata begins a periodic snapshot, unless the one before is not made yet.
+func (f *Follower) askForMetadata(ctx context.Context, group *errgroup.Group) {
+	if f.wishing || f.wish != nil {
+		return
+	}
+	f.wishing = true
+	m := f.metadataToRead()
+	f.ask(ctx, group, func(ctx context.Context) func(context.Context) error {
+		asked, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		m, err := m.read(asked, f)
+		return func(context.Context) error {
+			f.wishing = false
+			if err != nil {
+				f.fails(coldstream.SideCluster, err, f.opts.SnapshotEvery)
+				return nil //nolint:nilerr // it was told, and is asked again
+			}
+			f.serves(coldstream.SideCluster)
+			f.wish = m
+			return nil
+		}
+	})
+}
+
+// grantWish makes the snapshot that is wished for once its data is there, or has taken too long.
+func (f *Follower) grantWish(ctx context.Context) error {
+	m := f.wish
+	if m == nil || !f.haveReached(m.ends) && f.opts.Now().Sub(m.began) < wishPatience {
+		return nil
+	}
+	k, err := f.makeSnapshot(ctx, m)
+	if err != nil {
+		return err
+	}
+	f.wish = nil
+	return f.lookAround(ctx, k)
+}
+
+// makeSnapshot commits what was fetched up to now with a snapshot that shows it.
+func (f *Follower) makeSnapshot(ctx context.Context, m *snapshotMetadata) (*cut, error) {
 	k := f.cut()
+	m.metadata.Cluster, m.metadata.Topics = f.run.plan.metadata.Cluster, f.run.plan.metadata.Topics
 	k.plan.metadata, k.plan.began = m.metadata, m.began
 	for _, p := range k.plan.partitions {
 		end, known := m.ends[p.stream.TopicPartition()]
@@ -230,15 +278,14 @@ func (f *Follower) snapshot(ctx context.Context, patience time.Duration) error {
 		}
 	}
 	var made *vault.NewSnapshot
-	err = f.save(ctx, k, func() *vault.NewSnapshot {
+	err := f.save(ctx, k, func() *vault.NewSnapshot {
 		made = k.plan.snapshot(f.opts.Now())
 		return made
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		f.tellSnapshot(made, m)
 	}
-	f.tellSnapshot(made, m)
-	return f.lookAround(ctx, k)
+	return k, err
 }
 
 // snapshotMetadata is what a snapshot has besides data.
@@ -246,34 +293,39 @@ type snapshotMetadata struct {
 	metadata      vault.Metadata
 	groupsMissing []coldstream.MissingGroups
 	began         time.Time // before the ends were asked for
+	partitions    []coldstream.TopicPartition
 	ends          map[coldstream.TopicPartition]coldstream.LogOffsets
 }
 
-func (f *Follower) readMetadata(ctx context.Context) (*snapshotMetadata, error) {
-	asked, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	p := &plan{metadata: f.run.plan.metadata}
-	p.metadata.Missing = map[string]string{}
-	if err := p.readDefaults(asked, f.source, f.opts.Observer); err != nil {
-		return nil, err
-	}
-	if err := p.readAdministration(asked, f.source); err != nil {
-		return nil, err
-	}
-	if err := p.readGroups(asked, f.source, f.opts.Observer); err != nil {
-		return nil, err
-	}
-	m := &snapshotMetadata{metadata: p.metadata, groupsMissing: p.groupsMissing, began: f.opts.Now()}
+// metadataToRead is for a snapshot of what is followed now.
+func (f *Follower) metadataToRead() *snapshotMetadata {
+	m := &snapshotMetadata{metadata: f.run.plan.metadata}
+	m.metadata.Missing = map[string]string{}
 	f.collector.mu.Lock()
-	var tps []coldstream.TopicPartition
+	defer f.collector.mu.Unlock()
 	for _, part := range f.run.plan.partitions {
 		if !part.ended {
-			tps = append(tps, part.stream.TopicPartition())
+			m.partitions = append(m.partitions, part.stream.TopicPartition())
 		}
 	}
-	f.collector.mu.Unlock()
+	return m
+}
+
+// read asks the cluster. It is not of the loop.
+func (m *snapshotMetadata) read(ctx context.Context, f *Follower) (*snapshotMetadata, error) {
+	p := &plan{metadata: m.metadata}
+	if err := p.readDefaults(ctx, f.source, f.opts.Observer); err != nil {
+		return nil, err
+	}
+	if err := p.readAdministration(ctx, f.source); err != nil {
+		return nil, err
+	}
+	if err := p.readGroups(ctx, f.source, f.opts.Observer); err != nil {
+		return nil, err
+	}
+	m.metadata, m.groupsMissing, m.began = p.metadata, p.groupsMissing, f.opts.Now()
 	var err error
-	if m.ends, err = f.source.LogOffsets(asked, tps); err != nil {
+	if m.ends, err = f.source.LogOffsetsWithin(ctx, m.partitions, endsPatience); err != nil {
 		return nil, fmt.Errorf("read log offsets: %w", err)
 	}
 	return m, nil

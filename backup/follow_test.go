@@ -2,12 +2,15 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"coldstream"
+	"coldstream/blob"
 	"coldstream/vault"
 )
 
@@ -213,4 +216,71 @@ func patternsOf(t *testing.T, texts ...string) *coldstream.Patterns {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// outage is storage that can be away.
+type outage struct {
+	blob.Store
+	away atomic.Bool
+}
+
+func (o *outage) Create(ctx context.Context, key string, body []byte) error {
+	if o.away.Load() {
+		return errors.New("the storage is away")
+	}
+	return o.Store.Create(ctx, key, body)
+}
+
+// Storage that is away is waited for, and so is a snapshot that was due meanwhile.
+func TestFollowerWaitsForStorage(t *testing.T) {
+	w := newWorld(t)
+	storage := &outage{Store: w.store}
+	var err error
+	if w.vault, err = vault.Open(t.Context(), storage); err != nil {
+		t.Fatal(err)
+	}
+	w.create(t, "topic", 1)
+	w.produce(t, "topic", 0, 3)
+	f := w.follow(t, FollowOptions{SnapshotEvery: 200 * time.Millisecond, Options: Options{BufferBytes: 200}})
+	w.awaitSaved(t, "topic", 0, 3)
+	await(t, "a snapshot is made", func() bool { return has(f.events, func(*coldstream.SnapshotMade) bool { return true }) })
+	storage.away.Store(true)
+	w.produce(t, "topic", 0, 10) // more than the buffer holds
+	await(t, "the outage is told", func() bool {
+		return has(f.events, func(e *coldstream.Outage) bool { return e.Of == coldstream.SideStorage })
+	})
+	if s := f.Status(); s.Storage == nil || s.Topics[0].AtEnds {
+		t.Errorf("the status does not say it: %+v", s)
+	}
+	storage.away.Store(false)
+	w.awaitSaved(t, "topic", 0, 13)
+	await(t, "its end is told", func() bool {
+		return has(f.events, func(e *coldstream.OutageOver) bool { return e.Of == coldstream.SideStorage })
+	})
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.holds(t, w.snapshots(t)[len(w.snapshots(t))-1].ID, "topic-0 [0, 13) 13 records")
+}
+
+// Two that follow the same cluster by accident store nothing wrong, and the one that is behind goes on where
+// the other is.
+func TestTwoFollowersOfOneCluster(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "topic", 1)
+	w.produce(t, "topic", 0, 3)
+	a := w.follow(t, FollowOptions{SnapshotEvery: 200 * time.Millisecond, Options: Options{Name: "a"}})
+	b := w.follow(t, FollowOptions{SnapshotEvery: 300 * time.Millisecond, Options: Options{Name: "b"}})
+	for n := range int64(5) {
+		w.produce(t, "topic", 0, 10)
+		w.awaitSaved(t, "topic", 0, 3+10*(n+1))
+	}
+	await(t, "each knows of the other", func() bool {
+		return has(a.events, func(e *coldstream.WriterSeen) bool { return e.Writer == "b" }) &&
+			has(b.events, func(e *coldstream.WriterSeen) bool { return e.Writer == "a" })
+	})
+	if err := errors.Join(a.stop(), b.stop()); err != nil {
+		t.Fatal(err)
+	}
+	w.holds(t, w.snapshots(t)[len(w.snapshots(t))-1].ID, "topic-0 [0, 53) 53 records")
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"coldstream"
 )
@@ -15,6 +18,9 @@ type foundTopics struct {
 	cluster   *coldstream.Cluster
 	topics    []coldstream.Topic
 	unmatched []string
+	// ends are those of the partitions that are not followed and may be; as of a time before.
+	ends map[coldstream.TopicPartition]coldstream.LogOffsets
+	at   time.Time
 }
 
 // look asks the cluster for its topics. A pattern that matches none waits for one.
@@ -32,6 +38,12 @@ func (f *Follower) look(ctx context.Context) (*foundTopics, error) {
 	found := &foundTopics{cluster: cluster}
 	found.topics, err = selectTopics(cluster.Topics, patterns)
 	found.unmatched = unmatched(err)
+	found.at = f.opts.Now()
+	if missing := f.missing(found); len(missing) > 0 {
+		if found.ends, err = f.source.LogOffsetsWithin(ctx, missing, endsPatience); err != nil {
+			return nil, fmt.Errorf("read log offsets: %w", err)
+		}
+	}
 	return found, nil
 }
 
@@ -51,28 +63,34 @@ func unmatched(err error) []string {
 	return out
 }
 
-// refresh looks for topics, commits, and follows what is new. A cluster that is away is waited for.
-func (f *Follower) refresh(ctx context.Context) error {
-	found, err := f.look(ctx)
-	if err != nil {
-		f.fails(coldstream.SideCluster, err, f.opts.RefreshEvery)
-		return nil
+// askForTopics looks for topics beside the loop. A cluster that is away is waited for.
+func (f *Follower) askForTopics(ctx context.Context, group *errgroup.Group) {
+	if f.looking {
+		return
 	}
-	f.serves(coldstream.SideCluster)
-	if err := f.commit(ctx); err != nil { // partitions that have ended are taken up from the vault's heads
-		return err
-	}
-	if err := f.takeIn(ctx, found); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
+	f.looking = true
+	f.ask(ctx, group, func(ctx context.Context) func(context.Context) error {
+		found, err := f.look(ctx)
+		return func(ctx context.Context) error {
+			f.looking = false
+			if err != nil {
+				f.fails(coldstream.SideCluster, err, f.opts.RefreshEvery)
+				return nil //nolint:nilerr // it was told, and is asked again
+			}
+			f.serves(coldstream.SideCluster)
+			if len(found.ends) > 0 { // partitions that have ended are taken up from the vault's heads
+				if err := f.commit(ctx); err != nil {
+					return err
+				}
+			}
+			f.takeIn(found)
+			return nil
 		}
-		f.fails(coldstream.SideCluster, err, f.opts.RefreshEvery)
-	}
-	return nil
+	})
 }
 
 // takeIn follows what is new of the topics that were found, and follows no more what is not meant.
-func (f *Follower) takeIn(ctx context.Context, found *foundTopics) error {
+func (f *Follower) takeIn(found *foundTopics) {
 	p := f.run.plan
 	p.denied, p.failed, p.missesConfigs = nil, nil, nil
 	p.metadata.Cluster, p.metadata.Topics = *found.cluster, nil
@@ -80,7 +98,7 @@ func (f *Follower) takeIn(ctx context.Context, found *foundTopics) error {
 	p.isChosen = chosen(found.topics, found.cluster.Topics, f.patterns())
 	f.tellUnmatched(found.unmatched)
 	wanted := map[coldstream.TopicPartition]coldstream.TopicID{}
-	fresh := &plan{writer: p.writer, began: f.opts.Now()}
+	fresh := &plan{writer: p.writer, began: found.at}
 	for i := range found.topics {
 		t := &found.topics[i]
 		if t.Err == nil {
@@ -89,36 +107,50 @@ func (f *Follower) takeIn(ctx context.Context, found *foundTopics) error {
 		for _, part := range t.Partitions {
 			wanted[coldstream.TopicPartition{Topic: t.Name, Partition: part.ID}] = t.ID
 		}
-		fresh.takeTopics(found.cluster.ID, f.missing(t))
+		fresh.takeTopics(found.cluster.ID, []coldstream.Topic{f.withEnds(found, t)})
 	}
 	f.dropUnwanted(found, wanted)
-	if err := f.follow(ctx, fresh); err != nil {
-		return err
-	}
+	f.follow(fresh, found.ends)
 	f.tellTopics(found)
 	f.tellTrouble(append(slices.Clone(fresh.denied), fresh.failed...))
 	p.denied, p.failed = append(p.denied, fresh.denied...), append(p.failed, fresh.failed...)
 	f.keepStatus(found)
-	return nil
 }
 
-// missing is a topic with those partitions only that are not followed and may be tried now.
-func (f *Follower) missing(t *coldstream.Topic) []coldstream.Topic {
-	some := *t
-	some.Partitions = nil
-	now := f.opts.Now()
-	for _, part := range t.Partitions {
-		tp := coldstream.TopicPartition{Topic: t.Name, Partition: part.ID}
-		f.collector.mu.Lock()
-		p := f.collector.byTP[tp]
-		followed := p != nil && !p.settled
-		f.collector.mu.Unlock()
-		if r := f.retries[tp]; followed || r != nil && now.Before(r.at) {
-			continue
+// missing are the partitions that are not followed and may be tried now.
+func (f *Follower) missing(found *foundTopics) []coldstream.TopicPartition {
+	var out []coldstream.TopicPartition
+	for i := range found.topics {
+		for _, part := range found.topics[i].Partitions {
+			if tp := (coldstream.TopicPartition{Topic: found.topics[i].Name, Partition: part.ID}); f.mayFollow(tp, found.at) {
+				out = append(out, tp)
+			}
 		}
-		some.Partitions = append(some.Partitions, part)
 	}
-	return []coldstream.Topic{some}
+	return out
+}
+
+// mayFollow says that a partition is not followed, and that it is time to try.
+func (f *Follower) mayFollow(tp coldstream.TopicPartition, now time.Time) bool {
+	f.collector.mu.Lock()
+	p := f.collector.byTP[tp]
+	followed := p != nil && !p.settled
+	f.collector.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.retries[tp]
+	return !followed && (r == nil || !now.Before(r.at))
+}
+
+// withEnds is a topic with those partitions only whose ends were asked for.
+func (f *Follower) withEnds(found *foundTopics, t *coldstream.Topic) coldstream.Topic {
+	some := *t
+	some.Partitions = slices.DeleteFunc(slices.Clone(t.Partitions), func(part coldstream.Partition) bool {
+		tp := coldstream.TopicPartition{Topic: t.Name, Partition: part.ID}
+		_, asked := found.ends[tp]
+		return !asked || !f.mayFollow(tp, found.at)
+	})
+	return some
 }
 
 // dropUnwanted ends partitions of topics that nobody asks for any more. Of a topic that is
@@ -141,14 +173,15 @@ func (f *Follower) dropUnwanted(found *foundTopics, wanted map[coldstream.TopicP
 
 // follow adds the partitions of a plan, from the vault's heads on. What waits of them was
 // committed before.
-func (f *Follower) follow(ctx context.Context, fresh *plan) error {
-	if len(fresh.partitions) == 0 {
-		return nil
+func (f *Follower) follow(fresh *plan, ends map[coldstream.TopicPartition]coldstream.LogOffsets) {
+	fresh.takeEnds(ends)
+	for _, e := range slices.Concat(fresh.denied, fresh.failed) {
+		if e.Partition >= 0 {
+			f.gaveUp(e.TopicPartition)
+		}
 	}
-	asked, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if err := fresh.readEnds(asked, f.source); err != nil {
-		return err
+	if len(fresh.partitions) == 0 {
+		return
 	}
 	c := f.collector
 	for _, part := range fresh.partitions {
@@ -172,7 +205,6 @@ func (f *Follower) follow(ctx context.Context, fresh *plan) error {
 	}
 	c.announce(fresh.partitions)
 	f.following.Add(positions(fresh.partitions)...)
-	return nil
 }
 
 // replace puts a partition in the place of the one of its topic and number, or beside the others.
@@ -236,6 +268,8 @@ func (f *Follower) tellTrouble(errs []PartitionError) {
 			f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
 		}
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for tp := range f.trouble {
 		if r := f.retries[tp]; now[tp] == "" && (r == nil || !f.opts.Now().Before(r.at)) {
 			f.opts.Observer.Observe(&coldstream.PartitionWell{TopicPartition: tp, Since: f.troubleAt[tp]})
@@ -251,6 +285,8 @@ func (f *Follower) tellTrouble(errs []PartitionError) {
 // gaveUp keeps when a partition that the fetch gave up is tried again. The collector's lock is
 // not held.
 func (f *Follower) gaveUp(tp coldstream.TopicPartition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	r := f.retries[tp]
 	if r == nil {
 		r = &retry{}

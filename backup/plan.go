@@ -227,6 +227,12 @@ func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
 	if err != nil {
 		return fmt.Errorf("read log offsets: %w", err)
 	}
+	p.takeEnds(ends)
+	return nil
+}
+
+// takeEnds places partitions in their logs.
+func (p *plan) takeEnds(ends map[coldstream.TopicPartition]coldstream.LogOffsets) {
 	p.partitions = slices.DeleteFunc(p.partitions, func(part *partition) bool {
 		tp := part.stream.TopicPartition()
 		end, ok := ends[tp]
@@ -250,7 +256,6 @@ func (p *plan) readEnds(ctx context.Context, source coldstream.Source) error {
 	slices.SortFunc(p.partitions, func(a, b *partition) int {
 		return cmp.Or(a.stream.TopicPartition().Compare(b.stream.TopicPartition()), a.stream.Compare(b.stream))
 	})
-	return nil
 }
 
 func (p *partition) setEnds(end coldstream.LogOffsets) {

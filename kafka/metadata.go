@@ -218,10 +218,15 @@ const listOffsetsChunk = 2000
 
 // LogOffsets is [coldstream.ClusterReader.LogOffsets].
 func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPartition) (map[coldstream.TopicPartition]coldstream.LogOffsets, error) {
+	return c.LogOffsetsWithin(ctx, partitions, c.patience())
+}
+
+// LogOffsetsWithin is [coldstream.Follower.LogOffsetsWithin].
+func (c *Client) LogOffsetsWithin(ctx context.Context, partitions []coldstream.TopicPartition, patience time.Duration) (map[coldstream.TopicPartition]coldstream.LogOffsets, error) {
 	out := make(map[coldstream.TopicPartition]coldstream.LogOffsets, len(partitions))
 	start := time.Now()
 	pending := slices.Clone(partitions)
-	waiting := c.waits.begin(ctx, "the ends of the logs", c.patience())
+	waiting := c.waits.begin(ctx, "the ends of the logs", patience)
 	defer waiting.end()
 	for wait := firstRetryWait; len(pending) > 0; wait = min(2*wait, maxRetryWait) {
 		leaders, err := c.leadersOf(ctx, pending)
@@ -236,7 +241,7 @@ func (c *Client) LogOffsets(ctx context.Context, partitions []coldstream.TopicPa
 		pending = slices.DeleteFunc(next, func(tp coldstream.TopicPartition) bool {
 			return isUnknownTopic(out[tp].Err) && waited >= unknownTopicPatience
 		})
-		if len(pending) == 0 || waited >= c.patience() {
+		if len(pending) == 0 || waited >= patience {
 			break // the last errors stand in out
 		}
 		waiting.came(failuresOf(pending, func(tp coldstream.TopicPartition) error { return fmt.Errorf("%s: %w", tp, out[tp].Err) }))

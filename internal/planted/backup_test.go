@@ -85,7 +85,7 @@ var backupFaults = []fault{
 	},
 	{
 		"unfinished-scan-shown", "a snapshot shows a reading in full that was given up", "backup/rescan.go",
-		[]edit{{"return p.failed && p.before != nil }", "return p.failed && p.before == nil }"}},
+		[]edit{{"return p.before != nil && (p.failed ||", "return p.before == nil && (p.failed ||"}},
 		"backup", "TestReadingInFullThatIsGivenUp",
 	},
 	{
