@@ -23,6 +23,7 @@ type globalOptions struct {
 	quiet      bool
 	verbose    bool
 	noProgress bool
+	args       []string  // of the command line
 	settings   *settings // from environment and configuration file
 }
 
@@ -50,7 +51,7 @@ func outputFormats() []string { return []string{"table", "json", "yaml"} }
 
 // run is the whole program but for the process around it. It returns the exit code.
 func run(ctx context.Context, args []string, e *env) int {
-	global := &globalOptions{}
+	global := &globalOptions{args: args}
 	root := newRootCommand(global, e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)

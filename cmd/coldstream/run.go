@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"coldstream"
 	"coldstream/backup"
+	"coldstream/internal/notify"
 	"coldstream/kafka"
 	"coldstream/vault"
 )
@@ -19,9 +21,16 @@ type runOptions struct {
 	backupOptions
 	snapshotEvery time.Duration
 	grace         time.Duration
+	values        map[string]string // of all flags, as the command began
 }
 
 func newRunCommand(global *globalOptions, e *env) *cobra.Command {
+	cmd, _ := runCommand(global, e)
+	return cmd
+}
+
+// runCommand also returns the options that its flags set.
+func runCommand(global *globalOptions, e *env) (*cobra.Command, *runOptions) {
 	o := &runOptions{backupOptions: backupOptions{global: global, memory: newMemoryOptions(backup.DefaultMemory)}}
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -30,6 +39,9 @@ func newRunCommand(global *globalOptions, e *env) *cobra.Command {
 made every --snapshot-every. Topics and partitions that come, grow, go, or are made again are found
 while it runs. A pattern that matches nothing is waited for. If the cluster or the storage is
 away, run waits, and catches up afterwards.
+
+SIGHUP reads configuration file and environment again, and takes up topics and --max-rate. If they are
+wrong, run says so, and goes on as before. It names what else has changed and needs a restart.
 
 SIGTERM and SIGINT end it: what was fetched is saved, with a snapshot, within --grace. A second signal
 ends it at once; nothing that was saved is lost by that. "coldstream status" says how well each topic is
@@ -40,13 +52,17 @@ Exit codes: 0 stopped by a signal; 1 failed, or the vault cannot be reached; 2 w
 		Example: `  coldstream run -b localhost:9092 --vault /srv/kafka-vault
   coldstream run -b localhost:9092 --vault /srv/kafka-vault -t orders,'payments-*' --interval 5s`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRun(cmd.Context(), o, e) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.values = map[string]string{}
+			cmd.Flags().VisitAll(func(f *pflag.Flag) { o.values[f.Name] = f.Value.String() })
+			return runRun(cmd.Context(), o, e)
+		},
 	}
 	o.addFlags(cmd, e)
 	f := cmd.Flags()
 	f.DurationVar(&o.snapshotEvery, "snapshot-every", 10*time.Minute, "make a snapshot, which is a restore point, once per `TIME`")
 	f.DurationVar(&o.grace, "grace", 25*time.Second, "when asked to stop, take at most this `TIME` to save what was fetched")
-	return cmd
+	return cmd, o
 }
 
 func (o *runOptions) validate() error {
@@ -81,7 +97,8 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 	options.Name = fmt.Sprintf("%s:%d", e.writerName("run"), os.Getpid())
 	follower := backup.NewFollower(client, v, backup.FollowOptions{Options: *options, SnapshotEvery: o.snapshotEvery, Grace: o.grace})
 	log.began(o)
-	if err := follower.Run(ctx); err != nil {
+	running := &service{follower: follower, options: o, env: e, log: log, manager: notify.New(e.getenv)}
+	if err := running.run(ctx); err != nil {
 		return err
 	}
 	log.stopped(follower.Status())

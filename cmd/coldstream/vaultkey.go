@@ -90,7 +90,9 @@ func readKeyFile(path string, e *env) (*keyring.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key file: %w", err)
 	}
-	if readers := info.Mode().Perm() & 0o077; readers != 0 && info.Mode().IsRegular() && runtime.GOOS != "windows" {
+	// systemd lets the service read its credentials by an access control list, which shows as rights of the group.
+	isCredential := filepath.Dir(path) == e.getenv("CREDENTIALS_DIRECTORY")
+	if readers := info.Mode().Perm() & 0o077; readers != 0 && info.Mode().IsRegular() && runtime.GOOS != "windows" && !isCredential {
 		return nil, keyring.Wrong("chmod 600 "+path, fmt.Errorf("key file %s can be read by other users of this host (mode %04o)", path, info.Mode().Perm()))
 	}
 	text, err := os.ReadFile(path)
