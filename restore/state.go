@@ -268,6 +268,9 @@ func (s *stateFile) PutRestoreRecord(_ context.Context, id vault.RestoreID, n ui
 		}
 		line = slices.Concat(header, []byte("\n"), line)
 	}
+	if s.length+int64(len(line)) >= maxStateSize {
+		return fmt.Errorf("state file %s would have more than %d bytes, and nothing could read it", s.path, maxStateSize)
+	}
 	if err := s.add(append(line, '\n')); err != nil {
 		return err
 	}

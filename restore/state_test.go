@@ -233,3 +233,21 @@ func FuzzReadState(f *testing.F) {
 		}
 	})
 }
+
+// A file that nothing could read again is not written.
+func TestStateFileThatWouldBeTooLarge(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "state")
+	s := &stateFile{path: path, vault: w.vault, records: map[stateKey][]byte{}}
+	if err := s.PutRestoreRecord(t.Context(), vault.RestoreID{1}, recordHold, []byte(`{}`)); err != nil {
+		t.Fatal(err)
+	}
+	before := s.length
+	s.length = maxStateSize - 5
+	if err := s.PutRestoreRecord(t.Context(), vault.RestoreID{1}, recordPiece, []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "would have more than") {
+		t.Errorf("got %v", err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != before {
+		t.Errorf("the file was changed: %v, %v", info, err)
+	}
+}
