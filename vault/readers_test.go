@@ -58,7 +58,7 @@ func TestReadersReadWhatTheyAskFor(t *testing.T) {
 		k.turn()
 	}
 	store := &readKinds{Store: k.store, objects: map[format.Kind]int64{}, bytes: map[format.Kind]int64{}}
-	v, err := Open(t.Context(), store)
+	v, err := reopened(t, store)
 	if err != nil {
 		t.Fatal(err)
 	}
