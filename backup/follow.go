@@ -204,6 +204,7 @@ func (f *Follower) loop(ctx, fetching context.Context, group *errgroup.Group, fe
 	for _, ticker := range []*time.Ticker{commit, refresh, snapshot, check} {
 		defer ticker.Stop()
 	}
+	f.askForMetadata(fetching, group) // the first snapshot is made as soon as all is caught up with
 	for {
 		var err error
 		select {

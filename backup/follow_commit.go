@@ -252,7 +252,11 @@ func (f *Follower) askForMetadata(ctx context.Context, group *errgroup.Group) {
 // grantWish makes the snapshot that is wished for once its data is there, or has taken too long.
 func (f *Follower) grantWish(ctx context.Context) error {
 	m := f.wish
-	if m == nil || !f.haveReached(m.ends) && f.opts.Now().Sub(m.began) < wishPatience {
+	patience := wishPatience
+	if f.snapshots == 0 {
+		patience = max(patience, f.opts.SnapshotEvery) // it catches up first
+	}
+	if m == nil || !f.haveReached(m.ends) && f.opts.Now().Sub(m.began) < patience {
 		return nil
 	}
 	k, err := f.makeSnapshot(ctx, m)
