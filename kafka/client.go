@@ -51,6 +51,9 @@ type Config struct {
 	FetchBytes int
 	// Observer is told of what is waited for; nobody by default.
 	Observer coldstream.Observer
+	// Hook, if it is set, gives each client of the cluster, by a short name, what watches it: a
+	// [kgo.Hook].
+	Hook func(client string) any
 }
 
 // Client is a connected cluster: a [coldstream.Source] and a [coldstream.Target].
@@ -63,6 +66,7 @@ type Client struct {
 	waits *waits
 
 	closed  atomic.Bool
+	clients atomic.Int32           // made so far
 	written atomic.Pointer[string] // a topic that is to be written to
 
 	fetchMu sync.Mutex
@@ -145,6 +149,9 @@ func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 		kgo.RequestRetries(3),
 		kgo.RetryTimeout(tryTimeout),
 		kgo.RequestTimeoutOverhead(30 * time.Second),
+	}
+	if c.cfg.Hook != nil {
+		opts = append(opts, kgo.WithHooks(c.cfg.Hook(strconv.Itoa(int(c.clients.Add(1))))))
 	}
 	client, err := kgo.NewClient(append(opts, c.cfg.Auth.Options(min(10*time.Second, c.cfg.ConnectTimeout))...)...)
 	if err != nil {

@@ -24,6 +24,7 @@ type clusterOptions struct {
 	connectTimeout time.Duration
 	patience       time.Duration
 	fetchBytes     int // of answers under way; 0 is the default
+	hook           func(client string) any
 }
 
 func (o *clusterOptions) addFlags(cmd *cobra.Command, e *env) {
@@ -95,5 +96,6 @@ func (o *clusterOptions) config(observer coldstream.Observer) kafka.Config {
 		Patience:       o.patience,
 		FetchBytes:     o.fetchBytes,
 		Observer:       observer,
+		Hook:           o.hook,
 	}
 }

@@ -22,6 +22,7 @@ type runOptions struct {
 	snapshotEvery time.Duration
 	grace         time.Duration
 	values        map[string]string // of all flags, as the command began
+	watch         watchOptions
 }
 
 func newRunCommand(global *globalOptions, e *env) *cobra.Command {
@@ -59,6 +60,7 @@ Exit codes: 0 stopped by a signal; 1 failed, or the vault cannot be reached; 2 w
 		},
 	}
 	o.addFlags(cmd, e)
+	o.watch.addFlags(cmd, e)
 	f := cmd.Flags()
 	f.DurationVar(&o.snapshotEvery, "snapshot-every", 10*time.Minute, "make a snapshot, which is a restore point, once per `TIME`")
 	f.DurationVar(&o.grace, "grace", 25*time.Second, "when asked to stop, take at most this `TIME` to save what was fetched")
@@ -85,7 +87,13 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 		return runBackup(ctx, &o.backupOptions, e)
 	}
 	log := newEventLog(e, o.global)
-	options, v, client, err := o.open(ctx, e, log)
+	w, err := newWatch(ctx, &o.watch, log, e)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	o.cluster.hook = w.metrics.KafkaHook
+	options, v, client, err := o.open(ctx, e, w)
 	if err != nil {
 		return err
 	}
@@ -97,6 +105,7 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 	options.Name = fmt.Sprintf("%s:%d", e.writerName("run"), os.Getpid())
 	follower := backup.NewFollower(client, v, backup.FollowOptions{Options: *options, SnapshotEvery: o.snapshotEvery, Grace: o.grace})
 	log.began(o)
+	w.follow(ctx, follower, &followed{v.ID(), o.interval})
 	running := &service{follower: follower, options: o, env: e, log: log, manager: notify.New(e.getenv)}
 	if err := running.run(ctx); err != nil {
 		return err

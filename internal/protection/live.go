@@ -13,6 +13,8 @@ import (
 type Live struct {
 	// Status is the state of the backup; nil while there is none.
 	Status func() *backup.Status
+	// Now is the clock.
+	Now func() time.Time
 	// VaultID goes into documents.
 	VaultID string
 	// MaxRPO is the bound of a topic; 0 is none.
@@ -53,10 +55,7 @@ func (l *Live) Observe(event coldstream.Event) {
 	if !is {
 		return
 	}
-	now := time.Time{}
-	if s := l.Status(); s != nil {
-		now = s.Now
-	}
+	now := l.Now() // and not of the state: who observes may hold its lock
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lost == nil {
