@@ -377,8 +377,5 @@ func runKeySheet(ctx context.Context, o *keyOptions, e *env) error {
 			Sheet   string `json:"sheet"`
 		}{header{SchemaVersion: schemaVersion}, v.ID(), string(sheet)})
 	}
-	if _, err := e.stdout.Write(sheet); err != nil {
-		return &resultError{err}
-	}
-	return nil
+	return printLines(e.stdout, strings.Split(strings.TrimSuffix(string(sheet), "\n"), "\n"))
 }

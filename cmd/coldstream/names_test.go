@@ -124,7 +124,7 @@ func TestHostileErrors(t *testing.T) {
 // printed goes through functions that escape it.
 func TestOnlyTheseFilesWrite(t *testing.T) {
 	writes := regexp.MustCompile(`(?:fmt\.Fprint\w*|io\.WriteString)\([^,]*\bstd(?:out|err)\b|\bstd(?:out|err)\.Write`)
-	known := map[string]int{"env.go": 2, "progress.go": 2, "demo_report.go": 1}
+	known := map[string]int{"env.go": 2, "progress.go": 2, "demo_report.go": 1, "vaultkey.go": 2}
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

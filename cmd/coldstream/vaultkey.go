@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coldstream/internal/keyring"
+	"coldstream/internal/terminal"
 )
 
 // addKeyFlag is for commands that open a vault.
@@ -207,7 +208,7 @@ func (e *env) asker() keyring.Asker {
 	ask := keyring.Asker{Show: func(text string) { e.note("%s", text) }}
 	if e.stdinTerminal && e.readSecret != nil {
 		ask.Secret = func(prompt string) (string, error) {
-			fmt.Fprintf(e.stderr, "coldstream: %s: ", prompt)
+			fmt.Fprintf(e.stderr, "coldstream: %s: ", terminal.Visible(prompt))
 			secret, err := e.readSecret()
 			fmt.Fprint(e.stderr, "\n")
 			return string(bytes.TrimSpace(secret)), err
