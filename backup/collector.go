@@ -313,10 +313,17 @@ func (c *collector) Take(ctx context.Context, event coldstream.FetchEvent) error
 	return nil
 }
 
+// takeData takes what was fetched, and then holds up the next as long as the rate says: what came
+// can be saved meanwhile.
 func (c *collector) takeData(ctx context.Context, f *coldstream.Fetched) error {
-	if err := c.run.limit.wait(ctx, len(f.Batches)); err != nil {
+	sizeBytes := len(f.Batches)
+	if err := c.keepData(ctx, f); err != nil {
 		return err
 	}
+	return c.run.limit.wait(ctx, sizeBytes)
+}
+
+func (c *collector) keepData(ctx context.Context, f *coldstream.Fetched) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// An empty buffer takes a piece of any size, so that the largest batch passes.
