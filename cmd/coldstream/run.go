@@ -87,6 +87,10 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 		return runBackup(ctx, &o.backupOptions, e)
 	}
 	log := newEventLog(e, o.global)
+	var err error
+	if o.watch.bounds, err = o.global.settings.topicBounds("max-rpo", e); err != nil {
+		return err
+	}
 	w, err := newWatch(ctx, &o.watch, log, e)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ type watchOptions struct {
 	heartbeat  string
 	onEvent    string
 	maxRPO     time.Duration
+	bounds     *topicBounds // of topics that have a --max-rpo of their own, in the file
 	partitions bool
 }
 
@@ -48,6 +49,14 @@ func (o *watchOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringVar(&o.onEvent, "on-event", "", "run this `COMMAND` for gaps, damage and an RPO above --max-rpo; it gets the event as JSON on stdin")
 	f.DurationVar(&o.maxRPO, "max-rpo", 0, "how old what is saved may be, a `TIME` as 5m; for --on-event, metrics and alerts")
 	f.BoolVar(&o.partitions, "partition-metrics", false, "serve metrics of each partition too")
+}
+
+// boundOf is the --max-rpo of a topic; 0 is none.
+func (o *watchOptions) boundOf(topic string) time.Duration {
+	if o.bounds == nil {
+		return o.maxRPO
+	}
+	return o.bounds.of(&coldstream.Topic{Name: topic}, o.maxRPO)
 }
 
 // watch tells others of a continuous backup: its log, Prometheus, who asks over HTTP, a dead man's
@@ -81,7 +90,7 @@ func newWatch(ctx context.Context, o *watchOptions, log *eventLog, e *env) (*wat
 	if o.maxRPO < 0 {
 		return nil, usagef("", errors.New("--max-rpo must be longer than 0"))
 	}
-	w.live = &protection.Live{Status: w.status, Now: e.now, MaxRPO: func(string) time.Duration { return o.maxRPO }}
+	w.live = &protection.Live{Status: w.status, Now: e.now, MaxRPO: o.boundOf}
 	w.metrics = metrics.New(metrics.Options{Live: w.live, Version: version, Partitions: o.partitions})
 	if err := w.prepareNotices(); err != nil {
 		return nil, err
@@ -158,7 +167,7 @@ func (w *watch) follow(ctx context.Context, follower *backup.Follower, o *follow
 	}
 	if w.command != nil {
 		w.done.Go(func() { w.command.Run(ctx) })
-		if w.opts.maxRPO > 0 {
+		if w.opts.maxRPO > 0 || w.opts.bounds != nil && len(w.opts.bounds.bounds) > 0 {
 			w.done.Go(func() { w.watchRPO(ctx) })
 		}
 	}
@@ -264,10 +273,10 @@ func (w *watch) watchRPO(ctx context.Context) {
 			}
 			e := alarm.Event{
 				Event: alarm.KindRPO, Time: d.Time, Topic: t.Topic, RPOSeconds: t.RPOSeconds, MaxRPOSeconds: t.MaxRPOSeconds,
-				Text: fmt.Sprintf("the RPO of topic %s is above %s", t.Topic, w.opts.maxRPO),
+				Text: fmt.Sprintf("the RPO of topic %s is above %s", t.Topic, w.opts.boundOf(t.Topic)),
 			}
 			if !now[t.Topic] {
-				e.Event, e.Text = alarm.KindRPOAgain, fmt.Sprintf("the RPO of topic %s is below %s again", t.Topic, w.opts.maxRPO)
+				e.Event, e.Text = alarm.KindRPOAgain, fmt.Sprintf("the RPO of topic %s is below %s again", t.Topic, w.opts.boundOf(t.Topic))
 			}
 			w.command.Tell(e)
 		}

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"coldstream"
 	"coldstream/internal/protection"
 )
 
@@ -111,4 +113,17 @@ func TestRunRefusesWhatIsTaken(t *testing.T) {
 	w.run("run", "-b", w.bootstrap, "--listen", strings.TrimPrefix(taken.URL, "http://")).must(t, exitFailed).says(t, "listen on", "--listen none")
 	w.run("run", "-b", w.bootstrap, "--heartbeat-url", "nonsense", "--listen", "none").must(t, exitUsage).says(t, "https://HOST/PATH")
 	w.run("run", "-b", w.bootstrap, "--max-rpo", "-1s").must(t, exitUsage)
+}
+
+// A topic's bound in the file goes before --max-rpo, for what run tells too.
+func TestRunHasBoundsOfSingleTopics(t *testing.T) {
+	patterns, err := coldstream.ParsePatterns([]string{"orders-*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &watchOptions{maxRPO: time.Hour, bounds: &topicBounds{patterns: []*coldstream.Patterns{patterns}, bounds: []time.Duration{time.Minute}}}
+	same(t, "orders-1", o.boundOf("orders-1"), time.Minute)
+	same(t, "others", o.boundOf("others"), time.Hour)
+	o.bounds = nil
+	same(t, "without a file", o.boundOf("orders-1"), time.Hour)
 }
