@@ -21,6 +21,9 @@ type FollowOptions struct {
 	SnapshotEvery time.Duration
 	// RefreshEvery is the time between two looks for topics and partitions; 15 s by default.
 	RefreshEvery time.Duration
+	// NoteEvery is how often a commit without data says that all is saved, while nothing is
+	// written; 1 minute by default.
+	NoteEvery time.Duration
 	// Grace is how long a clean stop may take; 25 s by default.
 	Grace time.Duration
 }
@@ -44,6 +47,7 @@ type Follower struct {
 	troubleAt map[coldstream.TopicPartition]time.Time
 	followed  map[coldstream.Incarnation]int // partitions that were told of
 	snapshots int
+	noted     time.Time // when a commit last said what is saved
 
 	reload  chan struct{} // one token: look for topics at once
 	mu      sync.Mutex
@@ -86,6 +90,9 @@ func NewFollower(source coldstream.Follower, v *vault.Vault, opts FollowOptions)
 	}
 	if opts.RefreshEvery <= 0 {
 		opts.RefreshEvery = 15 * time.Second
+	}
+	if opts.NoteEvery <= 0 {
+		opts.NoteEvery = time.Minute
 	}
 	if opts.Grace <= 0 {
 		opts.Grace = 25 * time.Second

@@ -284,3 +284,21 @@ func TestTwoFollowersOfOneCluster(t *testing.T) {
 	}
 	w.holds(t, w.snapshots(t)[len(w.snapshots(t))-1].ID, "topic-0 [0, 53) 53 records")
 }
+
+// While nothing is written the vault is told now and then that all is saved, and not each time.
+func TestFollowerNotesThatAllIsSaved(t *testing.T) {
+	w := newWorld(t)
+	w.create(t, "topic", 1)
+	w.produce(t, "topic", 0, 1)
+	f := w.follow(t, FollowOptions{NoteEvery: 500 * time.Millisecond})
+	w.awaitSaved(t, "topic", 0, 1)
+	count := func() int { return w.objects(t, w.store, "commits/") }
+	first := count()
+	await(t, "it is noted twice", func() bool { return count() >= first+2 })
+	if n := count(); n > first+4 {
+		t.Errorf("%d commits without data", n-first)
+	}
+	if err := f.stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -71,6 +71,9 @@ func (l *eventLog) Observe(event coldstream.Event) {
 	case *coldstream.OutageOver:
 		l.info(string(ev.Of)+" serves again", "since", ev.Since)
 	case *coldstream.Committed:
+		if ev.Batches == 0 && !l.verbose {
+			return // it only says that all is saved
+		}
 		l.info("saved", "records", ev.Records, "bytes_stored", ev.BytesStored, "took", ev.Time.Sub(ev.Taken).Round(time.Millisecond).String(), "vault_hash", ev.VaultHash)
 	case *coldstream.SnapshotMade:
 		l.info("snapshot made", "snapshot", ev.ID, "topics", ev.Topics, "partitions", ev.Partitions, "short", len(ev.Short), "groups_missing", len(ev.GroupsMissing))
