@@ -122,7 +122,11 @@ func (c *cluster) wantGroups(t *testing.T, want []string) {
 func TestGroupsOfPartitionsWithoutALeader(t *testing.T) {
 	c, groups := startFakeCoordinators(t, noSuchGroup)
 	c.changeMetadata(t, coldstream.OffsetsTopic, func(topic *kmsg.MetadataResponseTopic) bool {
-		topic.Partitions[2].Leader = -1
+		for i := range topic.Partitions { // in no order
+			if topic.Partitions[i].Partition == 2 {
+				topic.Partitions[i].Leader = -1
+			}
+		}
 		return true
 	})
 	got, err := c.impatient(t).Groups(t.Context())
