@@ -47,7 +47,8 @@ type Follower struct {
 	troubleAt map[coldstream.TopicPartition]time.Time
 	followed  map[coldstream.Incarnation]int // partitions that were told of
 	snapshots int
-	noted     time.Time // when a commit last said what is saved
+	own       map[string]bool // IDs of this process's writers
+	noted     time.Time       // when a commit last said what is saved
 
 	reload  chan struct{} // one token: look for topics at once
 	mu      sync.Mutex
@@ -170,6 +171,7 @@ func (f *Follower) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.own = map[string]bool{writer.ID(): true}
 	r.plan = &plan{writer: writer, began: f.opts.Now(), metadata: vault.Metadata{Missing: map[string]string{}}}
 	c := newCollector(r)
 	c.follows = f

@@ -428,12 +428,15 @@ func (f *Follower) lookAtOthers(ctx context.Context) error {
 		}
 	}
 	c.mu.Unlock()
-	f.run.plan.writer = writer
-	f.following.Remove(ahead...)
+	if len(ahead) > 0 {
+		f.run.plan.writer = writer // what is ended goes on from its heads
+		f.own[writer.ID()] = true
+		f.following.Remove(ahead...)
+	}
 	return f.noteWriters(ctx)
 }
 
-// noteWriters says who else writes to the vault.
+// noteWriters says who else has written to the vault since this process began.
 func (f *Follower) noteWriters(ctx context.Context) error {
 	standing, err := f.vault.OpenStanding(ctx, func(string) bool { return false })
 	if err != nil {
@@ -441,7 +444,7 @@ func (f *Follower) noteWriters(ctx context.Context) error {
 	}
 	var others []coldstream.WriterSeen
 	for _, w := range standing.Writers(f.opts.Now().Add(-3 * f.opts.SnapshotEvery)) {
-		if w.Name != f.opts.Name {
+		if !f.own[w.ID] && w.Newest.After(f.status.Began) {
 			others = append(others, coldstream.WriterSeen{Writer: w.Name, Time: w.Newest})
 		}
 	}

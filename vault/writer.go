@@ -77,6 +77,9 @@ func asErrors(damage []*DamageError) []error {
 	return out
 }
 
+// ID is that of the writer in [WriterStanding].
+func (w *Writer) ID() string { return w.id.String() }
+
 // Head says how far the vault has got with a stream: what this writer opened and what it
 // has committed since.
 func (w *Writer) Head(s coldstream.Stream) (Head, bool) { return w.catalog.head(s) }
