@@ -19,6 +19,9 @@ const (
 	joinBelow = 4 << 10
 	// joinBytes is what records that are joined take, uncompressed.
 	joinBytes = 256 << 10
+	// joinSpreadMs is how far the times of records that are joined may lie apart: retention and the
+	// broker's segments go by the newest record of a batch.
+	joinSpreadMs = 3_600_000
 )
 
 // outgoing is one batch on its way into the target.
@@ -144,6 +147,7 @@ type joiner struct {
 	builder recordbatch.Builder
 	codec   recordbatch.Codec
 	runs    []mapped
+	firstMs int64
 }
 
 // take adds what comes next; it is false when the caller has enough.
@@ -165,10 +169,11 @@ func (j *joiner) take(ctx context.Context, it found, err error) bool {
 }
 
 func (j *joiner) add(it found) bool {
-	if len(j.runs) > 0 && (j.codec != it.codec || j.feed.part.exact && j.runs[len(j.runs)-1].next() != it.Source) {
-		if !j.flush() {
-			return false
-		}
+	if len(j.runs) > 0 && !j.fits(it) && !j.flush() {
+		return false
+	}
+	if len(j.runs) == 0 {
+		j.firstMs = it.run[0].TimestampMs
 	}
 	j.codec = it.codec
 	for i := range it.run {
@@ -180,6 +185,12 @@ func (j *joiner) add(it found) bool {
 		}
 	}
 	return true
+}
+
+// fits says that what comes next may be in one batch with what is there.
+func (j *joiner) fits(it found) bool {
+	apart := it.run[0].TimestampMs - j.firstMs
+	return j.codec == it.codec && (!j.feed.part.exact || j.runs[len(j.runs)-1].next() == it.Source) && max(apart, -apart) <= joinSpreadMs
 }
 
 // appendRun adds records whose target offsets follow those before.
