@@ -144,6 +144,16 @@ func (ver *verifier) sortProblems() {
 	})
 }
 
+// took adds what an error says of damage; another error is returned.
+func (ver *verifier) took(err error) error {
+	var damage *DamageError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	ver.add(damage)
+	return nil
+}
+
 func (ver *verifier) add(problems ...*DamageError) {
 	ver.mu.Lock()
 	defer ver.mu.Unlock()
@@ -176,11 +186,7 @@ func (ver *verifier) checkSections(ctx context.Context, catalog *Catalog) error 
 				err = object.AsDamage(ref.Table.Key(), err)
 			}
 		}
-		var damage *DamageError
-		switch {
-		case errors.As(err, &damage):
-			ver.add(damage)
-		case err != nil:
+		if err := ver.took(err); err != nil {
 			return err
 		}
 		ver.checked(int64(len(payload)))
@@ -209,11 +215,7 @@ func (ver *verifier) checkRestores(ctx context.Context) error {
 			return fmt.Errorf("list restores: %w", err)
 		}
 		payload, _, err := ver.vault.objects.Load(ctx, format.KindRestore, entry.Key)
-		var damage *DamageError
-		switch {
-		case errors.As(err, &damage):
-			ver.add(damage)
-		case err != nil:
+		if err := ver.took(err); err != nil {
 			return err
 		}
 		ver.checked(int64(len(payload)))

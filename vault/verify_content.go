@@ -2,7 +2,6 @@ package vault
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -206,23 +205,16 @@ func (c *packContent) rowsOf(start int64) []packRow {
 // that is lost with it.
 func (ver *verifier) addLoss(content *packContent, start int64, damage *DamageError) {
 	content.bad = content.bad || start == allFrames
-	rows := slices.Clone(content.rows)
-	rows = slices.DeleteFunc(rows, func(r packRow) bool { return start != allFrames && r.start != start })
-	slices.SortFunc(rows, func(a, b packRow) int {
-		return cmp.Or(a.stream.Compare(b.stream), cmp.Compare(a.FirstOffset, b.FirstOffset))
-	})
-	var out []*DamageError
-	for _, r := range rows {
-		if n := len(out); n > 0 && out[n-1].Stream == r.stream && out[n-1].NextOffset >= r.FirstOffset {
-			out[n-1].NextOffset = max(out[n-1].NextOffset, r.NextOffset)
-			continue
+	var costs []*DamageError
+	for _, r := range content.rows {
+		if start == allFrames || r.start == start {
+			d := *damage
+			d.Stream, d.FirstOffset, d.NextOffset = r.stream, r.FirstOffset, r.NextOffset
+			costs = append(costs, &d)
 		}
-		d := *damage
-		d.Stream, d.FirstOffset, d.NextOffset = r.stream, r.FirstOffset, r.NextOffset
-		out = append(out, &d)
 	}
-	if len(out) == 0 {
-		out = append(out, damage)
+	if len(costs) == 0 {
+		costs = append(costs, damage)
 	}
-	ver.add(out...)
+	ver.add(joinRanges(costs)...)
 }

@@ -112,11 +112,7 @@ func (ver *verifier) checkLostViews(ctx context.Context, c *Catalog) error {
 			continue
 		}
 		_, err := ver.vault.objects.Content(ctx, format.KindViews, ref.Views, ref.ViewsSizeBytes)
-		var damage *DamageError
-		switch {
-		case errors.As(err, &damage):
-			ver.add(damage)
-		case err != nil:
+		if err := ver.took(err); err != nil {
 			return err
 		}
 	}
