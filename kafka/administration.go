@@ -32,7 +32,7 @@ func (c *Client) Administration(ctx context.Context) (*coldstream.Administration
 		asking.Go(func() error {
 			patient, cancel := context.WithTimeout(ctx, min(defaultsPatience, c.patience()))
 			defer cancel()
-			err := c.untilAnswered(patient, func(ctx context.Context) error { return read(ctx, a) })
+			err := untilAnswered(patient, func(ctx context.Context) error { return read(ctx, a) })
 			if err != nil && !isTooOld(err) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -46,7 +46,7 @@ func (c *Client) Administration(ctx context.Context) (*coldstream.Administration
 }
 
 // untilAnswered asks again while the brokers say that it is too early.
-func (c *Client) untilAnswered(ctx context.Context, ask func(ctx context.Context) error) error {
+func untilAnswered(ctx context.Context, ask func(ctx context.Context) error) error {
 	for wait := firstRetryWait; ; wait *= 2 {
 		err := ask(ctx)
 		if err == nil || !errors.Is(err, errTemporary) || !pause(ctx, wait) {
@@ -225,11 +225,7 @@ func (c *Client) configResources(ctx context.Context) ([]kmsg.ListConfigResource
 // configsSetOn are the configs that were set on a thing while the cluster ran.
 func (c *Client) configsSetOn(ctx context.Context, broker int32, kind kmsg.ConfigResourceType, name string) (coldstream.ResourceConfigs, error) {
 	r := coldstream.ResourceConfigs{Type: kind.String(), Name: name}
-	resource := kmsg.NewDescribeConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kind, name
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	req.Resources = append(req.Resources, resource)
-	described, err := c.describeAt(ctx, broker, req)
+	described, err := c.describeAt(ctx, broker, newDescribeConfigsRequest(kind, name))
 	if err != nil {
 		return r, err
 	}

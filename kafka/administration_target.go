@@ -70,19 +70,15 @@ func (c *Client) SetQuota(ctx context.Context, quota coldstream.Quota) error {
 // SetResourceConfigs sets configs of a broker, of all brokers, of a group or of a subscription
 // of client metrics, and leaves its others alone.
 func (c *Client) SetResourceConfigs(ctx context.Context, r coldstream.ResourceConfigs) error {
-	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	var err error
-	if resource.ResourceType, err = kmsg.ParseConfigResourceType(r.Type); err != nil {
+	kind, err := kmsg.ParseConfigResourceType(r.Type)
+	if err != nil {
 		return err
 	}
-	resource.ResourceName = r.Name
+	change := coldstream.ConfigChange{Set: map[string]string{}}
 	for _, x := range r.Configs {
-		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		config.Name, config.Value, config.Op = x.Name, kmsg.StringPtr(x.Value), kmsg.IncrementalAlterConfigOpSet
-		resource.Configs = append(resource.Configs, config)
+		change.Set[x.Name] = x.Value
 	}
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	req.Resources = append(req.Resources, resource)
+	req := newAlterConfigsRequest(kind, r.Name, change)
 	return c.patiently(ctx, func(ctx context.Context) error {
 		// The client sends what is about one broker to that broker.
 		resp, err := req.RequestWith(ctx, c.kgo)

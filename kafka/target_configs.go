@@ -91,8 +91,13 @@ func (c *Client) RequestLimit(ctx context.Context) (int64, error) {
 }
 
 func newAlterRequest(topic string, change coldstream.ConfigChange) *kmsg.IncrementalAlterConfigsRequest {
+	return newAlterConfigsRequest(kmsg.ConfigResourceTypeTopic, topic, change)
+}
+
+// newAlterConfigsRequest changes configs of one thing, and leaves its others alone.
+func newAlterConfigsRequest(kind kmsg.ConfigResourceType, name string, change coldstream.ConfigChange) *kmsg.IncrementalAlterConfigsRequest {
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
+	resource.ResourceType, resource.ResourceName = kind, name
 	for _, name := range slices.Sorted(maps.Keys(change.Set)) {
 		config := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 		config.Name, config.Value = name, kmsg.StringPtr(change.Set[name])
@@ -161,10 +166,7 @@ func (c *Client) showsConfigs(ctx context.Context, broker int32, topic string, c
 }
 
 func newDescribeRequest(topic string) *kmsg.DescribeConfigsRequest {
-	resource := kmsg.NewDescribeConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, topic
-	req := kmsg.NewPtrDescribeConfigsRequest()
-	req.Resources = append(req.Resources, resource)
+	req := newDescribeConfigsRequest(kmsg.ConfigResourceTypeTopic, topic)
 	req.IncludeSynonyms = true
 	return req
 }

@@ -96,12 +96,12 @@ func mergeDefaults(answers map[int32]map[string]coldstream.Config) []coldstream.
 func (c *Client) defaultsOf(ctx context.Context, broker int32, topics []string) (map[string]coldstream.Config, error) {
 	patient, cancel := context.WithTimeout(ctx, min(defaultsPatience, c.patience()))
 	defer cancel()
-	for wait := firstRetryWait; ; wait *= 2 {
-		answer, err := c.askDefaults(patient, broker, topics)
-		if err == nil || !errors.Is(err, errTemporary) || !pause(patient, wait) {
-			return answer, err
-		}
-	}
+	var answer map[string]coldstream.Config
+	err := untilAnswered(patient, func(ctx context.Context) (err error) {
+		answer, err = c.askDefaults(ctx, broker, topics)
+		return err
+	})
+	return answer, err
 }
 
 // askDefaults asks about topics until one of them tells all, and then for the broker's own
@@ -159,8 +159,13 @@ func (c *Client) describeAt(ctx context.Context, broker int32, req *kmsg.Describ
 }
 
 func newDescribeBrokerRequest(broker int32) *kmsg.DescribeConfigsRequest {
+	return newDescribeConfigsRequest(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(broker)))
+}
+
+// newDescribeConfigsRequest asks for the configs of one thing.
+func newDescribeConfigsRequest(kind kmsg.ConfigResourceType, name string) *kmsg.DescribeConfigsRequest {
 	resource := kmsg.NewDescribeConfigsRequestResource()
-	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(broker))
+	resource.ResourceType, resource.ResourceName = kind, name
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	req.Resources = append(req.Resources, resource)
 	return req
