@@ -208,13 +208,11 @@ func (c *collector) commit(ctx context.Context, changes vault.Changes) (vault.Re
 		return vault.Receipt{}, err
 	}
 	changes.Parts, changes.Gaps, changes.Scans = c.ahead.parts, c.ahead.gaps, c.ahead.scans
-	receipt, err := c.run.plan.writer.Commit(ctx, changes)
-	if err != nil {
-		return receipt, err
+	receipt, err := c.commitChanges(ctx, changes)
+	if err == nil {
+		c.ahead = pending{}
 	}
-	c.ahead = pending{}
-	c.count(receipt)
-	return receipt, nil
+	return receipt, err
 }
 
 // encodeWaiting makes what was gathered so far ready for a commit. On an error it is put

@@ -256,30 +256,44 @@ func (f *Follower) tellUnmatched(texts []string) {
 	}
 }
 
-// tellTrouble says what cannot be read now, once for each reason, and what can be again.
+// tellTrouble says what cannot be read now, and what can be again.
 func (f *Follower) tellTrouble(errs []PartitionError) {
-	now := map[coldstream.TopicPartition]string{}
+	now := map[coldstream.TopicPartition]bool{}
 	for _, e := range errs {
-		now[e.TopicPartition] = e.Err.Error()
-		if f.trouble[e.TopicPartition] == "" {
-			f.troubleAt[e.TopicPartition] = f.opts.Now()
-		}
-		if f.trouble[e.TopicPartition] != e.Err.Error() {
-			f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
-		}
+		now[e.TopicPartition] = true
+		f.noteTrouble(e)
 	}
+	for tp := range f.trouble {
+		if now[tp] || !f.mayRetry(tp) {
+			continue // or it is not tried yet
+		}
+		f.opts.Observer.Observe(&coldstream.PartitionWell{TopicPartition: tp, Since: f.troubleAt[tp]})
+		delete(f.trouble, tp)
+		delete(f.troubleAt, tp)
+	}
+}
+
+// noteTrouble says that something cannot be read, once for each reason.
+func (f *Follower) noteTrouble(e PartitionError) {
+	before, text := f.trouble[e.TopicPartition], e.Err.Error()
+	if before == "" {
+		f.troubleAt[e.TopicPartition] = f.opts.Now()
+	}
+	if f.trouble[e.TopicPartition] = text; before != text {
+		f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
+	}
+}
+
+// mayRetry says that a partition was not given up, or that it is time to try again; then that
+// it was is forgotten.
+func (f *Follower) mayRetry(tp coldstream.TopicPartition) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for tp := range f.trouble {
-		if r := f.retries[tp]; now[tp] == "" && (r == nil || !f.opts.Now().Before(r.at)) {
-			f.opts.Observer.Observe(&coldstream.PartitionWell{TopicPartition: tp, Since: f.troubleAt[tp]})
-			delete(f.troubleAt, tp)
-			delete(f.retries, tp)
-		} else if now[tp] == "" {
-			now[tp] = f.trouble[tp] // it is not tried yet
-		}
+	if r := f.retries[tp]; r != nil && f.opts.Now().Before(r.at) {
+		return false
 	}
-	f.trouble = now
+	delete(f.retries, tp)
+	return true
 }
 
 // gaveUp keeps when a partition that the fetch gave up is tried again. The collector's lock is
@@ -320,11 +334,7 @@ func (f *Follower) endedPartitions() {
 			continue
 		}
 		f.gaveUp(e.TopicPartition)
-		if f.trouble[e.TopicPartition] == "" {
-			f.troubleAt[e.TopicPartition] = f.opts.Now()
-		}
-		f.trouble[e.TopicPartition] = e.Err.Error()
-		f.opts.Observer.Observe(&coldstream.PartitionTrouble{TopicPartition: e.TopicPartition, Since: f.troubleAt[e.TopicPartition], Err: e.Err})
+		f.noteTrouble(e)
 	}
 	if unknown {
 		f.lookAtOnce() // a topic of the name may be there again

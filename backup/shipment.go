@@ -61,7 +61,8 @@ func (c *collector) ship(ctx context.Context, s *shipment) error {
 	if stored != nil {
 		return stored
 	}
-	return c.commitChanges(ctx, s.changes)
+	_, err := c.commitChanges(ctx, s.changes)
+	return err
 }
 
 // awaitSent waits until at most so many are under way.
@@ -81,7 +82,7 @@ func (c *collector) awaitSent(atMost int) error {
 func (c *collector) commitSent(ctx context.Context) error {
 	for _, s := range c.sent {
 		if s.err != nil {
-			if err := c.commitChanges(ctx, s.changes); err != nil {
+			if _, err := c.commitChanges(ctx, s.changes); err != nil {
 				return err
 			}
 		}
@@ -90,12 +91,12 @@ func (c *collector) commitSent(ctx context.Context) error {
 	return nil
 }
 
-func (c *collector) commitChanges(ctx context.Context, changes vault.Changes) error {
+func (c *collector) commitChanges(ctx context.Context, changes vault.Changes) (vault.Receipt, error) {
 	receipt, err := c.run.plan.writer.Commit(ctx, changes)
 	if err == nil {
 		c.count(receipt)
 	}
-	return err
+	return receipt, err
 }
 
 // settleSent waits for what is under way, and commits what of it failed.
