@@ -210,11 +210,7 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	catalog, err := v.OpenCatalog(ctx)
+	_, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return err
 	}

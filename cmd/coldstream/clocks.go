@@ -25,6 +25,18 @@ func doubtTime(e *env, s *vault.Snapshot) {
 	}
 }
 
+// snapshotIdentity says in a document which snapshot it is about.
+type snapshotIdentity struct {
+	Snapshot   string   `json:"snapshot"`
+	Time       string   `json:"time"`
+	TimeDoubts []string `json:"time_doubts"` // why the time cannot be right
+	ClusterID  string   `json:"cluster_id"`
+}
+
+func newSnapshotIdentity(s *vault.Snapshot, now time.Time) snapshotIdentity {
+	return snapshotIdentity{s.ID.String(), timestamp(s.Time), timeDoubts(s, now), s.ClusterID}
+}
+
 // timeDoubts are those of a document.
 func timeDoubts(s *vault.Snapshot, now time.Time) []string {
 	return append([]string{}, s.TimeDoubts(now)...)

@@ -84,6 +84,8 @@ func runDiff(ctx context.Context, o *diffOptions, e *env) error {
 type diff struct {
 	env      *env
 	progress *progress
+	vault    *vault.Vault
+	catalog  *vault.Catalog
 	maps     []restore.Map
 	snapshot *vault.Snapshot
 	with     *vault.Snapshot // nil for a cluster
@@ -108,62 +110,56 @@ func (d *diff) close() {
 	}
 }
 
-// request is the command line as one for a snapshot.
-func (o *diffOptions) request() (*restore.Request, error) {
-	req := &restore.Request{Snapshot: o.snapshot, ClusterID: o.clusterID}
-	var err error
+// choose is the snapshot that the command line means, and the names of topics in the cluster.
+func (o *diffOptions) choose() (choice *vault.Choice, maps []restore.Map, err error) {
+	choice = &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID}
 	if len(o.topics.include)+len(o.topics.exclude) > 0 {
-		if req.Topics, err = o.topics.patterns(); err != nil {
-			return nil, err
+		if choice.Topics, err = o.topics.patterns(); err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, text := range o.maps {
 		m, err := restore.ParseMap(text)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		req.Maps = append(req.Maps, m)
+		maps = append(maps, m)
 	}
 	if o.with == "" {
-		return req, o.cluster.validate()
+		return choice, maps, o.cluster.validate()
 	}
 	if len(o.maps) > 0 {
-		return nil, usagef("", errors.New("--map is for a cluster: it excludes --with"))
+		return nil, nil, usagef("", errors.New("--map is for a cluster: it excludes --with"))
 	}
-	return req, nil
+	return choice, nil, nil
 }
 
 // open finds what to compare with what.
 func (o *diffOptions) open(ctx context.Context, e *env) (*diff, error) {
-	req, err := o.request()
+	choice, maps, err := o.choose()
 	if err != nil {
 		return nil, err
 	}
-	v, err := o.vault.open(ctx, e)
+	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	catalog, err := v.OpenCatalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d := &diff{env: e, progress: newProgress(e, o.global), maps: req.Maps}
+	d := &diff{env: e, progress: newProgress(e, o.global), vault: v, catalog: catalog, maps: maps}
 	var topics []coldstream.Topic
-	choice := &vault.Choice{ID: req.Snapshot, ClusterID: req.ClusterID, Topics: req.Topics}
 	if d.snapshot, topics, err = catalog.Choose(ctx, choice); err != nil {
 		return nil, err
 	}
 	if err := noteOlder(ctx, e, catalog, chosenSnapshot{d.snapshot, choice}); err != nil {
 		return nil, err
 	}
-	if err := d.addSaved(ctx, v, topics); err != nil {
+	if err := d.addSaved(ctx, topics); err != nil {
 		return nil, err
 	}
 	if o.with != "" {
 		if d.with, err = catalog.SnapshotNamed(o.with); err != nil {
 			return nil, err
 		}
-		return d, d.addSnapshot(ctx, v)
+		return d, d.addSnapshot(ctx)
 	}
 	if d.client, err = o.cluster.connect(ctx, d.progress); err != nil {
 		return nil, err
@@ -176,17 +172,17 @@ func (o *diffOptions) open(ctx context.Context, e *env) (*diff, error) {
 }
 
 // addSaved makes a pair of each partition of the topics chosen.
-func (d *diff) addSaved(ctx context.Context, v *vault.Vault, topics []coldstream.Topic) error {
+func (d *diff) addSaved(ctx context.Context, topics []coldstream.Topic) error {
 	chosen := map[incarnation]bool{}
 	for _, t := range topics {
 		chosen[incarnation{t.Name, t.ID}] = true
 	}
-	streams, err := savedSides(ctx, v, d.snapshot, func(view *vault.View) bool { return chosen[incarnationOf(*view)] })
+	streams, err := d.savedSides(ctx, d.snapshot, func(view *vault.View) bool { return chosen[incarnationOf(*view)] })
 	if err != nil {
 		return err
 	}
 	for _, s := range streams {
-		saved := coldstream.TopicPartition{Topic: s.history.View.Stream.Topic, Partition: s.history.View.Stream.Partition}
+		saved := s.history.View.Stream.TopicPartition()
 		d.pairs = append(d.pairs, &pair{saved: saved, target: d.targetOf(saved), left: s.side, lost: s.history.Lost})
 	}
 	return nil
@@ -208,13 +204,13 @@ type savedSide struct {
 }
 
 // savedSides are the partitions of a snapshot that are wanted.
-func savedSides(ctx context.Context, v *vault.Vault, s *vault.Snapshot, wanted func(*vault.View) bool) ([]savedSide, error) {
+func (d *diff) savedSides(ctx context.Context, s *vault.Snapshot, wanted func(*vault.View) bool) ([]savedSide, error) {
 	views, err := s.Views(ctx)
 	if err != nil {
 		return nil, err
 	}
 	views = slices.DeleteFunc(views, func(view vault.View) bool { return !wanted(&view) })
-	metadata, err := v.Metadata(ctx, s)
+	metadata, err := d.vault.Metadata(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +219,7 @@ func savedSides(ctx context.Context, v *vault.Vault, s *vault.Snapshot, wanted f
 		t := &metadata.Topics[i]
 		compacted[incarnation{t.Name, t.ID}] = coldstream.HasPolicy(t.CleanupPolicy, "compact")
 	}
-	history, err := v.OpenHistory(ctx, views, vault.HistoryOptions{})
+	history, err := d.catalog.OpenHistory(ctx, views, vault.HistoryOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -237,16 +233,16 @@ func savedSides(ctx context.Context, v *vault.Vault, s *vault.Snapshot, wanted f
 }
 
 // addSnapshot finds the other side of each pair in the snapshot of --with.
-func (d *diff) addSnapshot(ctx context.Context, v *vault.Vault) error {
+func (d *diff) addSnapshot(ctx context.Context) error {
 	pairs := map[coldstream.TopicPartition]*pair{}
 	for _, p := range d.pairs {
 		pairs[p.saved] = p
 	}
-	streams, err := savedSides(ctx, v, d.with, func(view *vault.View) bool {
-		return pairs[coldstream.TopicPartition{Topic: view.Stream.Topic, Partition: view.Stream.Partition}] != nil
+	streams, err := d.savedSides(ctx, d.with, func(view *vault.View) bool {
+		return pairs[view.Stream.TopicPartition()] != nil
 	})
 	for _, s := range streams {
-		p := pairs[coldstream.TopicPartition{Topic: s.history.View.Stream.Topic, Partition: s.history.View.Stream.Partition}]
+		p := pairs[s.history.View.Stream.TopicPartition()]
 		p.right, p.lost = s.side, append(p.lost, s.history.Lost...)
 	}
 	return err

@@ -55,11 +55,8 @@ type groupsHistoryDocument struct {
 
 // snapshotGroups are the consumer groups of one snapshot.
 type snapshotGroups struct {
-	Snapshot   string          `json:"snapshot"`
-	Time       string          `json:"time"`
-	TimeDoubts []string        `json:"time_doubts"` // why the time cannot be right
-	ClusterID  string          `json:"cluster_id"`
-	Groups     []groupDocument `json:"groups"`
+	snapshotIdentity
+	Groups []groupDocument `json:"groups"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 }
@@ -86,11 +83,7 @@ func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) err
 	if o.history && o.snapshot != "" {
 		return usagef("", errors.New("--history lists all snapshots: it excludes --snapshot"))
 	}
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	catalog, err := v.OpenCatalog(ctx)
+	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -146,7 +139,7 @@ func (l *groupsListing) add(ctx context.Context, s *vault.Snapshot) error {
 		l.damage = append(l.damage, damage)
 	}
 	d := snapshotGroups{
-		s.ID.String(), timestamp(s.Time), timeDoubts(s, l.env.now()), s.ClusterID, []groupDocument{}, restore.MissingGroupsOf(missing),
+		newSnapshotIdentity(s, l.env.now()), []groupDocument{}, restore.MissingGroupsOf(missing),
 	}
 	ends := map[coldstream.TopicPartition]int64{}
 	views, err := s.Views(ctx)
@@ -157,7 +150,7 @@ func (l *groupsListing) add(ctx context.Context, s *vault.Snapshot) error {
 		return err
 	}
 	for _, view := range views {
-		ends[coldstream.TopicPartition{Topic: view.Stream.Topic, Partition: view.Stream.Partition}] = view.NextOffset
+		ends[view.Stream.TopicPartition()] = view.NextOffset
 	}
 	for i := range metadata.Groups {
 		g := &metadata.Groups[i]

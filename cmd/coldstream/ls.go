@@ -43,11 +43,8 @@ counts offsets between the log start and the end that were gone before they coul
 
 type lsDocument struct {
 	header
-	Snapshot   string          `json:"snapshot"`
-	Time       string          `json:"time"`
-	TimeDoubts []string        `json:"time_doubts"` // why the time cannot be right
-	ClusterID  string          `json:"cluster_id"`
-	Topics     []topicDocument `json:"topics"`
+	snapshotIdentity
+	Topics []topicDocument `json:"topics"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
 }
@@ -96,11 +93,7 @@ type groupPosition struct {
 }
 
 func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	catalog, err := v.OpenCatalog(ctx)
+	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -158,7 +151,7 @@ func (l *listing) read(ctx context.Context) error {
 	}
 	l.groupsMissing = missing
 	l.document = lsDocument{
-		header{SchemaVersion: schemaVersion}, s.ID.String(), timestamp(s.Time), timeDoubts(s, l.now), s.ClusterID, []topicDocument{}, restore.MissingGroupsOf(missing),
+		header{SchemaVersion: schemaVersion}, newSnapshotIdentity(s, l.now), []topicDocument{}, restore.MissingGroupsOf(missing),
 	}
 	metadata, err := l.vault.Metadata(ctx, s)
 	if err != nil {

@@ -124,11 +124,7 @@ func runRestoreMetadata(ctx context.Context, o *restoreOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	snapshot, saved, err := savedAdministration(ctx, v, o)
+	snapshot, saved, err := savedAdministration(ctx, o, e)
 	if err != nil {
 		return err
 	}
@@ -161,8 +157,8 @@ func runRestoreMetadata(ctx context.Context, o *restoreOptions, e *env) error {
 }
 
 // savedAdministration is what a snapshot has of the administration.
-func savedAdministration(ctx context.Context, v *vault.Vault, o *restoreOptions) (*vault.Snapshot, *coldstream.Administration, error) {
-	catalog, err := v.OpenCatalog(ctx)
+func savedAdministration(ctx context.Context, o *restoreOptions, e *env) (*vault.Snapshot, *coldstream.Administration, error) {
+	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return nil, nil, err
 	}

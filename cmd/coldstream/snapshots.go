@@ -70,11 +70,7 @@ type snapshotDetails struct {
 }
 
 func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
-	v, err := o.vault.open(ctx, e)
-	if err != nil {
-		return err
-	}
-	catalog, err := v.OpenCatalog(ctx)
+	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return err
 	}

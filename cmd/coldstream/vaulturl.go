@@ -66,6 +66,16 @@ func (o *vaultOptions) location(e *env) (*stores.Location, error) {
 	return at, nil
 }
 
+// openCatalog opens a vault that must be there, and its catalog.
+func (o *vaultOptions) openCatalog(ctx context.Context, e *env) (*vault.Vault, *vault.Catalog, error) {
+	v, err := o.open(ctx, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	catalog, err := v.OpenCatalog(ctx)
+	return v, catalog, err
+}
+
 // open opens a vault that must be there.
 func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	at, err := o.location(e)
