@@ -67,7 +67,7 @@ type configPlan struct {
 	final map[string]string
 	// during are those that the restore changes for its time.
 	during map[string]string
-	// asked are those of the command line, replaced the values that a topic had of them.
+	// asked are those that were asked for, replaced the values that a topic had of them.
 	asked, replaced map[string]string
 	// direct says that a topic is made with its final configs, and nothing is changed at the
 	// end: the right for that is missing.
@@ -132,7 +132,7 @@ func (p *configPlan) travels() {
 	}
 }
 
-// ask takes the configs of the command line, which win.
+// ask takes the configs that were asked for, which win.
 func (p *configPlan) ask(configs map[string]string) {
 	p.asked, p.replaced = configs, map[string]string{}
 	for name := range configs {

@@ -236,7 +236,7 @@ func TestRecordsOfARestore(t *testing.T) {
 	var plan struct {
 		ProducerID    *int64 `json:"producer_id"`
 		ProducerEpoch *int16 `json:"producer_epoch"`
-		Plan          Result
+		Plan          resultDocument
 	}
 	w.record(t, p, recordPlan, &plan)
 	if plan.ProducerID == nil || plan.ProducerEpoch == nil || len(plan.Plan.Partitions) != 1 {
@@ -244,18 +244,18 @@ func TestRecordsOfARestore(t *testing.T) {
 	}
 	var result struct {
 		OffsetMaps map[string][]mapped `json:"offset_maps"`
-		Result     Result
+		Result     resultDocument
 	}
 	w.record(t, p, recordResult, &result)
 	if diff := cmp.Diff(map[string][]mapped{"copy-0": {{5, 0, 2}, {9, 2, 1}}}, result.OffsetMaps); diff != "" {
 		t.Errorf("offset maps: -want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]GroupOffsetResult{{Topic: "copy", SourceOffset: 7, TargetOffset: 2, Metadata: "m7"}}, result.Result.Groups[0].Offsets); diff != "" {
+	if diff := cmp.Diff([]groupOffsetDocument{{Topic: "copy", SourceOffset: 7, TargetOffset: 2, Metadata: "m7"}}, result.Result.Groups[0].Offsets); diff != "" {
 		t.Errorf("group: -want +got:\n%s", diff)
 	}
 }
 
-// The names in the document are promised.
+// The names in the document are part of what a vault stores.
 func TestResultDocument(t *testing.T) {
 	w := newWorld(t)
 	id := w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(3, 2)}, "retention.ms=1", "unknown.config=1")}, groupOf("g", "orders", 4))
@@ -269,14 +269,14 @@ func TestResultDocument(t *testing.T) {
 		`"groups":[{"group":"g","status":"committed","offsets":[{"topic":"orders","partition":0,"source_offset":4,"target_offset":4,"metadata":"m4"}]}],"groups_missing":[],` +
 		`"retention_held":[{"topic":"orders","config":"retention.ms","value":"1","command":"kafka-configs.sh --alter --topic orders --add-config retention.ms=1"}],` +
 		`"configs_left_out":[{"topic":"orders","config":"unknown.config","value":"1","reason":"the cluster does not know it"}],"configs_differ":[],"not_checked":[]}`
-	got, err := json.Marshal(r)
+	got, err := json.Marshal(r.document())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	empty, err := json.Marshal(w.plan(t, Request{Maps: mapsOf(t, "orders=x"), Partitions: []int32{0}, PutBackRetention: true}).DryRun().Groups)
+	empty, err := json.Marshal(w.plan(t, Request{Maps: mapsOf(t, "orders=x"), Partitions: []int32{0}, PutBackRetention: true}).DryRun().document().Groups)
 	if err != nil || string(empty) != "[]" {
 		t.Errorf("an empty list is %s (%v), want []", empty, err)
 	}

@@ -103,11 +103,11 @@ func TestSnapshotThatKnowsNoDefaults(t *testing.T) {
 	w.defaults = nil
 	w.backUp(t, []sourceTopic{topicOf("orders", []sourceLog{dense(0, 3)}, "cleanup.policy=compact")})
 	p := w.plan(t, Request{})
-	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0], "does not tell which configs topics had from their brokers (an earlier version of coldstream made it)") {
-		t.Errorf("warnings: %q", p.Warnings)
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0].Text, "does not tell which configs topics had from their brokers (an earlier version of coldstream made it)") {
+		t.Errorf("warnings: %v", p.Warnings)
 	}
 	if p := w.plan(t, Request{Configs: ConfigsOwn}); len(p.Warnings) != 0 {
-		t.Errorf("who wants own configs only is warned: %q", p.Warnings)
+		t.Errorf("who wants own configs only is warned: %v", p.Warnings)
 	}
 	w.restore(t, Request{})
 	if diff := cmp.Diff([]string{"cleanup.policy=compact"}, w.configs(t, "orders")); diff != "" {

@@ -40,15 +40,6 @@ func (e *UnrecordedError) Error() string {
 
 func (e *UnrecordedError) Unwrap() error { return e.cause }
 
-// Hint says what to do.
-func (e *UnrecordedError) Hint() string {
-	const later = "do not restore again for that. Consumer groups cannot be restored later through this restore"
-	if !e.Held {
-		return later
-	}
-	return later + ", and its snapshot stays until you run: coldstream forget --restore " + e.Restore.String()
-}
-
 // execution is a plan being carried out.
 type execution struct {
 	plan       *Plan

@@ -361,10 +361,10 @@ func TestGroupThatIsThere(t *testing.T) {
 		t.Errorf("group: -want +got:\n%s", diff)
 	}
 	var record struct {
-		Before map[string][]GroupOffsetResult `json:"group_offsets_before"`
+		Before map[string][]groupOffsetDocument `json:"group_offsets_before"`
 	}
 	w.record(t, p, recordResult, &record)
-	if diff := cmp.Diff(map[string][]GroupOffsetResult{"g": {
+	if diff := cmp.Diff(map[string][]groupOffsetDocument{"g": {
 		{Topic: "copy", SourceOffset: 77, TargetOffset: 77, Metadata: "was"}, {Topic: "copy", Partition: 1, SourceOffset: 78, TargetOffset: 78},
 	}}, record.Before); diff != "" {
 		t.Errorf("before: -want +got:\n%s", diff)
@@ -397,7 +397,7 @@ func TestLastRecordThatCannotBeStored(t *testing.T) {
 	}
 	r, err := p.Execute(t.Context())
 	var unrecorded *UnrecordedError
-	if !errors.As(err, &unrecorded) || !strings.Contains(err.Error(), "came to its end") || !strings.Contains(unrecorded.Hint(), "coldstream forget --restore "+p.ID.String()) {
+	if !errors.As(err, &unrecorded) || !strings.Contains(err.Error(), "came to its end") || !unrecorded.Held || unrecorded.Restore != p.ID {
 		t.Errorf("got %v", err)
 	}
 	hasErrors(t, r)

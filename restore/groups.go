@@ -54,13 +54,13 @@ func (p *Plan) planGroups(ctx context.Context, metadata *vault.Metadata) error {
 		return nil
 	}
 	if _, damaged := metadata.Damaged[vault.SectionGroups]; damaged {
-		p.warn("no consumer group is restored: what was recorded of them is damaged%s", p.wholeGroups("; "))
+		p.warn("no consumer group is restored: what was recorded of them is damaged; %s", p.wholeGroups())
 		return nil
 	}
 	if why, missing := metadata.Missing[vault.SectionGroups]; missing {
 		return &RefusedError{
 			Reasons: []string{fmt.Sprintf("snapshot %s has no consumer groups: %s", p.Snapshot.ID, why)},
-			Next:    "restore without --groups" + p.wholeGroups("; "),
+			Advice:  Advice{Remedy: RemedyNoGroups, Text: p.wholeGroups()},
 		}
 	}
 	if err := p.checkGroupNames(metadata); err != nil {
@@ -152,11 +152,11 @@ func (p *Plan) checkGroupNames(metadata *vault.Metadata) error {
 		}
 		usage := &UsageError{Text: fmt.Sprintf("snapshot %s has no consumer group %q", p.Snapshot.ID, want)}
 		if near := coldstream.Nearest(want, names); len(near) > 0 {
-			usage.Next = "did you mean: " + near[0]
+			usage.Advice.Text = "did you mean: " + near[0]
 		}
 		if len(metadata.GroupsMissing) > 0 {
 			usage.Text += "; but its backup could not read all groups: " + missingText(metadata.GroupsMissing)
-			usage.Next = strings.TrimPrefix(p.wholeGroups("; "), "; ")
+			usage.Advice.Text = p.wholeGroups()
 		}
 		return usage
 	}
@@ -174,7 +174,7 @@ func (p *Plan) noteGroupsMissing(missing []coldstream.MissingGroups) {
 			p.groupsMissing = append(p.groupsMissing, m)
 		}
 	}
-	p.warn("snapshot %s does not have all consumer groups: %s%s", p.Snapshot.ID, missingText(missing), p.wholeGroups("; "))
+	p.warn("snapshot %s does not have all consumer groups: %s; %s", p.Snapshot.ID, missingText(missing), p.wholeGroups())
 }
 
 func missingText(missing []coldstream.MissingGroups) string {
@@ -187,11 +187,11 @@ func missingText(missing []coldstream.MissingGroups) string {
 }
 
 // wholeGroups names the newest snapshot of the cluster that has all groups, if another one has.
-func (p *Plan) wholeGroups(separator string) string {
+func (p *Plan) wholeGroups() string {
 	if p.newestWhole == nil || p.newestWhole.ID == p.Snapshot.ID {
-		return separator + "no snapshot of the cluster has all"
+		return "no snapshot of the cluster has all"
 	}
-	return fmt.Sprintf("%sthe newest snapshot that has all is %s of %s", separator,
+	return fmt.Sprintf("the newest snapshot that has all is %s of %s",
 		p.newestWhole.ID, p.newestWhole.Time.UTC().Format(time.RFC3339))
 }
 

@@ -116,7 +116,7 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 			refuse("%v", err)
 			var config *refusedConfigError
 			if errors.As(err, &config) {
-				refused.Next = config.next()
+				refused.Advice = Advice{Remedy: RemedyConfig, Of: config.name}
 			}
 		}
 		t.newTopic.Configs = t.configs.create()
@@ -125,7 +125,7 @@ func (p *Plan) meetTopic(ctx context.Context, t *topicPlan, cluster *coldstream.
 		p.decideOffsets(part)
 		if p.req.Offsets == OffsetsExact && !part.exact {
 			refuse("%s cannot keep its offsets: %s", part.target, part.why)
-			refused.Next = "restore with --offsets auto or translate"
+			refused.Advice = Advice{Remedy: RemedyOtherOffsets}
 		}
 	}
 	if !p.req.PutBackRetention {
@@ -145,9 +145,9 @@ func (p *Plan) planTopicConfigs(t *topicPlan, maxBatch int64) error {
 	}
 	for name := range p.req.SetConfigs {
 		if _, ok := t.known[name]; !ok {
-			usage := &UsageError{Text: fmt.Sprintf("--config %s: the cluster knows no such config of topics", name)}
+			usage := &UsageError{Option: OptionConfig, Text: fmt.Sprintf("%s: the cluster knows no such config of topics", name)}
 			if near := coldstream.Nearest(name, slices.Sorted(maps.Keys(t.known))); len(near) > 0 {
-				usage.Next = "did you mean: " + near[0]
+				usage.Advice.Text = "did you mean: " + near[0]
 			}
 			return usage
 		}
@@ -204,23 +204,23 @@ func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
 }
 
 func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]coldstream.LogOffsets, refused *RefusedError) error {
-	refuse := func(next, format string, args ...any) {
+	refuse := func(next Advice, format string, args ...any) {
 		refused.Reasons = append(refused.Reasons, fmt.Sprintf(format, args...))
-		refused.Next = next
+		refused.Advice = next
 	}
 	if reason, next := p.whyUnfinished(t); reason != "" {
 		refuse(next, "%s", reason)
 		return nil
 	}
 	if t.existing.ConfigsErr != nil {
-		refuse("", "the configs of topic %s cannot be read, so that they could not be put back after the restore: %v", t.target, t.existing.ConfigsErr)
+		refuse(Advice{}, "the configs of topic %s cannot be read, so that they could not be put back after the restore: %v", t.target, t.existing.ConfigsErr)
 	}
 	if more := len(t.existing.Partitions) - len(t.source.Partitions); more > 0 {
 		p.warn("topic %s has %d partitions, %d more than in the snapshot: producers will spread keys differently", t.target, len(t.existing.Partitions), more)
 	}
 	for _, part := range t.partitions {
 		if int(part.target.Partition) >= len(t.existing.Partitions) {
-			refuse("add partitions, or restore into another topic with --map", "topic %s has %d partitions, %s is needed",
+			refuse(Advice{Remedy: RemedyAddPartitions}, "topic %s has %d partitions, %s is needed",
 				t.target, len(t.existing.Partitions), part.target)
 			continue
 		}
@@ -230,8 +230,7 @@ func (p *Plan) meetExisting(t *topicPlan, offsets map[coldstream.TopicPartition]
 		}
 		part.at = log.HighWatermark
 		if log.LogStartOffset < log.HighWatermark && !p.req.Append {
-			refuse("restore into another topic with --map, or behind the records with --append",
-				"%s holds records (offsets [%d, %d))", part.target, log.LogStartOffset, log.HighWatermark)
+			refuse(Advice{Remedy: RemedyAppend}, "%s holds records (offsets [%d, %d))", part.target, log.LogStartOffset, log.HighWatermark)
 		}
 	}
 	return nil

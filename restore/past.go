@@ -88,8 +88,7 @@ func (p *Plan) findPast(ctx context.Context) (*past, error) {
 		}
 	}
 	return nil, &UsageError{
-		Text: p.knowsNo() + " restore of these topics into cluster " + p.TargetClusterID + lastWhy,
-		Next: "restore the topics with --groups, or name a restore with --restore ID",
+		Text: p.knowsNo() + " restore of these topics into cluster " + p.TargetClusterID + lastWhy, Advice: Advice{Remedy: RemedyRestoreOrGroups},
 	}
 }
 
@@ -132,10 +131,10 @@ func (p *Plan) lastFirst(ctx context.Context, restores []vault.Restore) ([]past,
 }
 
 func (p *Plan) restoreWithID(restores []vault.Restore, prefix string) (id vault.RestoreID, err error) {
-	const next = "a restore prints its ID at its end"
+	next := Advice{Text: "a restore prints its ID at its end"}
 	prefix = strings.ToLower(prefix)
 	if len(prefix) < vault.MinIDPrefix {
-		return id, &UsageError{Text: fmt.Sprintf("restore %q: an ID or at least %d digits of one", prefix, vault.MinIDPrefix), Next: next}
+		return id, &UsageError{Text: fmt.Sprintf("restore %q: an ID or at least %d digits of one", prefix, vault.MinIDPrefix), Advice: next}
 	}
 	var found []vault.RestoreID
 	for _, r := range restores {
@@ -145,11 +144,11 @@ func (p *Plan) restoreWithID(restores []vault.Restore, prefix string) (id vault.
 	}
 	switch len(found) {
 	case 0:
-		return id, &UsageError{Text: fmt.Sprintf("%s restore %q", p.knowsNo(), prefix), Next: next}
+		return id, &UsageError{Text: fmt.Sprintf("%s restore %q", p.knowsNo(), prefix), Advice: next}
 	case 1:
 		return found[0], nil
 	}
-	return id, &UsageError{Text: fmt.Sprintf("several restores begin with %q", prefix), Next: "write more of the ID"}
+	return id, &UsageError{Text: fmt.Sprintf("several restores begin with %q", prefix), Advice: Advice{Text: "write more of the ID"}}
 }
 
 // readPast reads what a restore left. Where it does not serve the request, it says why.
@@ -257,7 +256,7 @@ func (p *Plan) snapshotOfGroups(ctx context.Context, catalog *vault.Catalog) (*v
 // checkPlaces proves that the offset map is still true: that the partitions are there, are
 // the same, and hold what was restored.
 func (p *Plan) checkPlaces(ctx context.Context) error {
-	refused := &RefusedError{Next: "restore the topics again, with --groups"}
+	refused := &RefusedError{Advice: Advice{Remedy: RemedyGroups}}
 	var names []string
 	for name := range p.past.topicIDs {
 		names = append(names, name)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +25,7 @@ type Plan struct {
 	ID       vault.RestoreID
 	Snapshot *vault.Snapshot
 	views    []vault.View // of the snapshot
-	Warnings []string
+	Warnings []Warning
 	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
 	// where topics show less than when the snapshot was taken.
 	Damage []*vault.DamageError
@@ -175,8 +176,11 @@ func (p *Plan) warnOfOthers(ctx context.Context, catalog *vault.Catalog, chosen 
 	if err != nil || other == nil {
 		return err
 	}
-	p.warn("the newest snapshot, %s, does not hold all topics: %s are in snapshot %s of %s. Restore them with --snapshot %s",
-		p.Snapshot.ID, listed(names), other.ID, other.Time.UTC().Format(time.RFC3339), other.ID)
+	p.Warnings = append(p.Warnings, Warning{
+		fmt.Sprintf("the newest snapshot, %s, does not hold all topics: %s are in snapshot %s of %s",
+			p.Snapshot.ID, listed(names), other.ID, other.Time.UTC().Format(time.RFC3339)),
+		Advice{Remedy: RemedySnapshot, Of: other.ID.String()},
+	})
 	return nil
 }
 
@@ -215,7 +219,7 @@ func (p *Plan) readMetadata(ctx context.Context) (*vault.Metadata, error) {
 }
 
 func (p *Plan) warn(format string, args ...any) {
-	p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
+	p.Warnings = append(p.Warnings, Warning{Text: fmt.Sprintf(format, args...)})
 }
 
 func (p *Plan) planTopics(ctx context.Context, catalog *vault.Catalog, chosen []coldstream.Topic, metadata *vault.Metadata) error {
@@ -223,10 +227,14 @@ func (p *Plan) planTopics(ctx context.Context, catalog *vault.Catalog, chosen []
 	for _, t := range chosen {
 		if err := p.addTopic(t, metadata); err != nil {
 			refused.Reasons = append(refused.Reasons, err.Error())
+			var internal *internalTopicError
+			if errors.As(err, &internal) {
+				refused.Advice = Advice{Remedy: RemedyRename}
+			}
 		}
 	}
 	if len(p.topics)+len(refused.Reasons) == 0 {
-		return &UsageError{Text: fmt.Sprintf("nothing of snapshot %s is left to restore", p.Snapshot.ID), Next: "choose topics with -t"}
+		return &UsageError{Text: fmt.Sprintf("nothing of snapshot %s is left to restore", p.Snapshot.ID), Advice: Advice{Remedy: RemedyChooseTopics}}
 	}
 	if err := p.checkNames(refused); err != nil {
 		return err
@@ -261,11 +269,11 @@ func (p *Plan) addTopic(t coldstream.Topic, metadata *vault.Metadata) error {
 	}
 	isInternal := coldstream.IsInternalName(plan.target) || plan.source.Internal && plan.target == t.Name
 	if isInternal && (p.req.Topics == nil || p.req.Topics.All()) {
-		p.warn("topic %s is internal and left out; --map gives it another name", t.Name)
+		p.Warnings = append(p.Warnings, Warning{fmt.Sprintf("topic %s is internal and left out", t.Name), Advice{Remedy: RemedyRename}})
 		return nil
 	}
 	if isInternal {
-		return internalTopicError(plan.target)
+		return &internalTopicError{plan.target}
 	}
 	if err := coldstream.CheckTopicName(plan.target); err != nil {
 		return err
@@ -277,8 +285,11 @@ func (p *Plan) addTopic(t coldstream.Topic, metadata *vault.Metadata) error {
 	return nil
 }
 
-func internalTopicError(name string) error {
-	return fmt.Errorf("topic %s is internal: what is in it is restored through Kafka's own requests, not written into it; --map gives it another name", name)
+// internalTopicError is a topic that Kafka keeps for itself.
+type internalTopicError struct{ name string }
+
+func (e *internalTopicError) Error() string {
+	return fmt.Sprintf("topic %s is internal: what is in it is restored through Kafka's own requests, not written into it", e.name)
 }
 
 // checkNames finds maps that rename nothing, and two topics with one target. A map of a
@@ -291,7 +302,7 @@ func (p *Plan) checkNames(refused *RefusedError) error {
 			return ok && (m.from != nil || t.renamedBy == m)
 		})
 		if !used && len(refused.Reasons) == 0 {
-			return &UsageError{Text: fmt.Sprintf("--map to %q renames none of the topics to restore", m.to)}
+			return &UsageError{Option: OptionMap, Text: fmt.Sprintf("to %q renames none of the topics to restore", m.to)}
 		}
 	}
 	return p.checkCollisions()
@@ -309,8 +320,8 @@ func (p *Plan) checkCollisions() error {
 			continue
 		}
 		usage := &UsageError{
-			Text: fmt.Sprintf("topics %s and %s would both be restored into %s", other.source.Name, t.source.Name, t.target),
-			Next: "give one of them another name with --map",
+			Text:   fmt.Sprintf("topics %s and %s would both be restored into %s", other.source.Name, t.source.Name, t.target),
+			Advice: Advice{Remedy: RemedyRename},
 		}
 		if other.target != t.target {
 			usage.Text = fmt.Sprintf("topics %s and %s would be restored into %s and %s, which collide: Kafka takes '.' and '_' in names of topics for the same",
@@ -339,7 +350,7 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 	p.findMissing(views)
 	for _, id := range p.req.Partitions {
 		if !found[id] {
-			return &UsageError{Text: fmt.Sprintf("--partitions: none of the topics has partition %d in snapshot %s", id, p.Snapshot.ID)}
+			return &UsageError{Option: OptionPartitions, Text: fmt.Sprintf("%d: none of the topics has partition %d in snapshot %s", id, id, p.Snapshot.ID)}
 		}
 	}
 	history, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{

@@ -99,15 +99,15 @@ func TestPlanThatCannotBeMeant(t *testing.T) {
 		want string
 	}{
 		{"a topic that is not there", Request{Topics: patterns(t, "order")}, "matches no topic | orders"},
-		{"a map of nothing", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "payments=x")}, `--map to "x" renames none`},
-		{"a second map of one topic", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "orders=x", "orders=y")}, `--map to "y" renames none`},
-		{"a map behind one that took all", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "/(.*)/=$1-2", "orders=y")}, `--map to "y" renames none`},
+		{"a map of nothing", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "payments=x")}, `map to "x" renames none`},
+		{"a second map of one topic", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "orders=x", "orders=y")}, `map to "y" renames none`},
+		{"a map behind one that took all", Request{Topics: patterns(t, "orders"), Maps: mapsOf(t, "/(.*)/=$1-2", "orders=y")}, `map to "y" renames none`},
 		{"a partition that no topic has", Request{Topics: patterns(t, "orders,payments"), Partitions: []int32{0, 2}}, "none of the topics has partition 2 in snapshot " + id.String()},
 		{"a group that is not there", Request{Topics: patterns(t, "orders"), GroupNames: []string{"h"}}, `no consumer group "h" | did you mean: g`},
-		{"two topics into one", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=payments")}, "topics orders and payments would both be restored into payments | another name with --map"},
+		{"two topics into one", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=payments")}, "topics orders and payments would both be restored into payments"},
 		{"two topics into one by one map", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "/.*/=all")}, "would both be restored into all"},
 		{"two topics into names that collide", Request{Topics: patterns(t, "orders,payments"), Maps: mapsOf(t, "orders=new.t", "payments=new_t")}, "topics orders and payments would be restored into new.t and new_t, which collide"},
-		{"a config that nobody knows", Request{Topics: patterns(t, "orders"), SetConfigs: map[string]string{"retention.m": "1"}}, "--config retention.m: the cluster knows no such config of topics | did you mean: retention.ms"},
+		{"a config that nobody knows", Request{Topics: patterns(t, "orders"), SetConfigs: map[string]string{"retention.m": "1"}}, "config retention.m: the cluster knows no such config of topics | did you mean: retention.ms"},
 		{"nothing left", Request{Topics: excluding(t, "orders", "orders")}, "no topic is left"},
 	}
 	for _, tt := range tests {
@@ -135,9 +135,9 @@ func TestAllTopicsLeavesInternalOnesOut(t *testing.T) {
 	internal.Internal = true
 	w.backUp(t, []sourceTopic{topicOf("__consumer_offsets", []sourceLog{dense(0, 2)}), topicOf("orders", []sourceLog{dense(0, 3)}), internal})
 	p := w.plan(t, Request{})
-	want := []string{
-		"topic __consumer_offsets is internal and left out; --map gives it another name",
-		"topic state is internal and left out; --map gives it another name",
+	want := []Warning{
+		{"topic __consumer_offsets is internal and left out", Advice{Remedy: RemedyRename}},
+		{"topic state is internal and left out", Advice{Remedy: RemedyRename}},
 	}
 	if diff := cmp.Diff(want, p.Warnings); diff != "" {
 		t.Errorf("warnings: -want +got:\n%s", diff)
@@ -263,7 +263,11 @@ func TestPlanWarns(t *testing.T) {
 		"topic orders gets replication factor 1 instead of 3: the target has no more brokers",
 		"topic payments has 3 partitions, 2 more than in the snapshot: producers will spread keys differently",
 	}
-	if diff := cmp.Diff(want, w.plan(t, Request{}).Warnings); diff != "" {
+	var got []string
+	for _, warning := range w.plan(t, Request{}).Warnings {
+		got = append(got, warning.Text)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

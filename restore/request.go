@@ -17,7 +17,7 @@ import (
 // OffsetsMode says which offsets restored records shall have.
 type OffsetsMode string
 
-// The modes of --offsets.
+// The modes.
 const (
 	OffsetsAuto      OffsetsMode = "auto"      // exact where it can be had, else translate
 	OffsetsExact     OffsetsMode = "exact"     // the source's, or nothing is restored
@@ -69,30 +69,6 @@ type Request struct {
 	Bootstrap string
 }
 
-// UsageError is a request that cannot be meant.
-type UsageError struct {
-	Text string
-	Next string // what to do
-}
-
-func (e *UsageError) Error() string { return e.Text }
-
-// UsageHint says what to do.
-func (e *UsageError) UsageHint() string { return e.Next }
-
-// RefusedError says why a plan cannot be carried out. Nothing was changed.
-type RefusedError struct {
-	Reasons []string
-	Next    string // what to do
-}
-
-func (e *RefusedError) Error() string {
-	return "nothing was restored: " + strings.Join(e.Reasons, "; ")
-}
-
-// Hint says what to do.
-func (e *RefusedError) Hint() string { return e.Next }
-
 // Map renames topics on their way into the target.
 type Map struct {
 	from *regexp.Regexp
@@ -103,7 +79,7 @@ type Map struct {
 // ParseMap reads old=new, or /regex/=new where $1 stands for the first group.
 func ParseMap(text string) (Map, error) {
 	refuse := func(reason string) (Map, error) {
-		return Map{}, &UsageError{Text: fmt.Sprintf("--map %q: %s", text, reason), Next: "write --map old=new, or --map '/regex/=new-$1'"}
+		return Map{}, &UsageError{Option: OptionMap, Text: fmt.Sprintf("%q: %s", text, reason), Advice: Advice{Remedy: RemedyForm}}
 	}
 	if inside, isExpression := strings.CutPrefix(text, "/"); isExpression {
 		expression, to, ok := strings.Cut(inside, "/=")
@@ -173,10 +149,10 @@ func ParseConfigs(texts []string) (map[string]string, error) {
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, "=")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, &UsageError{Text: fmt.Sprintf("--config %q: not NAME=VALUE", text), Next: "write --config retention.ms=604800000"}
+			return nil, &UsageError{Option: OptionConfig, Text: fmt.Sprintf("%q: not NAME=VALUE", text), Advice: Advice{Remedy: RemedyForm}}
 		}
 		if before, twice := out[name]; twice && before != value {
-			return nil, &UsageError{Text: fmt.Sprintf("--config %s is given twice, with %q and %q", name, before, value)}
+			return nil, &UsageError{Option: OptionConfig, Text: fmt.Sprintf("%s is given twice, with %q and %q", name, before, value)}
 		}
 		out[name] = value
 	}
@@ -194,7 +170,7 @@ func ParsePartitions(text string) ([]int32, error) {
 			last, err = strconv.ParseUint(high, 10, 31)
 		}
 		if err != nil || last < first || last-first >= maxPartitions || len(out) >= maxPartitions {
-			return nil, &UsageError{Text: fmt.Sprintf("--partitions %q: not a list like 0-3,7", text)}
+			return nil, &UsageError{Option: OptionPartitions, Text: fmt.Sprintf("%q: not a list like 0-3,7", text)}
 		}
 		for id := first; id <= last; id++ {
 			out = append(out, int32(id))

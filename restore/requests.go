@@ -34,7 +34,7 @@ func (p *Plan) checkRequests(ctx context.Context, refused *RefusedError) error {
 				refused.Reasons = append(refused.Reasons, fmt.Sprintf(
 					"%s: a batch of %d bytes in offsets [%d, %d) is larger than a request that the target's brokers take (socket.request.max.bytes=%d)",
 					part.target, run.MaxBatchBytes, run.FirstOffset, run.NextOffset, limit))
-				refused.Next = "raise socket.request.max.bytes on all brokers of the target, or leave the topic or the partition out"
+				refused.Advice.Text = "raise socket.request.max.bytes on all brokers of the target, or leave the topic or the partition out"
 			}
 		}
 	}

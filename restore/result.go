@@ -10,118 +10,101 @@ import (
 	"coldstream/vault"
 )
 
-// Result is what a restore did, or, of a dry run, what it would do. Its JSON fields are
-// promised.
+// Result is what a restore did, or, of a dry run, what it would do.
 type Result struct {
-	Restore  string `json:"restore"`
-	Snapshot string `json:"snapshot"`
+	Restore  string
+	Snapshot string
 	// TimeDoubts say why the snapshot's time cannot be right.
-	TimeDoubts []string `json:"time_doubts"`
+	TimeDoubts []string
 	// OffsetMapOf is the restore through whose offset map groups were restored, without records.
-	OffsetMapOf    string            `json:"offset_map_of,omitempty"`
-	Partitions     []PartitionResult `json:"partitions"`
-	Groups         []GroupResult     `json:"groups"`
-	GroupsMissing  []MissingGroups   `json:"groups_missing"`
-	RetentionHeld  []HeldConfig      `json:"retention_held"`
-	ConfigsLeftOut []LeftOutConfig   `json:"configs_left_out"`
-	ConfigsDiffer  []DifferingConfig `json:"configs_differ"`
+	OffsetMapOf    string
+	Partitions     []PartitionResult
+	Groups         []GroupResult
+	GroupsMissing  []coldstream.MissingGroups
+	RetentionHeld  []HeldConfig
+	ConfigsLeftOut []LeftOutConfig
+	ConfigsDiffer  []DifferingConfig
 	// NotChecked says what could not be found out beforehand, and what that needs.
-	NotChecked []string `json:"not_checked"`
+	NotChecked []string
 	// Damage is what of the vault's catalog could not be read: it may have held more. It also
 	// names where topics show less than when the snapshot was taken ([vault.StreamHistory].Fewer).
-	Damage []string `json:"damage,omitempty"`
-	fewer  int      // of these: topics that show less
+	Damage []string
+	fewer  int // of these: topics that show less
 }
 
 // PartitionResult is one partition.
 type PartitionResult struct {
-	Topic            string `json:"topic"`
-	Partition        int32  `json:"partition"`
-	TargetTopic      string `json:"target_topic"`
-	TargetPartition  int32  `json:"target_partition"`
-	Offsets          string `json:"offsets"` // exact or translated
-	Why              string `json:"why,omitempty"`
-	Records          int64  `json:"records"`
-	DroppedAborted   int64  `json:"dropped_aborted"`
-	DroppedUndecided int64  `json:"dropped_undecided"`
+	Topic            string
+	Partition        int32
+	TargetTopic      string
+	TargetPartition  int32
+	Offsets          string // exact or translated
+	Why              string
+	Records          int64
+	DroppedAborted   int64
+	DroppedUndecided int64
 	// IsShort says that the snapshot lacks offsets of it that were due.
-	IsShort bool   `json:"short,omitempty"`
-	Error   string `json:"error,omitempty"`
+	IsShort bool
+	Error   string
 
 	err error
 }
 
 // GroupResult is one consumer group.
 type GroupResult struct {
-	Group   string              `json:"group"`
-	Status  string              `json:"status"`
-	Error   string              `json:"error,omitempty"`
-	Offsets []GroupOffsetResult `json:"offsets"`
+	Group   string
+	Status  string
+	Error   string
+	Offsets []GroupOffsetResult
 	// LeftOut are offsets that the group had and that are not restored.
-	LeftOut []LeftOutOffset `json:"left_out,omitempty"`
+	LeftOut []LeftOutOffset
 }
 
 // LeftOutOffset is an offset of a group that is not restored; topic and partition are the
 // source's.
 type LeftOutOffset struct {
-	Topic        string `json:"topic"`
-	Partition    int32  `json:"partition"`
-	SourceOffset int64  `json:"source_offset"`
-	Reason       string `json:"reason"`
-}
-
-// MissingGroups is [coldstream.MissingGroups] in JSON.
-type MissingGroups struct {
-	Group                *string `json:"group,omitempty"`
-	CoordinatorPartition *int32  `json:"coordinator_partition,omitempty"`
-	Error                string  `json:"error"`
-}
-
-// MissingGroupsOf writes groups that are missing for JSON, as a list that is never null.
-func MissingGroupsOf(missing []coldstream.MissingGroups) []MissingGroups {
-	out := []MissingGroups{}
-	for _, m := range missing {
-		out = append(out, MissingGroups{m.Group, m.CoordinatorPartition, m.Err.Error()})
-	}
-	return out
+	Topic        string
+	Partition    int32
+	SourceOffset int64
+	Reason       string
 }
 
 // GroupOffsetResult is one offset of a group; topic and partition are the target's.
 type GroupOffsetResult struct {
-	Topic        string `json:"topic"`
-	Partition    int32  `json:"partition"`
-	SourceOffset int64  `json:"source_offset"`
-	TargetOffset int64  `json:"target_offset"`
-	Metadata     string `json:"metadata"`
+	Topic        string
+	Partition    int32
+	SourceOffset int64
+	TargetOffset int64
+	Metadata     string
 }
 
 // HeldConfig is a retention that was not put back, because it would delete what was
 // restored.
 type HeldConfig struct {
-	Topic   string `json:"topic"`
-	Config  string `json:"config"`
-	Value   string `json:"value"`
-	Command string `json:"command"` // puts it back
+	Topic   string
+	Config  string
+	Value   string
+	Command string // puts it back
 }
 
 // LeftOutConfig is a config of the source that the topic does not get.
 type LeftOutConfig struct {
-	Topic  string `json:"topic"`
-	Config string `json:"config"`
-	Value  string `json:"value"`
-	Reason string `json:"reason"`
+	Topic  string
+	Config string
+	Value  string
+	Reason string
 }
 
 // DifferingConfig is a config that decides over data, and that the target has otherwise than
 // the source had. Sources are Kafka's words.
 type DifferingConfig struct {
-	Topic        string `json:"topic"`
-	Config       string `json:"config"`
-	SourceValue  string `json:"source_value"`
-	SourceSource string `json:"source_source"`
-	TargetValue  string `json:"target_value"` // without what the restore sets
-	TargetSource string `json:"target_source"`
-	Set          bool   `json:"set"` // on the topic, to the source's value
+	Topic        string
+	Config       string
+	SourceValue  string
+	SourceSource string
+	TargetValue  string // without what the restore sets
+	TargetSource string
+	Set          bool // on the topic, to the source's value
 }
 
 // Damaged says that stored data was missing or altered.
@@ -183,7 +166,7 @@ func (p *Plan) DryRun() *Result {
 func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(), TimeDoubts: append([]string{}, x.plan.Snapshot.TimeDoubts(x.plan.req.Now())...),
-		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: MissingGroupsOf(x.plan.groupsMissing), RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
+		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: x.plan.groupsMissing, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
 	}
 	if x.plan.past != nil {

@@ -75,7 +75,7 @@ func (s *settlement) settleFinal(ctx context.Context) error {
 		_, asked := c.asked[name]
 		switch {
 		case asked:
-			return fmt.Errorf("topic %s: the cluster refuses --config %s=%s: %w", t.target, name, value, err)
+			return refusedAskedConfig(t.target, name, value, err)
 		case slices.Contains(decides(), name):
 			return &refusedConfigError{t.target, name, value, err}
 		}
@@ -96,9 +96,9 @@ func (e *refusedConfigError) Error() string {
 
 func (e *refusedConfigError) Unwrap() error { return e.cause }
 
-// next says what to do.
-func (e *refusedConfigError) next() string {
-	return fmt.Sprintf("choose a value that the cluster takes with --config %s=VALUE, or take what its brokers have with --configs none", e.name)
+// refusedAskedConfig is about a config that was asked for.
+func refusedAskedConfig(topic, name, value string, cause error) error {
+	return fmt.Errorf("topic %s: the cluster refuses config %s=%s, which was asked for: %w", topic, name, value, cause)
 }
 
 // isAnswer says that an error is the cluster's word, and not that it gave none: then nobody
@@ -152,14 +152,14 @@ func (s *settlement) settleDuring(ctx context.Context) error {
 	return nil
 }
 
-// checkAsked tells the refusal of a config of the command line from that of ours.
+// checkAsked tells the refusal of a config that was asked for from that of ours.
 func (s *settlement) checkAsked(ctx context.Context, name, value string) error {
 	if s.topic.create {
 		return nil // settleFinal asked
 	}
 	err := s.target.CheckTopicConfigs(ctx, s.topic.target, coldstream.ConfigChange{Set: map[string]string{name: value}})
 	if err != nil {
-		return fmt.Errorf("topic %s: the cluster refuses --config %s=%s: %w", s.topic.target, name, value, err)
+		return refusedAskedConfig(s.topic.target, name, value, err)
 	}
 	return nil
 }

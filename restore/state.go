@@ -76,7 +76,7 @@ func (p *Plan) openState() error {
 	case !p.req.GroupsOnly:
 		return &RefusedError{
 			Reasons: []string{fmt.Sprintf("state file %s is there already", s.path)},
-			Next:    "name a file that is not there; nothing is ever written over",
+			Advice:  Advice{Text: "name a file that is not there; nothing is ever written over"},
 		}
 	}
 	return s.read()
@@ -87,8 +87,7 @@ func (p *Plan) meetNoState() error {
 	path := p.req.StateFile
 	if p.req.GroupsOnly && p.req.RestoreID == "" {
 		return &UsageError{
-			Text: fmt.Sprintf("state file %s is not there", path),
-			Next: "name the file that the restore of the topics wrote, or with --restore ID a restore that the vault knows",
+			Text: fmt.Sprintf("state file %s is not there", path), Advice: Advice{Remedy: RemedyRestoreOrState},
 		}
 	}
 	folder, err := os.Stat(filepath.Dir(path))
@@ -102,13 +101,13 @@ func (p *Plan) meetNoState() error {
 }
 
 func cannotMake(path string, err error) error {
-	return &RefusedError{Reasons: []string{fmt.Sprintf("state file %s cannot be made: %v", path, err)}, Next: "name a file in a folder that is there"}
+	return &RefusedError{Reasons: []string{fmt.Sprintf("state file %s cannot be made: %v", path, err)}, Advice: Advice{Text: "name a file in a folder that is there"}}
 }
 
 // warnOfNoHold says what a restore lacks that may not write to the vault.
 func (p *Plan) warnOfNoHold() {
 	if p.req.StateFile != "" {
-		p.warn("with --state nothing is written to the vault, so nothing holds snapshot %s: if forget and prune take it away meanwhile, the restore fails", p.Snapshot.ID)
+		p.warn("with a state file nothing is written to the vault, so nothing holds snapshot %s: if forget and prune take it away meanwhile, the restore fails", p.Snapshot.ID)
 	}
 }
 
@@ -147,7 +146,7 @@ func (s *stateFile) decode(content []byte) error {
 	var header stateHeader
 	line, rest, ok := bytes.Cut(content, []byte("\n"))
 	if !ok || decodeLine(line, &header) != nil || header.Format != stateFormat {
-		return errors.New("it is no file that restore --state wrote")
+		return errors.New("it is no state file of a restore")
 	}
 	if header.Version != stateVersion {
 		return fmt.Errorf("it is of version %d: %w", header.Version, coldstream.ErrUnsupported)

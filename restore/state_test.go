@@ -37,8 +37,8 @@ func TestRestoreWithAStateFile(t *testing.T) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a plan made the state file (%v)", err)
 	}
-	if !slices.ContainsFunc(p.Warnings, func(text string) bool { return strings.Contains(text, "nothing holds snapshot") }) {
-		t.Errorf("no warning that nothing is held: %q", p.Warnings)
+	if !slices.ContainsFunc(p.Warnings, func(w Warning) bool { return strings.Contains(w.Text, "nothing holds snapshot") }) {
+		t.Errorf("no warning that nothing is held: %v", p.Warnings)
 	}
 	if r, err := p.Execute(t.Context()); err != nil || r.Incomplete() {
 		t.Fatalf("%+v, %v", r, err)

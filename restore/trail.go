@@ -40,7 +40,7 @@ type holdRecord struct {
 // resultRecord is record 2.
 type resultRecord struct {
 	Finished   string              `json:"finished"`
-	Result     *Result             `json:"result"`
+	Result     *resultDocument     `json:"result"`
 	OffsetMaps map[string][]mapped `json:"offset_maps"` // by partition of the target
 	// Places are the partitions that were restored.
 	Places []placeRecord `json:"places"`
@@ -51,7 +51,7 @@ type resultRecord struct {
 	Pieces       map[string][]pieceOf `json:"pieces,omitempty"`
 	PiecedPlaces []placeRecord        `json:"pieced_places,omitempty"`
 	// Before are the offsets that groups had before, by group.
-	Before map[string][]GroupOffsetResult `json:"group_offsets_before"`
+	Before map[string][]groupOffsetDocument `json:"group_offsets_before"`
 }
 
 // placeRecord says where a partition went.
@@ -87,15 +87,15 @@ func (x *execution) holdRecord(ctx context.Context) (*holdRecord, error) {
 
 func (x *execution) planRecord() any {
 	return map[string]any{
-		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun(),
+		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun().document(),
 		"target_cluster_id": x.plan.TargetClusterID, "changed_topics": x.changedTopics(),
 	}
 }
 
 func (x *execution) resultRecord(result *Result) *resultRecord {
 	r := &resultRecord{
-		Finished: x.plan.req.Now().UTC().Format(recordTime), Result: result,
-		OffsetMaps: map[string][]mapped{}, Places: []placeRecord{}, Before: map[string][]GroupOffsetResult{},
+		Finished: x.plan.req.Now().UTC().Format(recordTime), Result: result.document(),
+		OffsetMaps: map[string][]mapped{}, Places: []placeRecord{}, Before: map[string][]groupOffsetDocument{},
 	}
 	for part, progress := range x.partitions {
 		r.OffsetMaps[part.target.String()] = progress.offsets.runs
@@ -111,7 +111,7 @@ func (x *execution) resultRecord(result *Result) *resultRecord {
 	x.notePieces(r)
 	for _, g := range x.plan.groups {
 		for _, o := range g.before {
-			r.Before[g.recorded.Name] = append(r.Before[g.recorded.Name], GroupOffsetResult{
+			r.Before[g.recorded.Name] = append(r.Before[g.recorded.Name], groupOffsetDocument{
 				Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, TargetOffset: o.Offset, Metadata: o.Metadata,
 			})
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"coldstream"
+	"coldstream/vault"
 )
 
 func patterns(t *testing.T, include ...string) *coldstream.Patterns {
@@ -17,18 +18,25 @@ func patterns(t *testing.T, include ...string) *coldstream.Patterns {
 	return ps
 }
 
-// isUsage fails the test unless err is one of the command line with these parts of text and hint.
+// isUsage fails the test unless err is one of the request with these parts of text and advice.
 func isUsage(t *testing.T, err error, want string) {
 	t.Helper()
 	text, hint, _ := strings.Cut(want, " | ")
-	var usage interface {
-		error
-		UsageHint() string
+	var usage *UsageError
+	var pattern *coldstream.PatternError
+	var choice *vault.ChoiceError
+	next := ""
+	switch {
+	case errors.As(err, &usage):
+		next = usage.Advice.Text
+	case errors.As(err, &choice):
+		next = choice.Next
+	case errors.As(err, &pattern):
+		next = pattern.UsageHint()
+	default:
+		t.Fatalf("got %v, want an error of the request", err)
 	}
-	if !errors.As(err, &usage) {
-		t.Fatalf("got %v, want an error of the command line", err)
-	}
-	if !strings.Contains(usage.Error(), text) || !strings.Contains(usage.UsageHint(), hint) {
-		t.Errorf("got %q, hint %q, want %q, hint %q", usage.Error(), usage.UsageHint(), text, hint)
+	if !strings.Contains(err.Error(), text) || !strings.Contains(next, hint) {
+		t.Errorf("got %q, advice %q, want %q, advice %q", err.Error(), next, text, hint)
 	}
 }

@@ -116,18 +116,18 @@ func (c *changedTopic) isAsLeft(t *coldstream.Topic) bool {
 
 // whyUnfinished says that a topic is as a restore left it, and what to do; nothing if it
 // is not. Nobody is told to delete a topic that may hold the records of others.
-func (p *Plan) whyUnfinished(t *topicPlan) (reason, next string) {
+func (p *Plan) whyUnfinished(t *topicPlan) (reason string, next Advice) {
 	cut, known := p.cutOff[t.target]
 	switch {
 	case known && cut.Made:
 		return fmt.Sprintf("topic %s has the configs of a restore that has not ended (%s made it): it is not whole", t.target, cut.restore),
-			fmt.Sprintf("if that restore is not going on, delete topic %s and restore it again", t.target)
+			Advice{Text: fmt.Sprintf("if that restore is not going on, delete topic %s and restore it again", t.target)}
 	case known && len(cut.Commands) > 0:
 		return fmt.Sprintf("topic %s has the configs of restore %s, which was cut off, and not its own", t.target, cut.restore),
-			"if that restore is not going on, put them back with: " + strings.Join(cut.Commands, " && ")
+			Advice{Text: "if that restore is not going on, put them back with: " + strings.Join(cut.Commands, " && ")}
 	case isBeingRestored(t.existing.Configs):
 		return fmt.Sprintf("topic %s has the configs of a restore that has not ended, and this vault knows of none", t.target),
-			"if no restore into it is going on, put its own configs back with kafka-configs.sh, or restore into another topic with --map"
+			Advice{Remedy: RemedyOtherTopic, Text: "if no restore into it is going on, put its own configs back with kafka-configs.sh"}
 	}
-	return "", ""
+	return "", Advice{}
 }

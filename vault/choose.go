@@ -22,16 +22,33 @@ type Choice struct {
 	Topics *coldstream.Patterns
 }
 
+// ChoiceReason says why a choice names no snapshot.
+type ChoiceReason string
+
+// The reasons.
+const (
+	// ChoiceNoMatch is that no snapshot has what is asked for.
+	ChoiceNoMatch ChoiceReason = ""
+	// ChoiceNoSnapshots is that the vault holds none.
+	ChoiceNoSnapshots ChoiceReason = "no snapshots"
+	// ChoiceUnknownID is that no snapshot has the ID, or that it has too few digits.
+	ChoiceUnknownID ChoiceReason = "unknown ID"
+	// ChoiceManyIDs is that several IDs begin with these digits.
+	ChoiceManyIDs ChoiceReason = "several IDs"
+	// ChoiceManyClusters is that snapshots are of several clusters.
+	ChoiceManyClusters ChoiceReason = "several clusters"
+	// ChoiceScattered is that several snapshots together hold all topics asked for.
+	ChoiceScattered ChoiceReason = "scattered"
+)
+
 // ChoiceError is a choice that no snapshot fits, or more than one.
 type ChoiceError struct {
-	Text string
-	Next string // what to do
+	Reason ChoiceReason
+	Text   string
+	Next   string // facts that help
 }
 
 func (e *ChoiceError) Error() string { return e.Text }
-
-// UsageHint says what to do.
-func (e *ChoiceError) UsageHint() string { return e.Next }
 
 // MinIDPrefix is how many digits of an ID name a snapshot at least.
 const MinIDPrefix = 4
@@ -51,7 +68,7 @@ func (c *Catalog) Choose(ctx context.Context, choice *Choice) (*Snapshot, []cold
 func (c *Catalog) choose(ctx context.Context, choice *Choice) (*Snapshot, []coldstream.Topic, error) {
 	snapshots := c.Snapshots()
 	if len(snapshots) == 0 {
-		return nil, nil, &ChoiceError{Text: "the vault holds no snapshot", Next: "make one with: coldstream backup"}
+		return nil, nil, &ChoiceError{Reason: ChoiceNoSnapshots, Text: "the vault holds no snapshot"}
 	}
 	candidates, err := candidates(snapshots, choice)
 	if err != nil {
@@ -251,7 +268,7 @@ func noneHoldsAll(ctx context.Context, candidates []*Snapshot, patterns *coldstr
 		}
 	}
 	if len(holds) > 0 && len(candidates) > 1 {
-		wrong.Next = strings.Join(holds, ", ") + "; restore them one by one with --snapshot"
+		wrong.Reason, wrong.Next = ChoiceScattered, strings.Join(holds, ", ")
 	}
 	return wrong
 }
@@ -270,7 +287,7 @@ func ofCluster(snapshots []Snapshot, clusterID string) ([]*Snapshot, error) {
 	}
 	if clusterID == "" && len(ids) > 1 {
 		return nil, &ChoiceError{
-			Text: "the vault holds snapshots of several clusters: " + strings.Join(ids, ", "), Next: "choose one with --cluster-id",
+			Reason: ChoiceManyClusters, Text: "the vault holds snapshots of several clusters: " + strings.Join(ids, ", "),
 		}
 	}
 	if clusterID != "" && len(out) == 0 {
@@ -294,7 +311,7 @@ func (c *Catalog) SnapshotNamed(prefix string) (*Snapshot, error) {
 func withID(snapshots []*Snapshot, prefix string) ([]*Snapshot, error) {
 	prefix = strings.ToLower(prefix)
 	if len(prefix) < MinIDPrefix {
-		return nil, &ChoiceError{Text: fmt.Sprintf("snapshot %q: give its ID, or at least its first %d digits", prefix, MinIDPrefix), Next: "see: coldstream snapshots"}
+		return nil, &ChoiceError{Reason: ChoiceUnknownID, Text: fmt.Sprintf("snapshot %q: give its ID, or at least its first %d digits", prefix, MinIDPrefix)}
 	}
 	var out []*Snapshot
 	for _, s := range snapshots {
@@ -306,7 +323,7 @@ func withID(snapshots []*Snapshot, prefix string) ([]*Snapshot, error) {
 	case 1:
 		return out, nil
 	case 0:
-		return nil, &ChoiceError{Text: fmt.Sprintf("no snapshot %q", prefix), Next: "see: coldstream snapshots"}
+		return nil, &ChoiceError{Reason: ChoiceUnknownID, Text: fmt.Sprintf("no snapshot %q", prefix)}
 	}
-	return nil, &ChoiceError{Text: fmt.Sprintf("%d snapshots begin with %q", len(out), prefix), Next: "give more digits; see: coldstream snapshots"}
+	return nil, &ChoiceError{Reason: ChoiceManyIDs, Text: fmt.Sprintf("%d snapshots begin with %q", len(out), prefix)}
 }

@@ -72,7 +72,7 @@ func TestChoose(t *testing.T) {
 		snapshots []Snapshot
 		choice    Choice
 		topics    []string
-		want      string // digits of the ID and topics, or part of the error and of its hint
+		want      string // digits of the ID and topics, or part of the error and of its facts or reason
 	}{
 		{"the newest, of all topics", one, Choice{}, nil, "aa12cc payments"},
 		{"the newest that holds what is asked for", one, Choice{}, []string{"orders"}, "aa12bb orders"},
@@ -82,22 +82,22 @@ func TestChoose(t *testing.T) {
 		{"a prefix", one, Choice{ID: "aa11"}, nil, "aa11 orders payments"},
 		{"a prefix in upper case", one, Choice{ID: "AA12B"}, nil, "aa12bb orders payments"},
 		{"a whole ID", one, Choice{ID: "aa12cc0000000000"}, nil, "aa12cc payments"},
-		{"a prefix of several", one, Choice{ID: "aa12"}, nil, `error: 2 snapshots begin with "aa12" | more digits`},
-		{"a prefix of none", one, Choice{ID: "ab12"}, nil, `error: no snapshot "ab12" | coldstream snapshots`},
+		{"a prefix of several", one, Choice{ID: "aa12"}, nil, `error: 2 snapshots begin with "aa12" | several IDs`},
+		{"a prefix of none", one, Choice{ID: "ab12"}, nil, `error: no snapshot "ab12" | unknown ID`},
 		{"a prefix that is too short", one, Choice{ID: "aa1"}, nil, "error: at least its first 4 digits"},
 		{"more than an ID", one, Choice{ID: "aa12cc00000000000"}, nil, "error: no snapshot"},
 		{"topics that the snapshot named does not hold", one, Choice{ID: "aa12cc"}, []string{"orders"}, `error: topic pattern "orders": matches no topic`},
 		{"topics that no snapshot holds", one, Choice{}, []string{"ordesr"}, "error: no snapshot holds all topics asked for | orders"},
 		{"topics that no one snapshot holds", []Snapshot{topicsSnapshot(t, "aa11", "x", "a"), topicsSnapshot(t, "aa12", "x", "b")}, Choice{},
-			[]string{"a", "b"}, "error: no snapshot holds all | a is in aa11000000000000, b is in aa12000000000000; restore them one by one with --snapshot"},
-		{"a vault of several clusters", two, Choice{}, nil, "error: several clusters: y, x | --cluster-id"},
+			[]string{"a", "b"}, "error: no snapshot holds all | a is in aa11000000000000, b is in aa12000000000000; scattered"},
+		{"a vault of several clusters", two, Choice{}, nil, "error: several clusters: y, x | several clusters"},
 		{"one of several clusters", two, Choice{ClusterID: "y"}, nil, "bb11 orders"},
 		{"a snapshot of one of several clusters", two, Choice{ID: "bb11"}, nil, "bb11 orders"},
 		{"a snapshot of another cluster", two, Choice{ID: "bb11", ClusterID: "x"}, nil, `error: no snapshot "bb11"`},
 		{"another cluster", two, Choice{ClusterID: "z"}, nil, `error: no snapshot of cluster "z" | y, x`},
 		{"the newest of a cluster", two, Choice{ClusterID: "x"}, []string{"orders"}, "aa12bb orders"},
-		{"an empty vault", nil, Choice{}, nil, "error: the vault holds no snapshot | coldstream backup"},
-		{"a snapshot of an empty vault", nil, Choice{ID: "aa11"}, nil, "error: the vault holds no snapshot | coldstream backup"},
+		{"an empty vault", nil, Choice{}, nil, "error: the vault holds no snapshot | no snapshots"},
+		{"a snapshot of an empty vault", nil, Choice{ID: "aa11"}, nil, "error: the vault holds no snapshot | no snapshots"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// isUnclear fails the test unless err is a ChoiceError with these parts of text and hint.
+// isUnclear fails the test unless err is a ChoiceError with these parts of text and of facts or reason.
 func isUnclear(t *testing.T, err error, want string) {
 	t.Helper()
 	text, hint, _ := strings.Cut(want, " | ")
@@ -131,7 +131,7 @@ func isUnclear(t *testing.T, err error, want string) {
 	if !errors.As(err, &usage) {
 		t.Fatalf("got %v, want a ChoiceError", err)
 	}
-	if !strings.Contains(usage.Text, text) || !strings.Contains(usage.Next, hint) {
-		t.Errorf("got %q, hint %q, want %q, hint %q", usage.Text, usage.Next, text, hint)
+	if got := usage.Next + "; " + string(usage.Reason); !strings.Contains(usage.Text, text) || !strings.Contains(got, hint) {
+		t.Errorf("got %q, %q, want %q, %q", usage.Text, got, text, hint)
 	}
 }

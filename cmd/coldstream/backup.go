@@ -10,7 +10,6 @@ import (
 
 	"coldstream"
 	"coldstream/backup"
-	"coldstream/restore"
 )
 
 type backupOptions struct {
@@ -138,7 +137,7 @@ type backupDocument struct {
 	ObjectsStored  int64                   `json:"objects_stored"`
 	OffsetsToRead  *int64                  `json:"offsets_to_read,omitempty"`
 	Gaps           []gapDocument           `json:"gaps"`
-	GroupsMissing  []restore.MissingGroups `json:"groups_missing"`
+	GroupsMissing  []missingGroupsDocument `json:"groups_missing"`
 	Forks          []forkDocument          `json:"forks"`
 	Rescanned      []rescannedDocument     `json:"rescanned"`
 	Failed         []partitionDocument     `json:"failed"`
@@ -188,7 +187,7 @@ func newBackupDocument(r *backupOutcome) backupDocument {
 		VaultHash: r.VaultHash, OffsetsToRead: r.offsetsToRead,
 		TopicCount: r.TopicCount, PartitionCount: r.PartitionCount, Batches: r.Batches, Records: r.Records,
 		BytesRead: r.BytesRead, BytesStored: r.BytesStored, ObjectsStored: r.ObjectsStored,
-		Gaps: []gapDocument{}, GroupsMissing: restore.MissingGroupsOf(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []rescannedDocument{},
+		Gaps: []gapDocument{}, GroupsMissing: newMissingGroupsDocuments(r.GroupsMissing), Forks: []forkDocument{}, Rescanned: []rescannedDocument{},
 		Failed: partitionDocuments(r.Failed), Denied: partitionDocuments(r.Denied), Healed: []healedDocument{},
 	}
 	d.TimeDoubts = []string{}

@@ -22,7 +22,7 @@ type demoDocument struct {
 	BootstrapServer string              `json:"bootstrap_server"`
 	Vault           string              `json:"vault"`
 	Backups         []backupDocument    `json:"backups"`
-	Restore         *restore.Result     `json:"restore"`
+	Restore         *restoredDocument   `json:"restore"`
 	Topics          []demoTopicDocument `json:"topics"`
 	Same            bool                `json:"same"`
 }
@@ -72,7 +72,7 @@ func (d *demo) compare(t demoTopic) demoTopicDocument {
 // prove compares the topics and the groups with what they were.
 func (d *demo) prove(context.Context) error {
 	document := demoDocument{header{SchemaVersion: schemaVersion}, d.bootstrap(), d.vault().url,
-		[]backupDocument{newBackupDocument(d.first), newBackupDocument(d.second)}, d.restored, nil, true}
+		[]backupDocument{newBackupDocument(d.first), newBackupDocument(d.second)}, newRestoredDocument(d.restored), nil, true}
 	d.title("The proof, by an ordinary consumer that knows nothing of the vault")
 	d.say("A sum is the SHA-256 of partition, time, key, value and headers of all records.")
 	for _, topic := range demoTopics() {

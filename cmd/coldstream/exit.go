@@ -9,6 +9,7 @@ import (
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/internal/keyring"
+	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -46,11 +47,14 @@ func classify(ctx context.Context, err error) *failure {
 	var usage interface{ UsageHint() string }
 	var refused interface{ Hint() string }
 	var key *keyring.WrongKeyError
+	engine := classifyEngine(err)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return &failure{exitInterrupted, errors.New("interrupted"), ""}
 	case errors.As(err, &f):
 		return f
+	case engine != nil:
+		return engine
 	case errors.As(err, &key):
 		return &failure{exitKey, err, key.KeyHint()}
 	case errors.Is(err, keyring.ErrCatalogOnly):
@@ -77,6 +81,25 @@ func classify(ctx context.Context, err error) *failure {
 		return &failure{exitFailed, err, "check the permissions of the vault's folder"}
 	}
 	return &failure{exitFailed, err, ""}
+}
+
+// classifyEngine gives those errors their hints that restore and vault tell as facts.
+func classifyEngine(err error) *failure {
+	var usage *restore.UsageError
+	var choice *vault.ChoiceError
+	var refused *restore.RefusedError
+	var unrecorded *restore.UnrecordedError
+	switch {
+	case errors.As(err, &usage):
+		return sayUsage(usage)
+	case errors.As(err, &choice):
+		return &failure{exitUsage, err, choiceHint(choice)}
+	case errors.As(err, &refused):
+		return &failure{exitFailed, err, adviceText(refused.Advice)}
+	case errors.As(err, &unrecorded):
+		return &failure{exitFailed, err, unrecordedHint(unrecorded)}
+	}
+	return nil
 }
 
 // incomplete is the exit code of a run that is done, but where something named in its

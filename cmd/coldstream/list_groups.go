@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coldstream"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -58,7 +57,7 @@ type snapshotGroups struct {
 	snapshotIdentity
 	Groups []groupDocument `json:"groups"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
-	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
+	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
 }
 
 type groupDocument struct {
@@ -139,7 +138,7 @@ func (l *groupsListing) add(ctx context.Context, s *vault.Snapshot) error {
 		l.damage = append(l.damage, damage)
 	}
 	d := snapshotGroups{
-		newSnapshotIdentity(s, l.env.now()), []groupDocument{}, restore.MissingGroupsOf(missing),
+		newSnapshotIdentity(s, l.env.now()), []groupDocument{}, newMissingGroupsDocuments(missing),
 	}
 	ends := map[coldstream.TopicPartition]int64{}
 	views, err := s.Views(ctx)

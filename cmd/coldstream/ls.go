@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coldstream"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -46,7 +45,7 @@ type lsDocument struct {
 	snapshotIdentity
 	Topics []topicDocument `json:"topics"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
-	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
+	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
 }
 
 type topicDocument struct {
@@ -151,7 +150,7 @@ func (l *listing) read(ctx context.Context) error {
 	}
 	l.groupsMissing = missing
 	l.document = lsDocument{
-		header{SchemaVersion: schemaVersion}, newSnapshotIdentity(s, l.now), []topicDocument{}, restore.MissingGroupsOf(missing),
+		header{SchemaVersion: schemaVersion}, newSnapshotIdentity(s, l.now), []topicDocument{}, newMissingGroupsDocuments(missing),
 	}
 	metadata, err := l.vault.Metadata(ctx, s)
 	if err != nil {

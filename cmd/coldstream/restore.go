@@ -198,7 +198,7 @@ func (o *restoreOptions) perform(ctx context.Context, e *env) (*restore.Result, 
 		}
 	}
 	for _, w := range plan.Warnings {
-		e.note("warning: %s", w)
+		e.note("warning: %s", warningText(w))
 	}
 	doubtTime(e, plan.Snapshot)
 	listDamage(e, plan.Damage)
@@ -292,13 +292,13 @@ func (o *restoreOptions) hintState(err error) error {
 
 type restoreDocument struct {
 	header
-	*restore.Result
+	*restoredDocument
 }
 
 func (o *restoreOptions) report(e *env, r *restore.Result) error {
 	var err error
 	if isMachineFormat(o.global.output) {
-		err = writeDocument(e.stdout, o.global.output, restoreDocument{header{SchemaVersion: schemaVersion, DryRun: o.dryRun}, r})
+		err = writeDocument(e.stdout, o.global.output, restoreDocument{header{SchemaVersion: schemaVersion, DryRun: o.dryRun}, newRestoredDocument(r)})
 	} else {
 		err = table(e.stdout, restoreLines(r, o.verb()))
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coldstream"
-	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -58,7 +57,7 @@ type snapshotDocument struct {
 	PartitionCount int      `json:"partition_count"`
 	Bytes          int64    `json:"bytes"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
-	GroupsMissing []restore.MissingGroups `json:"groups_missing"`
+	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
 	*snapshotDetails
 }
 
@@ -120,7 +119,7 @@ func (l *snapshotsLister) add(ctx context.Context, s *vault.Snapshot) error {
 	d := snapshotDocument{
 		ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(s, l.env.now()), ClusterID: s.ClusterID,
 		TopicCount: len(topics), PartitionCount: partitions, Bytes: s.SizeBytes,
-		GroupsMissing: restore.MissingGroupsOf(missing),
+		GroupsMissing: newMissingGroupsDocuments(missing),
 	}
 	if l.long {
 		metadata, err := l.vault.Metadata(ctx, s)

@@ -65,7 +65,7 @@ func TestRestoreFromAVaultThatIsOnlyRead(t *testing.T) {
 
 	w.run("verify", "--deep").must(t, exitDone)
 	args := []string{"-t", "orders", "--map", "orders=copy", "--state", state}
-	w.restoring(append(args, "--dry-run")...).must(t, exitDone).says(t, "warning: with --state nothing is written to the vault")
+	w.restoring(append(args, "--dry-run")...).must(t, exitDone).says(t, "warning: with a state file nothing is written to the vault")
 	if _, err := os.Lstat(state); err == nil {
 		t.Error("a dry run wrote the state file")
 	}
