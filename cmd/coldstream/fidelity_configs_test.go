@@ -119,12 +119,12 @@ func (w *world) of(t *testing.T, vault *world) *world {
 	return &in
 }
 
-// createAt makes a topic of one partition on one broker.
-func (w *world) createAt(topic string, broker int32, configs map[string]string) {
+// createAt makes a topic of one partition on one broker, or on several with the leader first.
+func (w *world) createAt(topic string, configs map[string]string, brokers ...int32) {
 	w.Helper()
 	wanted := kmsg.NewCreateTopicsRequestTopic()
 	wanted.Topic, wanted.NumPartitions, wanted.ReplicationFactor = topic, -1, -1
-	wanted.ReplicaAssignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: []int32{broker}}}
+	wanted.ReplicaAssignment = []kmsg.CreateTopicsRequestTopicReplicaAssignment{{Replicas: brokers}}
 	for name, value := range configs {
 		wanted.Configs = append(wanted.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &value})
 	}
@@ -197,7 +197,7 @@ func TestWhatBrokersDecidedHoldsAfterARestore(t *testing.T) {
 	})
 	t.Run("from exotic defaults", func(t *testing.T) {
 		w, x := usual.of(t, strange), strange.of(t, strange)
-		x.createAt("strange", 2, map[string]string{throttled: "0:2", "segment.ms": "7777777"})
+		x.createAt("strange", map[string]string{throttled: "0:2", "segment.ms": "7777777"}, 2)
 		x.values("strange", "a")
 		x.backup("strange")
 		done, out := w.restoreConfigs(exitDone, "strange", "strange.copy")

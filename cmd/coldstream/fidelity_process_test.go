@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -27,7 +26,7 @@ import (
 // process is the real program at work.
 type process struct {
 	*exec.Cmd
-	stdout, stderr bytes.Buffer // complete once ended is closed
+	stdout, stderr lockedBuffer // complete once ended is closed
 	ended          chan struct{}
 	code           int // -1 after a kill
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"syscall"
@@ -86,7 +85,7 @@ func TestRunFollowsACluster(t *testing.T) {
 			t.Errorf("no line of JSON: %s", line)
 		}
 	}
-	if !bytes.Contains(p.stderr.Bytes(), []byte("topic is not followed any more")) {
+	if !strings.Contains(p.stderr.String(), "topic is not followed any more") {
 		t.Errorf("nobody was told that a topic was deleted:\n%s", &p.stderr)
 	}
 	w.verify()
