@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,7 +27,8 @@ type Source struct {
 }
 
 // Config is how to reach a cluster and to log in. A nil Config is that of a cluster
-// without TLS and logins. It is safe for concurrent use.
+// without TLS and logins. It is safe for concurrent use, also while [Config.Renew] gives it other
+// credentials.
 type Config struct {
 	// Bootstrap is bootstrap.servers.
 	Bootstrap []string
@@ -34,7 +36,11 @@ type Config struct {
 	Warnings []string
 	// PassedOver are names of properties that mean something to other clients only.
 	PassedOver []string
+	// Files are those that values were read from. Certificates, keys, token files, keytabs and
+	// tickets are not among them: they are looked at again by themselves.
+	Files []File
 
+	renewed        atomic.Pointer[Config] // whose credentials count now; nil: its own
 	protocol       string
 	clientID       string
 	requestTimeout time.Duration
@@ -43,6 +49,12 @@ type Config struct {
 	tls            *tlsSource // nil without TLS
 	login          *login     // nil without SASL
 	mechanism      sasl.Mechanism
+}
+
+// File is a file that was read, and what was in it; nil if it could not be read.
+type File struct {
+	Name    string
+	Content []byte
 }
 
 // Error is a mistake in what the user gave: a name, a value, a file. It holds no values.
@@ -70,20 +82,27 @@ func (e *Error) Unwrap() error { return e.cause }
 // UsageHint says what to write instead.
 func (e *Error) UsageHint() string { return e.hint }
 
-// Load reads properties and everything that they name. Its errors are of type *Error.
+// Load reads properties and everything that they name. Its errors are of type *Error. With an
+// error comes a Config that only has Files: those that were read until then.
 func Load(src Source) (*Config, error) {
-	s, err := readSettings(src)
-	if err != nil {
-		return nil, err
-	}
+	s := &settings{byName: map[string]setting{}, getenv: src.Getenv}
 	c := &Config{}
-	if err := s.checkNames(c); err != nil {
-		return nil, err
+	err := s.read(src)
+	if err == nil {
+		err = c.take(s)
 	}
-	if err := c.understand(s); err != nil {
-		return nil, err
+	if err != nil {
+		return &Config{Files: s.files}, err
 	}
+	c.Files = s.files
 	return c, nil
+}
+
+func (c *Config) take(s *settings) error {
+	if err := s.checkNames(c); err != nil {
+		return err
+	}
+	return c.understand(s)
 }
 
 const (
@@ -159,7 +178,8 @@ func (s *settings) milliseconds(name string) (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, nil
 }
 
-// Options are those of a Kafka client. A connection is set up within the timeout.
+// Options are those of a Kafka client. A connection is set up within the timeout, with the
+// credentials that count at that time.
 func (c *Config) Options(setupTimeout time.Duration) []kgo.Opt {
 	if c == nil {
 		return []kgo.Opt{kgo.DialTimeout(setupTimeout)}
@@ -169,12 +189,14 @@ func (c *Config) Options(setupTimeout time.Duration) []kgo.Opt {
 	}
 	var opts []kgo.Opt
 	if c.tls != nil {
-		opts = append(opts, kgo.Dialer(c.tls.dialer(setupTimeout)))
+		opts = append(opts, kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			return c.current().tls.dialer(setupTimeout)(ctx, network, address)
+		}))
 	} else {
 		opts = append(opts, kgo.DialTimeout(setupTimeout))
 	}
 	if c.mechanism != nil {
-		opts = append(opts, kgo.SASL(c.mechanism))
+		opts = append(opts, kgo.SASL(liveMechanism{c}))
 	}
 	if c.clientID != "" {
 		opts = append(opts, kgo.ClientID(c.clientID))
@@ -199,14 +221,14 @@ func (c *Config) Mechanism() string {
 	if !c.LogsIn() {
 		return ""
 	}
-	return c.login.mechanism
+	return c.login.mechanism // Renew leaves it as it is
 }
 
 // Dial makes a connection as the options of [Config.Options] do, for who wants to look at a
 // broker closely. Nothing is sent on it yet, not even a login.
 func (c *Config) Dial(ctx context.Context, address string, timeout time.Duration) (net.Conn, error) {
 	if c.Encrypts() {
-		return c.tls.dialer(timeout)(ctx, "tcp", address)
+		return c.current().tls.dialer(timeout)(ctx, "tcp", address)
 	}
 	dialer := net.Dialer{Timeout: timeout}
 	return dialer.DialContext(ctx, "tcp", address)
@@ -215,6 +237,9 @@ func (c *Config) Dial(ctx context.Context, address string, timeout time.Duration
 // Principal is the user that brokers take this client for, in their words, unless a rule of
 // theirs makes another name of it; User:NAME where only a token tells.
 func (c *Config) Principal() string {
+	if c != nil {
+		c = c.current()
+	}
 	switch {
 	case c != nil && c.login != nil && c.login.user != "":
 		return "User:" + c.login.user

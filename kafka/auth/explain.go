@@ -50,6 +50,7 @@ func (c *Config) Explain(err error) error {
 	if c == nil {
 		c = &Config{protocol: plaintext}
 	}
+	c = c.current()
 	var done *LoginError
 	if errors.As(err, &done) {
 		return err

@@ -23,7 +23,7 @@ func (s *settings) override(text string) error {
 			hint: fmt.Sprintf("write -X %s=@FILE, or -X '%s=${VARIABLE}', or put it into the file of --command-config", name, name)}
 	}
 	if file, ok := strings.CutPrefix(value, "@"); ok {
-		b, err := readFile(file)
+		b, err := s.readFile(file)
 		if err != nil {
 			return &Error{Where: where, what: "read its value", cause: err}
 		}

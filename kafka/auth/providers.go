@@ -73,10 +73,10 @@ func (s *settings) provider(name string) (provider, error) {
 		return s.environment(class, param("allowlist.pattern"))
 	case ours + "FileConfigProvider":
 		allowed := param("allowed.paths")
-		return func(path, key string) (string, error) { return fromFile(allowed, path, key) }, nil
+		return func(path, key string) (string, error) { return s.fromFile(allowed, path, key) }, nil
 	case ours + "DirectoryConfigProvider":
 		allowed := param("allowed.paths")
-		return func(path, key string) (string, error) { return fromDirectory(allowed, path, key) }, nil
+		return func(path, key string) (string, error) { return s.fromDirectory(allowed, path, key) }, nil
 	}
 	where := s.byName[class].where
 	if where == "" {
@@ -103,11 +103,11 @@ func (s *settings) environment(class, allow string) (provider, error) {
 	}, nil
 }
 
-func fromFile(allowed, path, key string) (string, error) {
+func (s *settings) fromFile(allowed, path, key string) (string, error) {
 	if err := checkAllowed(allowed, path); err != nil {
 		return "", err
 	}
-	b, err := readFile(path)
+	b, err := s.readFile(path)
 	if err != nil {
 		return "", err
 	}
@@ -124,14 +124,14 @@ func fromFile(allowed, path, key string) (string, error) {
 	return "", fmt.Errorf("read %s: it has no key %q", path, key)
 }
 
-func fromDirectory(allowed, path, key string) (string, error) {
+func (s *settings) fromDirectory(allowed, path, key string) (string, error) {
 	if key != filepath.Base(key) {
 		return "", fmt.Errorf("read the folder %s: the key names no file in it", path)
 	}
 	if err := checkAllowed(allowed, filepath.Join(path, key)); err != nil {
 		return "", err
 	}
-	b, err := readFile(filepath.Join(path, key))
+	b, err := s.readFile(filepath.Join(path, key))
 	return string(b), err
 }
 

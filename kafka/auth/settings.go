@@ -23,6 +23,7 @@ type setting struct{ value, where string }
 type settings struct {
 	byName map[string]setting
 	getenv func(string) string
+	files  []File // that were read for values
 }
 
 func (s *settings) has(name string) bool { return s.byName[name].value != "" }
@@ -69,32 +70,37 @@ func javaNames() map[string]string {
 	}
 }
 
-// readSettings reads the file, resolves what its values refer to, and puts overrides over
-// it.
-func readSettings(src Source) (*settings, error) {
-	s := &settings{byName: map[string]setting{}, getenv: src.Getenv}
+// read reads the file, resolves what its values refer to, and puts overrides over it.
+func (s *settings) read(src Source) error {
 	if src.File != "" {
-		b, err := readFile(src.File)
+		b, err := s.readFile(src.File)
 		if err != nil {
-			return nil, &Error{what: "read the properties of --command-config", cause: err}
+			return &Error{what: "read the properties of --command-config", cause: err}
 		}
 		properties, err := parseProperties(b)
 		if err != nil {
-			return nil, &Error{Where: src.File, what: "read properties", cause: err}
+			return &Error{Where: src.File, what: "read properties", cause: err}
 		}
 		for _, p := range properties {
 			s.set(strings.TrimSpace(p.name), p.value, fmt.Sprintf("%s, line %d", src.File, p.line))
 		}
 		if err := s.resolveProviders(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for _, text := range src.Overrides {
 		if err := s.override(text); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
+}
+
+// readFile reads a file for a value, and notes that it did.
+func (s *settings) readFile(name string) ([]byte, error) {
+	b, err := readFile(name)
+	s.files = append(s.files, File{name, b})
+	return b, err
 }
 
 // readFile reads a file that is not larger than any that makes sense.

@@ -145,7 +145,8 @@ func TestOverrides(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("canary from a file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := readSettings(Source{Getenv: os.Getenv, Overrides: []string{
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	err := s.read(Source{Getenv: os.Getenv, Overrides: []string{
 		"bootstrap.servers=three:1", "sasl.mechanisms=PLAIN", "sasl.username=bob", "sasl.password=@" + secret,
 		"ssl.key.password=${AUTH_TEST_PASSWORD}",
 		`sasl.jaas.config=m.M required username="x=y" password="${AUTH_TEST_PASSWORD}";`,
@@ -192,7 +193,8 @@ func TestOverridesRefuseSecrets(t *testing.T) {
 // In the file values are literal: neither @FILE nor ${ENV} means anything there.
 func TestFileIsLiteral(t *testing.T) {
 	t.Setenv("AUTH_TEST_VARIABLE", "no")
-	s, err := readSettings(Source{File: writeText(t, "client.id=${AUTH_TEST_VARIABLE}\nclient.rack=@/etc/passwd\ngroup.id=${env:AUTH_TEST_VARIABLE}\n"), Getenv: os.Getenv})
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	err := s.read(Source{File: writeText(t, "client.id=${AUTH_TEST_VARIABLE}\nclient.rack=@/etc/passwd\ngroup.id=${env:AUTH_TEST_VARIABLE}\n"), Getenv: os.Getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +228,8 @@ func TestConfigProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := providers + "client.id=a ${env:AUTH_TEST_USER} b ${env::AUTH_TEST_USER} ${none:x}\nsasl.password=${file:" + file + ":password}\nclient.rack=${dir:" + filepath.Dir(file) + ":id}\n"
-	s, err := readSettings(Source{File: writeText(t, text), Getenv: os.Getenv})
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	err := s.read(Source{File: writeText(t, text), Getenv: os.Getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
