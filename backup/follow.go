@@ -107,10 +107,12 @@ func NewFollower(source coldstream.Follower, v *vault.Vault, opts FollowOptions)
 	}
 }
 
-// SetTopics follows other topics from now on. It is safe for use while Run goes on.
+// SetTopics follows other topics from now on, and tries at once what was given up. It is safe for
+// use while Run goes on.
 func (f *Follower) SetTopics(topics *coldstream.Patterns) {
 	f.mu.Lock()
 	f.topics = topics
+	clear(f.retries)
 	f.mu.Unlock()
 	f.lookAtOnce()
 }

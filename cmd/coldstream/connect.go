@@ -51,34 +51,46 @@ func (o *clusterOptions) validate() error {
 	case o.patience <= 0:
 		return usagef("", errors.New("--patience must be longer than 0"))
 	}
-	if o.commandConfig != "" || len(o.properties) > 0 {
-		if err := o.readProperties(); err != nil {
-			return err
-		}
+	if err := o.load(); err != nil {
+		return err
 	}
+	o.tellOddities()
 	if o.bootstrap == "" {
 		return usagef("name it with -b, COLDSTREAM_BOOTSTRAP_SERVER, or bootstrap.servers in the file of --command-config", errors.New("no cluster given"))
 	}
 	return nil
 }
 
-// readProperties reads --command-config and -X, and says what is odd about them.
-func (o *clusterOptions) readProperties() error {
+// load reads --command-config and -X.
+func (o *clusterOptions) load() error {
+	if o.commandConfig == "" && len(o.properties) == 0 {
+		return nil
+	}
 	config, err := auth.Load(auth.Source{File: o.commandConfig, Overrides: o.properties, Getenv: o.env.getenv})
+	for _, file := range config.Files {
+		o.env.inputs.note(file.Name, file.Content)
+	}
 	if err != nil {
 		return err
 	}
 	o.auth = config
-	for _, warning := range config.Warnings {
-		o.env.note("warning: %s", warning)
-	}
-	if len(config.PassedOver) > 0 && o.verbose() {
-		o.env.note("these properties have no meaning here and are passed over: %s", strings.Join(config.PassedOver, ", "))
-	}
 	if o.bootstrap == "" {
 		o.bootstrap = strings.Join(config.Bootstrap, ",")
 	}
 	return nil
+}
+
+// tellOddities says what is odd about the properties.
+func (o *clusterOptions) tellOddities() {
+	if o.auth == nil {
+		return
+	}
+	for _, warning := range o.auth.Warnings {
+		o.env.note("warning: %s", warning)
+	}
+	if len(o.auth.PassedOver) > 0 && o.verbose() {
+		o.env.note("these properties have no meaning here and are passed over: %s", strings.Join(o.auth.PassedOver, ", "))
+	}
 }
 
 // connect reaches the cluster; the caller closes the client. The observer is told of what

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type env struct {
 	stdoutTerminal bool
 	stderrTerminal bool
 	closers        []io.Closer // of what commands opened, the newest last
+	inputs         *inputs     // files that settings were read from; nil where nobody asks
 }
 
 // keep closes something at the end of the command, if it can be closed.
@@ -31,6 +33,17 @@ func (e *env) keep(opened any) {
 	if c, ok := opened.(io.Closer); ok {
 		e.closers = append(e.closers, c)
 	}
+}
+
+// readFile reads a file that a setting is in.
+func (e *env) readFile(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		e.inputs.note(path, nil)
+		return nil, err
+	}
+	e.inputs.note(path, b)
+	return b, nil
 }
 
 // close closes what the command opened. What mattered was flushed before.

@@ -47,6 +47,7 @@ func processEnv() *env {
 		stderr:         os.Stderr,
 		getenv:         os.Getenv,
 		now:            time.Now,
+		inputs:         &inputs{},
 		program:        programName(),
 		readSecret:     func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) },
 		stdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,10 @@ made every --snapshot-every. Topics and partitions that come, grow, go, or are m
 while it runs. A pattern that matches nothing is waited for. If the cluster or the storage is
 away, run waits, and catches up afterwards.
 
-SIGHUP reads configuration file and environment again, and takes up topics and --max-rate. If they are
-wrong, run says so, and goes on as before. It names what else has changed and needs a restart.
+If the configuration file has changed, or the file of --command-config, or a file that one of them refers
+to, run reads all of them again; so it does on SIGHUP. It takes up topics, --max-rate, --max-rpo,
+passwords and certificates. If something is wrong, run says so, and goes on as before. It names what
+else has changed and needs a restart.
 
 SIGTERM and SIGINT end it: what was fetched is saved, with a snapshot, within --grace. A second signal
 ends it at once; nothing that was saved is lost by that. "coldstream status" says how well each topic is
@@ -76,7 +79,7 @@ func (o *runOptions) validate() error {
 	case o.grace <= 0:
 		return usagef("", errors.New("--grace must be longer than 0"))
 	}
-	return nil
+	return o.watch.validate()
 }
 
 func runRun(ctx context.Context, o *runOptions, e *env) error {
@@ -110,7 +113,8 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 	follower := backup.NewFollower(client, v, backup.FollowOptions{Options: *options, SnapshotEvery: o.snapshotEvery, Grace: o.grace})
 	log.began(o)
 	w.follow(ctx, follower, &followed{v.ID(), o.interval})
-	running := &service{follower: follower, options: o, env: e, log: log, manager: notify.New(e.getenv)}
+	running := &service{follower: follower, log: log, watch: w, manager: notify.New(e.getenv)}
+	running.reloader = &reloader{follower: follower, options: o, env: e, log: log, watch: w, inputs: cmp.Or(e.inputs, &inputs{})}
 	if err := running.run(ctx); err != nil {
 		return err
 	}

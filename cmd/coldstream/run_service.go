@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"coldstream/backup"
@@ -20,9 +17,9 @@ import (
 // service is a continuous backup as its service manager sees it.
 type service struct {
 	follower *backup.Follower
-	options  *runOptions
-	env      *env
+	reloader *reloader
 	log      *eventLog
+	watch    *watch
 	manager  *notify.Manager
 	isReady  bool
 }
@@ -34,8 +31,12 @@ func (s *service) run(ctx context.Context) error {
 	defer signal.Stop(hangups)
 	attending, stop := context.WithCancel(ctx)
 	var group errgroup.Group
+	group.Go(func() error { // beside the rest: a folder that hangs holds up the reading of a file only
+		s.reloads(attending, hangups)
+		return nil
+	})
 	group.Go(func() error {
-		s.attend(attending, hangups)
+		s.attend(attending)
 		if ctx.Err() != nil {
 			s.tell(notify.Stopping)
 		}
@@ -47,8 +48,8 @@ func (s *service) run(ctx context.Context) error {
 	return err
 }
 
-// attend tells the manager that all is well, and reloads.
-func (s *service) attend(ctx context.Context, hangups <-chan os.Signal) {
+// attend tells the manager that all is well.
+func (s *service) attend(ctx context.Context) {
 	every := time.Second
 	if alive := s.manager.Alive(); alive > 0 {
 		every = min(every, alive/2)
@@ -59,12 +60,26 @@ func (s *service) attend(ctx context.Context, hangups <-chan os.Signal) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
-			s.tell(notify.Reloading)
-			s.reload()
-			s.tell(notify.Ready)
 		case <-tick.C:
 			s.isWell()
+		}
+	}
+}
+
+// reloads reads the configuration again, when it is told to and when it has changed.
+func (s *service) reloads(ctx context.Context, hangups <-chan os.Signal) {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			s.tell(notify.Reloading)
+			s.reloader.reload()
+			s.tell(notify.Ready)
+		case <-look.C:
+			s.reloader.look()
 		}
 	}
 }
@@ -81,7 +96,11 @@ func (s *service) isWell() {
 			s.isReady = true
 			states = append(states, notify.Ready)
 		}
-		states = append(states, notify.Status(statusLine(status)))
+		line := statusLine(status)
+		if s.watch.configuration.Load().Error != "" {
+			line += ", the configuration is wrong and was not reloaded"
+		}
+		states = append(states, notify.Status(line))
 	}
 	s.tell(states...)
 }
@@ -104,60 +123,4 @@ func (s *service) tell(states ...string) {
 	if err := s.manager.Send(states...); err != nil {
 		s.log.warn("the service manager does not listen", "error", err)
 	}
-}
-
-// reload reads configuration and environment again. Where they are not as they should be, all
-// stays as it is.
-func (s *service) reload() {
-	fresh, later, err := s.options.again(s.env)
-	if err != nil {
-		f := classify(context.Background(), err) //nolint:forbidigo // nothing is waited for
-		s.log.warn("the configuration was not reloaded, and the one before stays", "error", f.err, "hint", f.hint)
-		return
-	}
-	patterns, err := fresh.topics.patterns()
-	if err != nil {
-		s.log.warn("the configuration was not reloaded, and the one before stays", "error", err)
-		return
-	}
-	s.follower.SetTopics(patterns)
-	s.follower.SetMaxRate(int64(fresh.maxRate))
-	s.log.info("configuration reloaded", "topics", strings.Join(fresh.topics.include, ","), "exclude", strings.Join(fresh.topics.exclude, ","),
-		"max_rate", fresh.maxRate.String(), "after_a_restart", strings.Join(later, ","))
-}
-
-// again reads what the command was started with once more. later are flags with another value
-// now that only a restart takes up.
-func (o *runOptions) again(e *env) (fresh *runOptions, later []string, err error) {
-	global := &globalOptions{args: o.global.args}
-	root := newRootCommand(global, e)
-	before, _, err := root.Find([]string{"run"})
-	if err != nil {
-		return nil, nil, err
-	}
-	root.RemoveCommand(before)
-	cmd, fresh := runCommand(global, e)
-	root.AddCommand(cmd)
-	_, rest, err := root.Find(global.args)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := cmd.ParseFlags(rest); err != nil {
-		return nil, nil, err
-	}
-	if global.settings, err = configure(cmd, e); err != nil {
-		return nil, nil, err
-	}
-	if err := refuseEmpty(cmd); err != nil {
-		return nil, nil, err
-	}
-	if err := fresh.validate(); err != nil {
-		return nil, nil, err
-	}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"topic", "exclude", "max-rate"}, f.Name) && o.values[f.Name] != f.Value.String() {
-			later = append(later, f.Name)
-		}
-	})
-	return fresh, later, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -244,7 +243,7 @@ func setFlag(cmd *cobra.Command, f *pflag.Flag, texts []string) error {
 }
 
 func (e *env) source() config.Source {
-	return config.Source{Getenv: e.getenv, ReadFile: os.ReadFile}
+	return config.Source{Getenv: e.getenv, ReadFile: e.readFile}
 }
 
 // namedConfig is which file and which context are asked for.
@@ -299,7 +298,7 @@ func readConfig(root *cobra.Command, path string, e *env) (*config.File, error) 
 			return nil, nil //nolint:nilnil // no file is a file without settings
 		}
 	}
-	text, err := os.ReadFile(path)
+	text, err := e.readFile(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return nil, nil //nolint:nilnil // as above
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"coldstream/internal/httpd"
 	"coldstream/internal/metrics"
 	"coldstream/internal/protection"
+	"coldstream/internal/terminal"
 )
 
 // watchOptions say who is told of a continuous backup.
@@ -31,6 +33,18 @@ type watchOptions struct {
 	bounds     *topicBounds // of topics that have a --max-rpo of their own, in the file
 	partitions bool
 }
+
+// rpoBounds say how old what is saved of a topic may be.
+type rpoBounds struct {
+	all    time.Duration // 0 is no bound
+	topics *topicBounds
+}
+
+func (b *rpoBounds) of(topic string) time.Duration {
+	return b.topics.of(&coldstream.Topic{Name: topic}, b.all)
+}
+
+func (b *rpoBounds) exist() bool { return b.all > 0 || len(b.topics.bounds) > 0 }
 
 const (
 	noListen        = "none"
@@ -51,12 +65,16 @@ func (o *watchOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.BoolVar(&o.partitions, "partition-metrics", false, "serve metrics of each partition too")
 }
 
-// boundOf is the --max-rpo of a topic; 0 is none.
-func (o *watchOptions) boundOf(topic string) time.Duration {
-	if o.bounds == nil {
-		return o.maxRPO
+// rpoBounds are those that the options have.
+func (o *watchOptions) rpoBounds() *rpoBounds {
+	return &rpoBounds{all: o.maxRPO, topics: cmp.Or(o.bounds, &topicBounds{})}
+}
+
+func (o *watchOptions) validate() error {
+	if o.maxRPO < 0 {
+		return usagef("", errors.New("--max-rpo must be longer than 0"))
 	}
-	return o.bounds.of(&coldstream.Topic{Name: topic}, o.maxRPO)
+	return nil
 }
 
 // watch tells others of a continuous backup: its log, Prometheus, who asks over HTTP, a dead man's
@@ -68,6 +86,9 @@ type watch struct {
 	metrics  *metrics.Metrics
 	live     *protection.Live
 	follower atomic.Pointer[backup.Follower]
+	bounds   atomic.Pointer[rpoBounds]
+	// configuration says how the last reading of the configuration went.
+	configuration atomic.Pointer[protection.Configuration]
 
 	listener  net.Listener // nil if nothing is served
 	heartbeat *alarm.Heartbeat
@@ -87,10 +108,9 @@ type followed struct {
 // for the address and it is taken, as by another backup on this host, nothing is served.
 func newWatch(ctx context.Context, o *watchOptions, log *eventLog, e *env) (*watch, error) {
 	w := &watch{opts: o, log: log, now: e.now, stop: func() {}}
-	if o.maxRPO < 0 {
-		return nil, usagef("", errors.New("--max-rpo must be longer than 0"))
-	}
-	w.live = &protection.Live{Status: w.status, Now: e.now, MaxRPO: o.boundOf}
+	w.bounds.Store(o.rpoBounds())
+	w.configuration.Store(&protection.Configuration{Read: timestamp(e.now())})
+	w.live = &protection.Live{Status: w.status, Now: e.now, MaxRPO: func(topic string) time.Duration { return w.bounds.Load().of(topic) }}
 	w.metrics = metrics.New(metrics.Options{Live: w.live, Version: version, Partitions: o.partitions})
 	if err := w.prepareNotices(); err != nil {
 		return nil, err
@@ -145,6 +165,16 @@ func (w *watch) prepareNotices() error {
 	return nil
 }
 
+// reloaded tells how a reading of the configuration went. Where it failed, the one before counts.
+func (w *watch) reloaded(err error) {
+	w.metrics.Reload(err)
+	now := &protection.Configuration{Read: timestamp(w.now())}
+	if err != nil {
+		now.Read, now.Error = w.configuration.Load().Read, terminal.Text(err)
+	}
+	w.configuration.Store(now)
+}
+
 // follow begins to tell of a backup, until close.
 func (w *watch) follow(ctx context.Context, follower *backup.Follower, o *followed) {
 	w.live.VaultID = o.vaultID
@@ -167,9 +197,7 @@ func (w *watch) follow(ctx context.Context, follower *backup.Follower, o *follow
 	}
 	if w.command != nil {
 		w.done.Go(func() { w.command.Run(ctx) })
-		if w.opts.maxRPO > 0 || w.opts.bounds != nil && len(w.opts.bounds.bounds) > 0 {
-			w.done.Go(func() { w.watchRPO(ctx) })
-		}
+		w.done.Go(func() { w.watchRPO(ctx) })
 	}
 }
 
@@ -221,6 +249,7 @@ func (w *watch) document(partitions httpd.Partitions) (any, bool) {
 	if !ok {
 		return nil, false
 	}
+	d.Configuration = w.configuration.Load()
 	if !partitions {
 		for i := range d.Topics {
 			d.Topics[i].Partitions = nil
@@ -261,6 +290,10 @@ func (w *watch) watchRPO(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		bounds := w.bounds.Load()
+		if !bounds.exist() {
+			continue
+		}
 		d, ok := w.live.Document()
 		if !ok {
 			continue
@@ -273,10 +306,10 @@ func (w *watch) watchRPO(ctx context.Context) {
 			}
 			e := alarm.Event{
 				Event: alarm.KindRPO, Time: d.Time, Topic: t.Topic, RPOSeconds: t.RPOSeconds, MaxRPOSeconds: t.MaxRPOSeconds,
-				Text: fmt.Sprintf("the RPO of topic %s is above %s", t.Topic, w.opts.boundOf(t.Topic)),
+				Text: fmt.Sprintf("the RPO of topic %s is above %s", t.Topic, bounds.of(t.Topic)),
 			}
 			if !now[t.Topic] {
-				e.Event, e.Text = alarm.KindRPOAgain, fmt.Sprintf("the RPO of topic %s is below %s again", t.Topic, w.opts.boundOf(t.Topic))
+				e.Event, e.Text = alarm.KindRPOAgain, fmt.Sprintf("the RPO of topic %s is below %s again", t.Topic, bounds.of(t.Topic))
 			}
 			w.command.Tell(e)
 		}

@@ -122,8 +122,8 @@ func TestRunHasBoundsOfSingleTopics(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &watchOptions{maxRPO: time.Hour, bounds: &topicBounds{patterns: []*coldstream.Patterns{patterns}, bounds: []time.Duration{time.Minute}}}
-	same(t, "orders-1", o.boundOf("orders-1"), time.Minute)
-	same(t, "others", o.boundOf("others"), time.Hour)
+	same(t, "orders-1", o.rpoBounds().of("orders-1"), time.Minute)
+	same(t, "others", o.rpoBounds().of("others"), time.Hour)
 	o.bounds = nil
-	same(t, "without a file", o.boundOf("orders-1"), time.Hour)
+	same(t, "without a file", o.rpoBounds().of("orders-1"), time.Hour)
 }

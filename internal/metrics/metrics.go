@@ -42,8 +42,8 @@ type Metrics struct {
 	commits, records, storedBytes, storedObjects, readBytes prometheus.Counter
 	snapshots, forks, rescans                               prometheus.Counter
 	errors, damage                                          *prometheus.CounterVec
-	heartbeats, commands                                    *prometheus.CounterVec
-	heartbeatAt                                             prometheus.Gauge
+	heartbeats, commands, reloads                           *prometheus.CounterVec
+	heartbeatAt, configuration                              prometheus.Gauge
 }
 
 // New makes the metrics of a backup.
@@ -64,6 +64,11 @@ func New(opts Options) *Metrics {
 	m.damage = m.counters("damage_total", "Damage that was found in the vault, and whether it was healed.", "healed")
 	m.heartbeats = m.counters("heartbeats_total", "Heartbeats that were sent, by result: ok or failed.", "result")
 	m.commands = m.counters("event_commands_total", "Commands of --on-event, by result: ok, failed or dropped.", "result")
+	m.reloads = m.counters("reloads_total", "Readings of the configuration while the program runs, by result: ok or failed.", "result")
+	m.configuration = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace, Name: "configuration_current", Help: "1 if what the configuration says is in use; 0 if something in it is wrong, and the one before is.",
+	})
+	m.configuration.Set(1)
 	m.heartbeatAt = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "last_heartbeat_timestamp_seconds", Help: "When a heartbeat was last answered; 0 if none was.",
 	})
@@ -73,7 +78,10 @@ func New(opts Options) *Metrics {
 	for _, healed := range []string{"true", "false"} {
 		m.damage.WithLabelValues(healed)
 	}
-	m.registry.MustRegister(m.heartbeatAt, &state{opts: &m.opts}, buildInfo(opts.Version), memoryLimit(),
+	for _, result := range []string{"ok", "failed"} {
+		m.reloads.WithLabelValues(result)
+	}
+	m.registry.MustRegister(m.heartbeatAt, m.configuration, &state{opts: &m.opts}, buildInfo(opts.Version), memoryLimit(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -139,6 +147,17 @@ func (m *Metrics) Heartbeat(at time.Time, err error) {
 	}
 	m.heartbeats.WithLabelValues("ok").Inc()
 	m.heartbeatAt.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// Reload counts a reading of the configuration; after one that failed the one before is in use.
+func (m *Metrics) Reload(err error) {
+	if err != nil {
+		m.reloads.WithLabelValues("failed").Inc()
+		m.configuration.Set(0)
+		return
+	}
+	m.reloads.WithLabelValues("ok").Inc()
+	m.configuration.Set(1)
 }
 
 // Command counts a command of --on-event by its result.

@@ -20,6 +20,15 @@ type Document struct {
 	Topics        []Topic `json:"topics"`
 	// Writers are the processes that wrote to the vault lately.
 	Writers []Writer `json:"writers"`
+	// Configuration is that of a continuous backup; else it is left out.
+	Configuration *Configuration `json:"configuration,omitempty"`
+}
+
+// Configuration says how old the configuration is that a process goes by, and what is wrong with
+// what its files say now.
+type Configuration struct {
+	Read  string `json:"read"`
+	Error string `json:"error,omitempty"`
 }
 
 // Topic is how well a topic is protected.
