@@ -43,6 +43,31 @@ func (c *Client) CreateTopic(ctx context.Context, topic coldstream.NewTopic) err
 	return nil
 }
 
+// DeleteTopics deletes topics and all that is in them. One that is not there is no error.
+func (c *Client) DeleteTopics(ctx context.Context, names []string) error {
+	return c.await(ctx, "the deletion of topics", func(ctx context.Context) error {
+		req := kmsg.NewPtrDeleteTopicsRequest()
+		req.TimeoutMillis = int32(createTimeout.Milliseconds())
+		req.TopicNames = names // of the older versions
+		for _, name := range names {
+			topic := kmsg.NewDeleteTopicsRequestTopic()
+			topic.Topic = kmsg.StringPtr(name)
+			req.Topics = append(req.Topics, topic)
+		}
+		resp, err := req.RequestWith(ctx, c.kgo)
+		if err != nil {
+			return fmt.Errorf("delete topics: %w", requestError(err))
+		}
+		for _, topic := range resp.Topics {
+			err := c.lacksOnTopic(brokerError(topic.ErrorCode, topic.ErrorMessage), "Delete", text(topic.Topic))
+			if err != nil && !errors.Is(err, coldstream.ErrUnknownTopic) {
+				return fmt.Errorf("delete topic %s: %w", text(topic.Topic), err)
+			}
+		}
+		return nil
+	})
+}
+
 // CheckTopic implements [coldstream.TopicAdmin]. Its errors are those that CreateTopic
 // would return.
 func (c *Client) CheckTopic(ctx context.Context, topic coldstream.NewTopic) error {

@@ -62,6 +62,7 @@ func (p *Plan) findPast(ctx context.Context) (*past, error) {
 	if err != nil {
 		return nil, err
 	}
+	restores = slices.DeleteFunc(restores, func(r vault.Restore) bool { return r.IsTest })
 	if p.req.RestoreID != "" {
 		id, err := p.restoreWithID(restores, p.req.RestoreID)
 		if err != nil {

@@ -47,6 +47,8 @@ type Request struct {
 	// StateFile keeps the restore's records instead of the vault, to which nothing is written
 	// then. It must not be there, but for GroupsOnly: that goes on with the file of a restore.
 	StateFile string
+	// Held says that the caller holds the snapshot, so that nobody takes it away meanwhile.
+	Held bool
 	// Append allows targets that hold records.
 	Append bool
 	// PutBackRetention puts topic configs back also where retention then deletes

@@ -106,7 +106,7 @@ func cannotMake(path string, err error) error {
 
 // warnOfNoHold says what a restore lacks that may not write to the vault.
 func (p *Plan) warnOfNoHold() {
-	if p.req.StateFile != "" {
+	if p.req.StateFile != "" && !p.req.Held {
 		p.warn("with a state file nothing is written to the vault, so nothing holds snapshot %s: if forget and prune take it away meanwhile, the restore fails", p.Snapshot.ID)
 	}
 }

@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"coldstream/vault/internal/format"
 )
@@ -61,6 +65,8 @@ type Restore struct {
 	ID RestoreID
 	// Begun says that record 0 is there, Ended that the result is.
 	Begun, Ended bool
+	// IsTest says that it is no restore, but a test that one works: see [Vault.BeginRestoreTest].
+	IsTest bool
 }
 
 // Restores lists the restores that the vault has records of, by their IDs.
@@ -80,6 +86,7 @@ func (v *Vault) Restores(ctx context.Context) ([]Restore, error) {
 		last := &out[len(out)-1]
 		last.Begun = last.Begun || n == recordHold
 		last.Ended = last.Ended || n == recordResult
+		last.IsTest = last.IsTest || n == recordTest
 	}
 	return out, nil
 }
@@ -93,3 +100,46 @@ func (v *Vault) RestoreRecord(ctx context.Context, id RestoreID, n uint32) ([]by
 	}
 	return payload, err
 }
+
+// recordTest is the number of the record that makes a test of a restore. It says nothing more: a
+// listing is enough to tell tests from restores.
+const recordTest = math.MaxUint32
+
+// BeginRestoreTest holds a snapshot as [Vault.Hold] does, for a test that it can be restored. The
+// vault keeps tests among the restores; but nothing was brought back by them.
+func (v *Vault) BeginRestoreTest(ctx context.Context, id RestoreID, s *Snapshot, document []byte) error {
+	// First, so that what holds the snapshot is never taken for a restore that was cut off.
+	if err := v.PutRestoreRecord(ctx, id, recordTest, []byte(`{}`)); err != nil {
+		return err
+	}
+	return v.Hold(ctx, id, s, document)
+}
+
+// EndRestoreTest stores what came out of a test, and ends its hold.
+func (v *Vault) EndRestoreTest(ctx context.Context, id RestoreID, document []byte) error {
+	return v.PutRestoreRecord(ctx, id, recordResult, document)
+}
+
+// RestoreTests reads what came out of the tests that the vault has records of, by their IDs. With
+// an error come those that could be read.
+func (v *Vault) RestoreTests(ctx context.Context) ([][]byte, error) {
+	restores, err := v.Restores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	restores = slices.DeleteFunc(restores, func(r Restore) bool { return !r.IsTest || !r.Ended })
+	documents, errs := make([][]byte, len(restores)), make([]error, len(restores))
+	var group errgroup.Group
+	group.SetLimit(testsAtOnce)
+	for i := range restores {
+		group.Go(func() error {
+			documents[i], errs[i] = v.RestoreRecord(ctx, restores[i].ID, recordResult)
+			return nil
+		})
+	}
+	_ = group.Wait() // errors are in errs
+	return slices.DeleteFunc(documents, func(d []byte) bool { return d == nil }), errors.Join(errs...)
+}
+
+// testsAtOnce is how many records are read at a time: storage may be far away.
+const testsAtOnce = 16

@@ -102,6 +102,8 @@ type pair struct {
 	result *recorddiff.Result
 	err    error
 	lost   []*vault.DamageError
+
+	placement recorddiff.Placement // of a copy whose offsets may be others
 }
 
 func (d *diff) close() {

@@ -113,10 +113,13 @@ func (d *diff) document() (*diffDocument, []*vault.DamageError) {
 
 // kind names a kind of difference by what the sides are.
 func (d *diff) kind(kind string) string {
-	other := "cluster"
 	if d.with != nil {
-		other = "other"
+		return kindOf(kind, "other")
 	}
+	return kindOf(kind, "cluster")
+}
+
+func kindOf(kind, other string) string {
 	switch kind {
 	case recorddiff.MissingLeft:
 		return "missing_in_snapshot"

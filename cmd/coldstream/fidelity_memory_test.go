@@ -46,7 +46,11 @@ func TestMemoryFlag(t *testing.T) {
 // runs, as what the system says afterwards counts the process that it was forked from.
 func (w *world) peak(name, binary string, args ...string) (bytes int64) {
 	w.Helper()
-	p := w.startProcess(binary, name, append([]string{"-t", "large,larger"}, args...)...)
+	return w.peakOf(w.startProcess(binary, name, append([]string{"-t", "large,larger"}, args...)...))
+}
+
+func (w *world) peakOf(p *process) (bytes int64) {
+	w.Helper()
 	status := filepath.Join("/proc", strconv.Itoa(p.Process.Pid), "status")
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

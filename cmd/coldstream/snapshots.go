@@ -58,6 +58,8 @@ type snapshotDocument struct {
 	Bytes          int64    `json:"bytes"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
+	// RestoreTests are those of verify --restore-test, the oldest first.
+	RestoreTests []restoreTestDocument `json:"restore_tests"`
 	*snapshotDetails
 }
 
@@ -73,7 +75,14 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	l := &snapshotsLister{vault: v.RememberingSections(), env: e, long: o.long, document: snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}}
+	tests, err := restoreTests(ctx, v)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // the list of snapshots is whole without
+		e.note("warning: what restore tests found could not be read: %v", err)
+	}
+	l := &snapshotsLister{vault: v.RememberingSections(), env: e, tests: tests, long: o.long, document: snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}}
 	if err := catalog.EachSnapshot(ctx, func(s *vault.Snapshot) error { return l.add(ctx, s) }); err != nil {
 		return err
 	}
@@ -94,6 +103,7 @@ type snapshotsLister struct {
 	vault    *vault.Vault
 	env      *env
 	long     bool
+	tests    map[string][]restoreTestDocument
 	document snapshotsDocument
 	damage   []*vault.DamageError // of metadata
 }
@@ -119,7 +129,7 @@ func (l *snapshotsLister) add(ctx context.Context, s *vault.Snapshot) error {
 	d := snapshotDocument{
 		ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(s, l.env.now()), ClusterID: s.ClusterID,
 		TopicCount: len(topics), PartitionCount: partitions, Bytes: s.SizeBytes,
-		GroupsMissing: newMissingGroupsDocuments(missing),
+		GroupsMissing: newMissingGroupsDocuments(missing), RestoreTests: append([]restoreTestDocument{}, l.tests[s.ID.String()]...),
 	}
 	if l.long {
 		metadata, err := l.vault.Metadata(ctx, s)
@@ -158,12 +168,19 @@ func (d *snapshotsDocument) rows() []row {
 		return []row{{"no snapshots"}}
 	}
 	head := row{"id", "time", "cluster", "topics", "partitions", "size"}
+	isTested := slices.ContainsFunc(d.Snapshots, func(s snapshotDocument) bool { return len(s.RestoreTests) > 0 })
+	if isTested {
+		head = append(head, "restore test")
+	}
 	if d.Snapshots[0].snapshotDetails != nil {
 		head = append(head, "groups", "names", "missing")
 	}
 	rows := []row{head}
 	for _, s := range d.Snapshots {
 		r := row{s.ID, s.Time + doubtWords(s.TimeDoubts), s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)}
+		if isTested {
+			r = append(r, lastTest(s.RestoreTests))
+		}
 		if s.snapshotDetails != nil {
 			var missing []string
 			for _, name := range slices.Sorted(maps.Keys(s.Missing)) {
@@ -174,6 +191,22 @@ func (d *snapshotsDocument) rows() []row {
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// lastTest says what the newest of some restore tests found.
+func lastTest(tests []restoreTestDocument) string {
+	if len(tests) == 0 {
+		return "-"
+	}
+	t := &tests[len(tests)-1]
+	verdict, broker := "passed", ""
+	if !t.OK {
+		verdict = "failed"
+	}
+	if !t.IsRealBroker {
+		broker = ", no real broker"
+	}
+	return fmt.Sprintf("%s %s (restored %s of %s in %s%s)", verdict, t.Started, plural(t.Records, "record"), plural(int64(t.TopicCount), "topic"), milliseconds(t.RestoreMs), broker)
 }
 
 // lacking says which consumer groups a snapshot lacks.

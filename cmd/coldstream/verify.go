@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"coldstream/restore"
 	"coldstream/vault"
 )
 
@@ -16,10 +18,17 @@ type verifyOptions struct {
 	vault  vaultOptions
 	deep   bool
 	expect string
+
+	// Of the restore test.
+	restoreTest bool
+	topics      topicOptions
+	snapshot    string
+	cluster     clusterOptions
+	memory      memoryOptions
 }
 
 func newVerifyCommand(global *globalOptions, e *env) *cobra.Command {
-	o := &verifyOptions{global: global}
+	o := &verifyOptions{global: global, memory: newMemoryOptions(restore.DefaultMemory)}
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Prove that a vault is whole",
@@ -33,15 +42,29 @@ vault, of an earlier time. --expect HASH shows it. Keep the vault hash that a ba
 a place that nobody who can write to the vault can change. Verify then proves that the vault still
 holds the state of that backup.
 
-Exit codes: 0 all is well; 5 something is missing or altered; 10 no vault; 12 wrong or no key.`,
-		Example: "  coldstream verify --vault /srv/kafka-vault --deep",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), o, e) },
+--restore-test restores the newest snapshot, or the topics of -t, and compares each record with what the
+vault holds. It does so in a broker inside this process, which keeps what it gets among the temporary
+files and is no real broker; or, with -b, in a cluster. There it makes topics whose names begin with
+__coldstream_test_ and the test's ID, and deletes those again, and touches nothing else. COLDSTREAM_BOOTSTRAP_SERVER alone
+does not choose a cluster. The vault keeps what came out and how long it took; "snapshots" shows it.
+
+Exit codes: 0 all is well; 3 a partition could not be restored or compared, or a topic of the test could not
+be deleted; 5 something is missing, altered or different; 10 no vault; 12 wrong or no key; 13 cluster unreachable.`,
+		Example: `  coldstream verify --vault /srv/kafka-vault --deep
+  coldstream verify --vault /srv/kafka-vault --restore-test
+  coldstream verify --vault /srv/kafka-vault --restore-test -t orders -b test-cluster:9092`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), o, e) },
 	}
 	o.vault.addFlags(cmd, e)
 	o.vault.addSpoolFlag(cmd)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
 	cmd.Flags().StringVar(&o.expect, "expect", "", "prove that the vault still holds the state of the backup that printed the vault hash `HASH`")
+	cmd.Flags().BoolVar(&o.restoreTest, "restore-test", false, "restore a snapshot for a test, and compare each record")
+	o.topics.addFlags(cmd)
+	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "test the snapshot with this `ID` or unique prefix (default: the newest that holds all topics asked for)")
+	o.cluster.addFlags(cmd, e)
+	o.memory.addFlag(cmd)
 	return cmd
 }
 
@@ -56,6 +79,8 @@ type verifyDocument struct {
 	Problems       []problemDocument `json:"problems"`
 	Accepted       []problemDocument `json:"accepted"`
 	BytesChecked   int64             `json:"bytes_checked"`
+	// RestoreTest is what came out of --restore-test.
+	RestoreTest *restoreTestDocument `json:"restore_test,omitempty"`
 }
 
 type problemDocument struct {
@@ -73,6 +98,9 @@ type problemDocument struct {
 }
 
 func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
+	if err := o.checkTestFlags(); err != nil {
+		return err
+	}
 	p := newProgress(e, o.global)
 	opts := vault.VerifyOptions{Deep: o.deep, Observer: p}
 	if o.expect != "" {
@@ -82,7 +110,7 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 		}
 		opts.Expect = &hash
 	}
-	o.vault.catalogIsEnough = !o.deep
+	o.vault.catalogIsEnough = !o.deep && !o.restoreTest
 	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return err
@@ -92,22 +120,76 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	if isMachineFormat(o.global.output) {
-		err = writeDocument(e.stdout, o.global.output, newVerifyDocument(report))
-	} else {
-		err = printLines(e.stdout, o.lines(report))
+	var d *drill
+	if o.restoreTest {
+		if d, err = o.runDrill(ctx, e, v); err != nil {
+			return err
+		}
+	}
+	if err := o.print(e, report, d); err != nil {
+		return err
 	}
 	for _, id := range v.Strays() {
 		e.note("recovery point %s is of a run that was cut off; it does not count, and may be deleted", id)
 	}
-	if err == nil && len(report.Problems) > 0 {
+	return o.judge(e, report, d)
+}
+
+// checkTestFlags refuses flags that would do nothing.
+func (o *verifyOptions) checkTestFlags() error {
+	if o.restoreTest {
+		return nil
+	}
+	if o.snapshot != "" || len(o.topics.include)+len(o.topics.exclude) > 0 || o.clusterNamed() {
+		return usagef("", errors.New("-t, --exclude, --snapshot and -b are for --restore-test: verify looks at the whole vault"))
+	}
+	return nil
+}
+
+// clusterNamed says that a cluster was named for the test. What all commands have from a variable or the
+// file is most likely the cluster of the backup: nobody asked to write there.
+func (o *verifyOptions) clusterNamed() bool {
+	if o.global.settings == nil {
+		return false
+	}
+	from := o.global.settings.origins["bootstrap-server"]
+	return from.kind == fromFlag || (from.kind == fromEnvironment || from.kind == fromFile) && !from.isShared
+}
+
+func (o *verifyOptions) print(e *env, report *vault.VerifyReport, d *drill) error {
+	if isMachineFormat(o.global.output) {
+		document := newVerifyDocument(report)
+		if d != nil {
+			document.RestoreTest = &d.took
+			document.OK = document.OK && d.took.OK
+		}
+		return writeDocument(e.stdout, o.global.output, document)
+	}
+	lines := o.lines(report)
+	if d != nil {
+		lines = append(lines, d.lines()...)
+	}
+	return printLines(e.stdout, lines)
+}
+
+// judge gives the advice and the exit code.
+func (o *verifyOptions) judge(e *env, report *vault.VerifyReport, d *drill) error {
+	code := exitDone
+	if d != nil {
+		listDamage(e, d.damage)
+		code = d.code()
+	}
+	if len(report.Problems) > 0 {
 		if slices.ContainsFunc(report.Problems, func(p *vault.DamageError) bool { return strings.HasPrefix(p.Object, "packs/") }) {
 			e.hint(hintHeal)
 		}
 		e.hint("what cannot be had again can be accepted, so that new damage stands out: coldstream repair --accept-loss")
-		return &incomplete{exitDamage}
+		code = exitDamage
 	}
-	return err
+	if code != exitDone {
+		return &incomplete{code}
+	}
+	return nil
 }
 
 func newVerifyDocument(r *vault.VerifyReport) verifyDocument {
