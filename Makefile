@@ -14,7 +14,7 @@ RACE_PACKAGES = $(filter-out %/kafka/kafkatest,$(shell go list ./...))
 
 FUZZ_TIME := 30s
 
-.PHONY: build static lint test race long fuzz torture bench
+.PHONY: build static lint test race long fuzz torture soak bench
 
 # The flags are those of a plain `go run` and `go test`, so that one cache serves all.
 build: ## bin/coldstream, in pure Go
@@ -55,6 +55,10 @@ fuzz: ## every fuzz target, FUZZ_TIME each
 torture: N := 500
 torture: ## N rounds of killed backups (docs/reliability.md)
 	go test -count=1 -timeout 240m -run '^TestTorture$$' -v ./cmd/coldstream -torture $(N) $(TORTURE_FLAGS)
+
+soak: H := 2
+soak: ## H hours of a continuous backup with a fault a minute (docs/reliability.md)
+	go test -count=1 -timeout $$(($(H) + 1))h -run '^TestSoak$$' -v ./cmd/coldstream -soak $(H)h $(SOAK_FLAGS)
 
 bench: ## what backup and restore cost, against the least they could (docs/benchmarks.md)
 	go build -o bin/bench ./bench
