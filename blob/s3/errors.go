@@ -30,6 +30,11 @@ const (
 	actionGet    action = "s3:GetObject"
 	actionDelete action = "s3:DeleteObject"
 	actionList   action = "s3:ListBucket"
+
+	actionListVersions  action = "s3:ListBucketVersions"
+	actionDeleteVersion action = "s3:DeleteObjectVersion"
+	actionGetVersion    action = "s3:GetObjectVersion"
+	actionPutLock       action = "s3:PutObjectRetention"
 )
 
 // explain tells what the caller may tell apart, and a person what to do.
@@ -66,6 +71,15 @@ func (s *Store) explain(ctx context.Context, did action, key string, err error) 
 	}
 	if answer.StatusCode == http.StatusNotImplemented {
 		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, said)
+	}
+	if did == actionDeleteVersion && isOfLocks(&answer) {
+		return fmt.Errorf("%w (%w)", fs.ErrPermission, said)
+	}
+	if did == actionPut && s.lock != nil && isOfLocks(&answer) {
+		return &blob.Failure{
+			Err:  fmt.Errorf("bucket %s: %w (%w)", s.opts.Bucket, blob.ErrNoLocks, said),
+			Next: fmt.Sprintf("make a bucket whose objects can be locked (aws s3api create-bucket --bucket %s --object-lock-enabled-for-bucket), or turn it on for this one, if its storage can", s.opts.Bucket),
+		}
 	}
 	if next := s.next(did, key, &answer); next != "" {
 		return &blob.Failure{Err: denied(&answer, said), Next: next}
@@ -125,6 +139,12 @@ func (s *Store) nextPolicy(did action, key string) string {
 	switch did {
 	case actionList:
 		resource = "arn:aws:s3:::" + s.opts.Bucket
+	case actionListVersions:
+		resource = "arn:aws:s3:::" + s.opts.Bucket
+	case actionPut:
+		if s.lock != nil {
+			return fmt.Sprintf(`%s on %s with a lock is denied: allow {"Effect":"Allow","Action":["%s","%s"],"Resource":"%s"}`, did, s.key(key), did, actionPutLock, resource)
+		}
 	case actionGet:
 		return fmt.Sprintf(`%s on %s is denied (also where the object is missing and the right to list is): allow {"Effect":"Allow","Action":"%s","Resource":"%s"} and s3:ListBucket on arn:aws:s3:::%s`,
 			did, s.key(key), did, resource, s.opts.Bucket)

@@ -58,6 +58,7 @@ type Store struct {
 	plain   bool // no TLS: payloads are signed
 	sse     encrypt.ServerSide
 	replace bool // see [Store.Unconditional]
+	lock    *blob.Lock
 }
 
 var (
@@ -233,6 +234,9 @@ func (s *Store) put(ctx context.Context, key string, body []byte) error {
 	}
 	if s.opts.StorageClass != "" && strings.HasPrefix(key, s.opts.ColdPrefix) {
 		opts.StorageClass = s.opts.StorageClass
+	}
+	if s.lock != nil {
+		opts.Mode, opts.RetainUntilDate = modeOf(s.lock.Compliance), lockEnd(s.lock)
 	}
 	info, err := s.api.PutObject(ctx, s.opts.Bucket, s.key(key), bytes.NewReader(body), int64(len(body)), md5Sum, sha256Sum, opts)
 	if err != nil {

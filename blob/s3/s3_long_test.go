@@ -11,6 +11,8 @@ import (
 
 func TestContractOfMinIO(t *testing.T) { keepsContract(t, storetest.MinIO(t)) }
 
+func TestVersionsAndLocksOfMinIO(t *testing.T) { locksAndVersions(t, storetest.MinIO(t), true) }
+
 // TestAListingOfManyPages has a hundred pages.
 func TestAListingOfManyPages(t *testing.T) {
 	s := storetest.Versitygw(t)

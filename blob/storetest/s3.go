@@ -36,6 +36,38 @@ func Versitygw(tb TB) *S3 {
 	return newS3(tb, start(tb, versitygwProgram()))
 }
 
+// VersionedVersitygw is the same server for buckets that keep versions.
+func VersionedVersitygw(tb TB) *S3 {
+	tb.Helper()
+	return newS3(tb, start(tb, program{"versitygw", func(ctx context.Context, dir, addr string) (*exec.Cmd, error) {
+		versions, err := subfolder(dir, "versions")
+		if err != nil {
+			return nil, err
+		}
+		cmd, err := versitygwProgram().command(ctx, dir, addr)
+		if err != nil {
+			return nil, err
+		}
+		last := len(cmd.Args) - 1
+		cmd.Args = append(cmd.Args[:last:last], "--versioning-dir", versions, cmd.Args[last])
+		return cmd, nil
+	}}))
+}
+
+// LockingBucket makes another bucket of the server, whose objects can be locked.
+func (s *S3) LockingBucket(tb TB, name string) *S3 {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	if err := s.Admin.MakeBucket(ctx, name, minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+		tb.Fatalf("make bucket %s: %v", name, err)
+	}
+	other := *s
+	other.Bucket = name
+	other.Dir = filepath.Join(filepath.Dir(s.Dir), name)
+	return &other
+}
+
 // StartVersitygw is [Versitygw] for a program that is no test; stop ends the server.
 func StartVersitygw() (s *S3, stop func(), err error) {
 	p, err := startOnce(versitygwProgram())
