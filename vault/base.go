@@ -17,6 +17,7 @@ type baseOrder struct {
 	epoch uint32
 	// removal decides what the base takes away; nil takes nothing away.
 	removal *removal
+	turn    TurnOptions // for what comes after the base
 	// rehearsal makes everything and stores nothing.
 	rehearsal bool
 }
@@ -27,6 +28,7 @@ type madeBase struct {
 	tables   []format.TableRef
 	chapters []format.ChapterRef
 	freed    Freed
+	turn     TurnOptions
 }
 
 // baseMaker makes base n of base n-1 and its commits.
@@ -100,7 +102,7 @@ func (m *baseMaker) build(ctx context.Context) error {
 	base := &format.Base{
 		Epoch: m.order.epoch, TimeMs: max(c.baseMs, m.timeMs), CreatedMs: m.vault.info.CreatedMs, PreviousHash: c.baseHash,
 	}
-	m.out = madeBase{base: base, tables: c.tables, chapters: c.chapters}
+	m.out = madeBase{base: base, tables: c.tables, chapters: c.chapters, turn: m.order.turn}
 	chapters, err := m.openChapters(ctx)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"coldstream"
 	"coldstream/vault/internal/format"
+	"coldstream/vault/internal/object"
 )
 
 // How many commits, or how many bytes of them, make an epoch long enough to turn. Whoever
@@ -25,6 +26,11 @@ type TurnOptions struct {
 	Forget func(*Snapshot) bool
 	// Release drops rows below all that kept snapshots show of their stream.
 	Release bool
+	// KeepLocks makes locks of what the vault needs last their whole time again, where they
+	// would end within half of it. It is for vaults with a lock; see [Lock].
+	KeepLocks bool
+	// Locks, if it is set, is told what was found out about locks.
+	Locks *LockReport
 }
 
 func (o *TurnOptions) removal() *removal {
@@ -108,7 +114,7 @@ func (v *Vault) Foresee(ctx context.Context, opts TurnOptions) (Freed, error) {
 // turnFrom makes the base of the epoch after. Everything is made once without storing it:
 // an epoch that has begun and can have no base would be the vault's last.
 func (v *Vault) turnFrom(ctx context.Context, epoch uint32, opts TurnOptions) (*madeBase, error) {
-	order := baseOrder{epoch: epoch + 1, removal: opts.removal(), rehearsal: true}
+	order := baseOrder{epoch: epoch + 1, removal: opts.removal(), turn: opts, rehearsal: true}
 	if _, err := v.makeBase(ctx, order); err != nil {
 		return nil, err
 	}
@@ -133,8 +139,14 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 	if found.newest >= n+2 {
 		return nil
 	}
-	g := &garbage{n: n, named: map[string]bool{}}
+	g := &garbage{n: n, named: map[string]bool{}, opts: made.turn}
 	if err := g.keep(ctx, v, made); err != nil {
+		return err
+	}
+	switch err := g.guard(ctx, v); {
+	case errors.Is(err, errNotKeeper):
+		return nil
+	case err != nil:
 		return err
 	}
 	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.MarksPrefix, format.TablesPrefix} {
@@ -149,6 +161,8 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 type garbage struct {
 	n     uint32
 	named map[string]bool
+	opts  TurnOptions
+	locks *object.Locks // nil where objects are not locked
 }
 
 // keep notes what the base names, and of tables what the one before it does.
@@ -181,6 +195,9 @@ func (g *garbage) keep(ctx context.Context, v *Vault, made *madeBase) error {
 
 // sweep lists first and deletes then: not every store lists well what is changing.
 func (g *garbage) sweep(ctx context.Context, v *Vault, prefix string) error {
+	if g.locks != nil {
+		return g.sweepLocked(ctx, prefix)
+	}
 	var doomed []string
 	for entry, err := range v.objects.List(ctx, prefix, "") {
 		if err != nil {

@@ -40,22 +40,33 @@ type InitOptions struct {
 	Exclusive bool
 	// Encryption makes an encrypted vault.
 	Encryption *Encryption
+	// Lock locks every object that is created. Storage that cannot do that is [ErrNoLocks].
+	Lock Lock
 }
 
 // Init makes an empty vault. A store that has one already fails with an error wrapping
 // [fs.ErrExist], and nothing is changed.
 func Init(ctx context.Context, store blob.Store, opts InitOptions) (*Vault, error) {
-	info := format.VaultInfo{CreatedMs: opts.Now().UnixMilli(), Exclusive: opts.Exclusive}
+	info := format.VaultInfo{CreatedMs: opts.Now().UnixMilli(), Exclusive: opts.Exclusive, Lock: opts.Lock.stored()}
+	if err := opts.Lock.Check(); err != nil {
+		return nil, err
+	}
 	if _, err := rand.Read(info.ID[:]); err != nil {
 		return nil, fmt.Errorf("make vault ID: %w", err)
 	}
 	v := &Vault{objects: object.New(store, &info), info: info}
+	if opts.Lock.For != 0 && !v.HasLocks() {
+		return nil, ErrNoLocks
+	}
 	if opts.Encryption != nil {
 		if err := v.encrypt(ctx, opts.Encryption); err != nil {
 			return nil, err
 		}
 	}
 	if err := v.objects.CreatePlain(ctx, format.VaultKey, v.info.Append(nil)); err != nil {
+		if errors.Is(err, ErrNoLocks) {
+			err = errors.Join(err, v.takeBackInfo(ctx))
+		}
 		return nil, errors.Join(err, v.takeBack(ctx, opts.Encryption))
 	}
 	if err := v.begin(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type initOptions struct {
 
 	exclusive bool
 	encrypt   encryptOptions
+	lock      lockOptions
 }
 
 func newInitCommand(global *globalOptions, e *env) *cobra.Command {
@@ -36,6 +38,7 @@ prefix that has something else in it, or a vault already, is refused and left as
 	}
 	o.vault.addURLFlag(cmd, e)
 	o.encrypt.addFlags(cmd)
+	o.lock.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.exclusive, "exclusive", false,
 		"for storage that cannot create objects on condition: one process at a time may write to the vault")
 	return cmd
@@ -50,6 +53,9 @@ type initDocument struct {
 	// Encrypted says that the vault's objects are sealed; KeyFile is what was written.
 	Encrypted bool   `json:"encrypted"`
 	KeyFile   string `json:"key_file,omitempty"`
+	// LockMode and LockSeconds are how objects are locked; empty if they are not.
+	LockMode    string `json:"lock_mode,omitempty"`
+	LockSeconds int64  `json:"lock_seconds,omitempty"`
 }
 
 func runInit(ctx context.Context, o *initOptions, e *env) error {
@@ -58,6 +64,10 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		return err
 	}
 	if err := o.encrypt.validate(); err != nil {
+		return err
+	}
+	lock, err := o.lock.lock(at)
+	if err != nil {
 		return err
 	}
 	var wrong *keyring.WrongKeyError
@@ -77,7 +87,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now, Exclusive: o.exclusive, Encryption: encryption})
+	v, err := vault.Init(ctx, store, vault.InitOptions{Now: e.now, Exclusive: o.exclusive, Encryption: encryption, Lock: lock})
 	var failed *failure
 	if errors.As(err, &failed) { // of the key file
 		return err
@@ -86,7 +96,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		o.encrypt.takeBack(e)
 		return errVaultExists(at)
 	}
-	if errors.Is(err, vault.ErrReplaces) {
+	if errors.Is(err, vault.ErrReplaces) || errors.Is(err, vault.ErrNoLocks) {
 		o.encrypt.takeBack(e)
 	}
 	if !o.exclusive && (errors.Is(err, vault.ErrReplaces) || errors.Is(err, errors.ErrUnsupported)) {
@@ -100,7 +110,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		e.note("one process at a time may write to this vault: never run two of backup, restore, forget and prune at once")
 	}
 	if isMachineFormat(o.global.output) {
-		return writeDocument(e.stdout, o.global.output, initDocument{header{SchemaVersion: schemaVersion}, at.String(), v.ID(), v.IsExclusive(), v.IsEncrypted(), o.encrypt.wrote})
+		return writeDocument(e.stdout, o.global.output, o.document(v, at))
 	}
 	if err := printLines(e.stdout, o.lines(v, at)); err != nil {
 		return err
@@ -111,7 +121,27 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	return nil
 }
 
+func (o *initOptions) document(v *vault.Vault, at *stores.Location) initDocument {
+	d := initDocument{
+		header: header{SchemaVersion: schemaVersion}, Vault: at.String(), VaultID: v.ID(),
+		Exclusive: v.IsExclusive(), Encrypted: v.IsEncrypted(), KeyFile: o.encrypt.wrote,
+	}
+	if lock := v.Lock(); lock.For > 0 {
+		d.LockMode, d.LockSeconds = o.lock.mode, int64(lock.For/time.Second)
+	}
+	return d
+}
+
 func (o *initOptions) lines(v *vault.Vault, at *stores.Location) []string {
+	out := o.keyLines(v, at)
+	if lock := v.Lock(); lock.For > 0 {
+		out = append(out, fmt.Sprintf("each object is locked for %s (%s): run prune at least twice in that time, so that locks of what is needed are made longer",
+			o.lock.last, o.lock.mode))
+	}
+	return out
+}
+
+func (o *initOptions) keyLines(v *vault.Vault, at *stores.Location) []string {
 	if !v.IsEncrypted() {
 		return []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}
 	}

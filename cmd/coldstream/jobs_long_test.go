@@ -53,6 +53,34 @@ func (b bucket) jobs(t *testing.T) {
 	})
 }
 
+// lockedJobs has the policies for vaults with a lock: a writer's objects are locked, a turn of a writer
+// leaves garbage alone, and a keeper extends and frees.
+func (b bucket) lockedJobs(t *testing.T) {
+	s := b.LockingBucket(t, "locked-jobs")
+	b.S3 = s.S3
+	w, prefix := newWorld(t), storetest.NewPrefix()
+	w.vault = b.URL(prefix)
+	b.as(t, "writer", prefix)
+	w.run("init", "--lock", "4s").must(t, exitFailed).says(t, "s3:PutObjectRetention")
+	prefix = storetest.NewPrefix()
+	w.vault = b.URL(prefix)
+	b.as(t, "writer-locked", prefix)
+	w.run("init", "--lock", "4s").must(t, exitDone)
+	w.fill("jobs", 1, 100)
+	w.backup("jobs")
+	w.turn()
+	same(t, "objects that the owner could delete", s.deleted(t, prefix), 0)
+	b.as(t, "keeper-locked", prefix)
+	extended := 0
+	w.await("a lock is made longer and a commit goes", func() bool {
+		var p pruneDocument
+		w.run("prune").must(t, exitDone).into(t, &p)
+		extended += p.LocksExtended
+		return extended > 0 && b.count(t, prefix, "commits", "0000000000", "*") == 0
+	})
+	w.verify()
+}
+
 // count is how many of the server's folders of objects fit a pattern.
 func (b bucket) count(t *testing.T, prefix string, pattern ...string) int {
 	t.Helper()

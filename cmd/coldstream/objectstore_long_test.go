@@ -20,6 +20,8 @@ func TestVaultInMinIO(t *testing.T) {
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
 	t.Run("kill", func(t *testing.T) { b.kill(t, buildProgram(t)) })
 	t.Run("a rotten object", func(t *testing.T) { b.rotten(t) })
+	t.Run("locked", func(t *testing.T) { b.locked(t) })
+	t.Run("locked jobs", func(t *testing.T) { b.lockedJobs(t) })
 	t.Run("jobs", func(t *testing.T) { b.jobs(t) })
 }
 

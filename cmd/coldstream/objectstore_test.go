@@ -55,7 +55,7 @@ func (b bucket) through(t *testing.T, url string, fault func(n int, r *http.Requ
 // in depth is tested here once.
 func TestVaultInABucket(t *testing.T) {
 	realCluster(t)
-	b := inS3(t, storetest.Versitygw(t))
+	b := inS3(t, storetest.VersionedVersitygw(t))
 	t.Run("fidelity", func(t *testing.T) { b.fidelity(t) })
 	t.Run("encrypted", func(t *testing.T) { b.encrypted(t) })
 	t.Run("damage at rest", func(t *testing.T) { b.damage(t) })
@@ -63,6 +63,7 @@ func TestVaultInABucket(t *testing.T) {
 	t.Run("turns", func(t *testing.T) { b.turns(t) })
 	t.Run("trouble", func(t *testing.T) { b.trouble(t) })
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
+	t.Run("locked", func(t *testing.T) { b.locked(t) })
 	t.Run("reader", func(t *testing.T) { b.reader(t) })
 	t.Run("exclusive", func(t *testing.T) { b.exclusive(t) })
 	t.Run("no vault", func(t *testing.T) { b.noVault(t) })

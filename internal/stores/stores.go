@@ -203,6 +203,12 @@ func (l *Location) String() string { return l.shown }
 // Folder is the path of a vault in a folder.
 func (l *Location) Folder() (path string, ok bool) { return l.folder, l.folder != "" }
 
+// MayLock says that it is of a kind of storage that may be able to lock objects.
+func (l *Location) MayLock() bool {
+	_, ok := l.driver.(*s3Driver)
+	return ok
+}
+
 // Open opens the storage. A folder that is missing wraps fs.ErrNotExist; a bucket that is
 // missing is found by the first call of a method. What fails for the time being is tried
 // again, which the observer is told.

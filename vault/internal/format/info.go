@@ -22,6 +22,36 @@ type VaultInfo struct {
 	// Exclusive says that the storage does not create on condition, and that one process at
 	// a time writes.
 	Exclusive bool
+	// Lock says how objects are locked as they are created; its zero value locks none.
+	Lock Lock
+}
+
+// Lock is what a storage that can lock objects is asked for.
+type Lock struct {
+	Mode    string // LockGovernance or LockCompliance
+	Seconds int64  // for how long; at least 1 where there is a mode
+}
+
+// The modes of locks, as S3 has them.
+const (
+	LockGovernance = "governance"
+	LockCompliance = "compliance"
+)
+
+// MaxLockSeconds is a hundred years.
+const MaxLockSeconds = 36500 * 24 * 3600
+
+// Check refuses what is no lock; that there is none is one.
+func (l Lock) Check() error {
+	switch {
+	case l == Lock{}:
+		return nil
+	case l.Mode != LockGovernance && l.Mode != LockCompliance:
+		return fmt.Errorf("mode of locks %q: it is neither %s nor %s", l.Mode, LockGovernance, LockCompliance)
+	case l.Seconds < 1 || l.Seconds > MaxLockSeconds:
+		return fmt.Errorf("locks of %d seconds: they last from a second to 100 years", l.Seconds)
+	}
+	return nil
 }
 
 // IsEncrypted says that the vault has keys.
@@ -38,6 +68,8 @@ type infoJSON struct {
 	CatalogRecipient string `json:"catalog_recipient,omitempty"`
 	KeeperKey        string `json:"keeper_key,omitempty"`
 	Exclusive        bool   `json:"exclusive,omitempty"`
+	LockMode         string `json:"lock_mode,omitempty"`
+	LockSeconds      int64  `json:"lock_seconds,omitempty"`
 }
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
@@ -48,6 +80,7 @@ func (v *VaultInfo) Append(dst []byte) []byte {
 		Format: infoFormat, Version: Version, VaultID: v.ID.String(),
 		Created:       time.UnixMilli(v.CreatedMs).UTC().Format(timeFormat),
 		DataRecipient: v.DataRecipient, CatalogRecipient: v.CatalogRecipient, KeeperKey: v.KeeperKey, Exclusive: v.Exclusive,
+		LockMode: v.Lock.Mode, LockSeconds: v.Lock.Seconds,
 	}, "", "  ")
 	if err != nil {
 		panic(fmt.Sprintf("format: encode vault.json: %v", err)) // strings and numbers always encode
@@ -78,7 +111,13 @@ func DecodeVaultInfo(b []byte) (*VaultInfo, error) {
 	if err := strictJSON(b, &j); err != nil {
 		return nil, err
 	}
-	v := &VaultInfo{DataRecipient: j.DataRecipient, CatalogRecipient: j.CatalogRecipient, KeeperKey: j.KeeperKey, Exclusive: j.Exclusive}
+	v := &VaultInfo{
+		DataRecipient: j.DataRecipient, CatalogRecipient: j.CatalogRecipient, KeeperKey: j.KeeperKey,
+		Exclusive: j.Exclusive, Lock: Lock{Mode: j.LockMode, Seconds: j.LockSeconds},
+	}
+	if err := v.Lock.Check(); err != nil {
+		return nil, corruptf("vault.json: %v", err)
+	}
 	id, err := hex.DecodeString(j.VaultID)
 	if err != nil || len(id) != len(v.ID) {
 		return nil, corruptf("vault.json: vault_id %q", j.VaultID)

@@ -29,6 +29,8 @@ type Store struct {
 	// ahead; and the key of names that are made of content. Else nil.
 	sealed  *sealed.Store
 	nameKey []byte
+	// Of a vault whose objects are locked, where the storage can do that; else nil.
+	versions blob.Versions
 }
 
 // New is the objects of the vault that info describes. In an exclusive vault the storage is
@@ -37,7 +39,8 @@ func New(blobs blob.Store, info *format.VaultInfo) *Store {
 	if u, ok := blobs.(blob.Unconditional); ok && info.Exclusive {
 		blobs = u.Unconditional()
 	}
-	return &Store{blobs: blobs, info: *info, sealer: &format.Sealer{}}
+	blobs, versions := locking(blobs, info.Lock)
+	return &Store{blobs: blobs, info: *info, sealer: &format.Sealer{}, versions: versions}
 }
 
 // on is the same vault on other storage.
