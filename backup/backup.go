@@ -34,6 +34,8 @@ type Options struct {
 	// turns it, so that it stays quick to open; [vault.TurnAfter] by default. One with
 	// [vault.TurnAfterBytes] of commits is turned whatever their number.
 	TurnAfter int
+	// Tags are what each snapshot is made with.
+	Tags coldstream.Tags
 	// MaxRate bounds the bytes of batches that are read in a second; 0 is no bound.
 	MaxRate int64
 	// Now is the clock.

@@ -174,7 +174,7 @@ func (f *Follower) begin(ctx context.Context) error {
 		return err
 	}
 	f.own = map[string]bool{writer.ID(): true}
-	r.plan = &plan{writer: writer, began: f.opts.Now(), metadata: vault.Metadata{Missing: map[string]string{}}}
+	r.plan = &plan{writer: writer, began: f.opts.Now(), metadata: vault.Metadata{Missing: map[string]string{}, Tags: f.opts.Tags}}
 	c := newCollector(r)
 	c.follows = f
 	c.beginFetch()

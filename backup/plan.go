@@ -86,7 +86,7 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 		return nil, err
 	}
 	p.isChosen = chosen(topics, cluster.Topics, opts.Topics)
-	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}}
+	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}, Tags: opts.Tags}
 	p.metadata.Cluster.Topics = nil
 	p.takeTopics(cluster.ID, topics)
 	p.tellMissing(opts.Observer)

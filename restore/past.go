@@ -247,8 +247,13 @@ func (m *offsetMap) check() error {
 // snapshotOfGroups is the snapshot whose groups are restored: that of the records, if no other
 // is named.
 func (p *Plan) snapshotOfGroups(ctx context.Context, catalog *vault.Catalog) (*vault.Snapshot, error) {
-	snapshot, _, err := catalog.Choose(ctx, &vault.Choice{ID: cmp.Or(p.req.Snapshot, p.past.hold.Snapshot), ClusterID: p.req.ClusterID})
-	if err != nil && p.req.Snapshot == "" {
+	choice := &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Tags: p.req.Tags}
+	unnamed := choice.ID == "" && len(choice.Tags) == 0
+	if unnamed {
+		choice.ID = p.past.hold.Snapshot
+	}
+	snapshot, _, err := catalog.Choose(ctx, choice)
+	if err != nil && unnamed {
 		return nil, fmt.Errorf("restore %s was of snapshot %s: %w", p.past.id, p.past.hold.Snapshot, err)
 	}
 	return snapshot, err

@@ -148,13 +148,13 @@ func (p *Plan) IntoItself() []string {
 
 // choose finds the snapshot that is meant, and says what others have that it lacks.
 func (p *Plan) choose(ctx context.Context, catalog *vault.Catalog) ([]coldstream.Topic, error) {
-	snapshot, chosen, err := catalog.Choose(ctx, &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Topics: p.req.Topics})
+	snapshot, chosen, err := catalog.Choose(ctx, &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Topics: p.req.Topics, Tags: p.req.Tags})
 	if err != nil {
 		return nil, err
 	}
 	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
 	p.warnOfNoHold()
-	if p.req.Snapshot == "" {
+	if p.req.Snapshot == "" && len(p.req.Tags) == 0 {
 		notice, err := catalog.OlderNotice(ctx, snapshot, p.req.Topics)
 		if err != nil {
 			return nil, err

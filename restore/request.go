@@ -34,6 +34,8 @@ type Request struct {
 	// Snapshot is an ID or a unique prefix of one; empty takes the newest snapshot that
 	// holds all topics asked for.
 	Snapshot string
+	// Tags are those that the snapshot must have.
+	Tags coldstream.TagFilter
 	// ClusterID chooses among the clusters of a vault that has several.
 	ClusterID string
 	Offsets   OffsetsMode

@@ -20,6 +20,8 @@ type Choice struct {
 	ClusterID string
 	// Topics chooses among the snapshot's; nil takes all of them.
 	Topics *coldstream.Patterns
+	// Tags are those that the snapshot must have.
+	Tags coldstream.TagFilter
 }
 
 // ChoiceReason says why a choice names no snapshot.
@@ -72,6 +74,9 @@ func (c *Catalog) choose(ctx context.Context, choice *Choice) (*Snapshot, []cold
 	}
 	candidates, err := candidates(snapshots, choice)
 	if err != nil {
+		return nil, nil, err
+	}
+	if candidates, err = c.tagged(ctx, candidates, choice.Tags); err != nil {
 		return nil, nil, err
 	}
 	if choice.Topics != nil {
@@ -228,6 +233,40 @@ func candidates(snapshots []Snapshot, choice *Choice) ([]*Snapshot, error) {
 		return withID(ofCluster, choice.ID)
 	}
 	return withID(pointers(snapshots), choice.ID)
+}
+
+// Tagged are the snapshots with all tags that are asked for. If there are none the error is a
+// [*ChoiceError].
+func (c *Catalog) Tagged(ctx context.Context, filter coldstream.TagFilter) ([]*Snapshot, error) {
+	return c.tagged(ctx, pointers(c.Snapshots()), filter)
+}
+
+// tagged are the snapshots with tags that are asked for.
+func (c *Catalog) tagged(ctx context.Context, snapshots []*Snapshot, filter coldstream.TagFilter) ([]*Snapshot, error) {
+	if len(filter) == 0 {
+		return snapshots, nil
+	}
+	if err := filter.Check(); err != nil {
+		return nil, &ChoiceError{Text: err.Error(), Next: "write it as --tag KEY=VALUE"}
+	}
+	tags, err := c.vault.ReadTags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Snapshot
+	for _, s := range snapshots {
+		said, err := tags.Of(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if filter.Matches(&said) {
+			out = append(out, s)
+		}
+	}
+	if len(out) == 0 {
+		return nil, &ChoiceError{Text: fmt.Sprintf("no snapshot is tagged %s", strings.Join(filter, ", ")), Next: "see: coldstream snapshots"}
+	}
+	return out, nil
 }
 
 func pointers(snapshots []Snapshot) []*Snapshot {

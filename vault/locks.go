@@ -101,7 +101,7 @@ var errNotKeeper = errors.New("versions of objects may not be listed")
 func lockedPrefixes() []string {
 	return []string{
 		format.VaultKey, format.KeysPrefix, format.LabelsPrefix, format.EpochsPrefix, format.AllCommits, format.PacksPrefix,
-		format.TablesPrefix, format.AcceptedPrefix,
+		format.TablesPrefix, format.AcceptedPrefix, format.TagsPrefix,
 	}
 }
 
@@ -119,6 +119,9 @@ func (g *garbage) isNeeded(prefix, key string) bool {
 	case format.AllCommits:
 		id, err := format.ParseCommitKey(key)
 		return err == nil && id.Epoch+1 >= g.n && id.Epoch <= g.n
+	case format.TagsPrefix:
+		id, err := format.ParseTagsKey(key)
+		return err == nil && g.snapshots[id.Snapshot]
 	}
 	return true
 }

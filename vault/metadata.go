@@ -24,6 +24,8 @@ const (
 	SectionGroupsMissing = "groups_missing"
 	// SectionShort is there only where partitions were cut short.
 	SectionShort = "short"
+	// SectionTags is there only where the snapshot was made with tags, or pinned.
+	SectionTags = "tags"
 )
 
 type encodedSection struct {
@@ -35,11 +37,12 @@ type encodedSection struct {
 // encodeMetadata gives the sections sorted by name. Equal content has equal bytes, so
 // that it is stored once.
 func encodeMetadata(m *Metadata) ([]encodedSection, error) {
-	out := []encodedSection{{name: SectionAdministration}, {name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionShort}, {name: SectionTopics}}
+	out := []encodedSection{{name: SectionAdministration}, {name: SectionCluster}, {name: SectionDefaults}, {name: SectionGroups}, {name: SectionGroupsMissing}, {name: SectionShort}, {name: SectionTags}, {name: SectionTopics}}
 	out = slices.DeleteFunc(out, func(s encodedSection) bool {
 		return s.name == SectionDefaults && m.Defaults == nil && m.Missing[SectionDefaults] == "" || // nobody asked
 			s.name == SectionAdministration && m.Administration == nil ||
-			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0 || s.name == SectionShort && len(m.Short) == 0
+			s.name == SectionGroupsMissing && len(m.GroupsMissing) == 0 || s.name == SectionShort && len(m.Short) == 0 ||
+			s.name == SectionTags && m.Tags.IsZero()
 	})
 	for i := range out {
 		s := &out[i]
@@ -60,6 +63,8 @@ func encodeMetadata(m *Metadata) ([]encodedSection, error) {
 			s.payload, err = format.EncodeGroupsMissing(m.GroupsMissing)
 		case SectionShort:
 			s.payload, err = format.EncodeShort(m.Short)
+		case SectionTags:
+			s.payload, err = format.EncodeTags(&m.Tags)
 		case SectionTopics:
 			s.payload, err = format.EncodeTopics(m.Topics)
 		}
@@ -156,6 +161,8 @@ func (m *Metadata) decode(name string, payload []byte) (err error) {
 		m.GroupsMissing, err = format.DecodeGroupsMissing(payload)
 	case SectionShort:
 		m.Short, err = format.DecodeShort(payload)
+	case SectionTags:
+		m.Tags, err = format.DecodeTags(payload)
 	case SectionTopics:
 		m.Topics, err = format.DecodeTopics(payload)
 	default:

@@ -27,11 +27,17 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 	if err != nil {
 		return false, err
 	}
+	by := keepers{holds: holds}
+	if r.forget != nil {
+		if by.tags, err = v.ReadTags(ctx); err != nil {
+			return false, err
+		}
+	}
 	lowest := map[coldstream.Stream]int64{}
 	for _, of := range chapters {
 		before := len(of.snapshots)
-		if r.forget != nil {
-			of.snapshots = slices.DeleteFunc(of.snapshots, func(s Snapshot) bool { return !holds[s.ID] && r.forget(&s) })
+		if err := r.forgetFrom(ctx, of, by); err != nil {
+			return false, err
 		}
 		if len(of.snapshots) < before {
 			forgot, of.changed = true, true
@@ -52,6 +58,28 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 		}
 	}
 	return forgot, nil
+}
+
+// keepers are what keeps snapshots, whatever a removal wants.
+type keepers struct {
+	holds map[SnapshotID]bool
+	tags  *TagReader
+}
+
+// forgetFrom drops snapshots from a chapter.
+func (r *removal) forgetFrom(ctx context.Context, of *chapterInMaking, by keepers) (err error) {
+	if r.forget == nil {
+		return nil
+	}
+	of.snapshots = slices.DeleteFunc(of.snapshots, func(s Snapshot) bool {
+		if err != nil || by.holds[s.ID] || !r.forget(&s) {
+			return false
+		}
+		var said coldstream.Tags
+		said, err = by.tags.Of(ctx, &s)
+		return err == nil && !said.Pinned
+	})
+	return err
 }
 
 func (r *removal) releases() bool { return r != nil && r.release }

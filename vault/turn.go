@@ -139,7 +139,7 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 	if found.newest >= n+2 {
 		return nil
 	}
-	g := &garbage{n: n, named: map[string]bool{}, opts: made.turn}
+	g := &garbage{n: n, named: map[string]bool{}, snapshots: map[format.SnapshotID]bool{}, opts: made.turn}
 	if err := g.keep(ctx, v, made); err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (v *Vault) collectGarbage(ctx context.Context, made *madeBase) error {
 	case err != nil:
 		return err
 	}
-	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.MarksPrefix, format.TablesPrefix} {
+	for _, prefix := range []string{format.AllCommits, format.EpochsPrefix, format.PacksPrefix, format.MarksPrefix, format.TablesPrefix, format.TagsPrefix} {
 		if err := g.sweep(ctx, v, prefix); err != nil {
 			return err
 		}
@@ -163,6 +163,8 @@ type garbage struct {
 	named map[string]bool
 	opts  TurnOptions
 	locks *object.Locks // nil where objects are not locked
+	// snapshots are those of the base.
+	snapshots map[format.SnapshotID]bool
 }
 
 // keep notes what the base names, and of tables what the one before it does.
@@ -183,6 +185,7 @@ func (g *garbage) keep(ctx context.Context, v *Vault, made *madeBase) error {
 			g.named[p.ID.Key()] = true
 		}
 		for i := range chapter.Snapshots {
+			g.snapshots[chapter.Snapshots[i].ID] = true
 			for _, ref := range chapter.Snapshots[i].Sections {
 				if ref.Missing == "" {
 					g.named[ref.Table.Key()] = true
@@ -236,6 +239,9 @@ func (g *garbage) isGarbage(prefix, key string) bool {
 	case format.TablesPrefix:
 		id, err := format.ParseTableKey(key)
 		return err == nil && id.Epoch+2 <= g.n && !g.named[key]
+	case format.TagsPrefix:
+		id, err := format.ParseTagsKey(key)
+		return err == nil && id.Epoch+2 <= g.n && !g.snapshots[id.Snapshot]
 	}
 	return false
 }

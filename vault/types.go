@@ -78,6 +78,8 @@ type Metadata struct {
 	GroupsMissing []coldstream.MissingGroups
 	// Short are partitions whose views end before what was due. They are sorted.
 	Short []coldstream.ShortPartition
+	// Tags are what the snapshot was made with; a [TagReader] knows what was said later.
+	Tags coldstream.Tags
 	// Damaged names the sections that were saved and cannot be read any more.
 	Damaged map[string]*DamageError
 }

@@ -90,6 +90,9 @@ func (ver *verifier) run(ctx context.Context) (*epochsFound, error) {
 	if err := ver.checkSections(ctx, catalog); err != nil {
 		return nil, err
 	}
+	if err := ver.checkTags(ctx); err != nil {
+		return nil, err
+	}
 	if err := ver.checkRestores(ctx); err != nil {
 		return nil, err
 	}

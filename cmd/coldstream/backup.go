@@ -22,6 +22,8 @@ type backupOptions struct {
 	maxRate  byteSize
 	dryRun   bool
 	noVerify bool
+	tags     []string
+	pin      bool
 }
 
 func newBackupCommand(global *globalOptions, e *env) *cobra.Command {
@@ -45,6 +47,7 @@ saved; 5 the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unrea
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), o, e) },
 	}
 	o.addFlags(cmd, e)
+	cmd.Flags().BoolVar(&o.pin, "pin", false, "pin the snapshot: no policy forgets it, until it is unpinned with: coldstream tag --unpin")
 	return cmd
 }
 
@@ -56,6 +59,7 @@ func (o *backupOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.memory.addFlag(cmd)
 	f := cmd.Flags()
 	f.DurationVar(&o.interval, "interval", 30*time.Second, "store what was fetched at least once per `TIME`")
+	f.StringArrayVar(&o.tags, "tag", nil, "give the snapshot a tag, `KEY=VALUE`, repeatable")
 	f.Var(&o.maxRate, "max-rate", "read at most this `SIZE` of record batches from the cluster in a second; 0 is no bound")
 	f.BoolVar(&o.noVerify, "no-extra-verify", false,
 		"do not decode again what was just compressed to compare it with the original: less CPU, more trust in this machine's memory")

@@ -35,6 +35,7 @@ type catOptions struct {
 	json       bool
 	snapshot   string
 	clusterID  string
+	tags       tagFilter
 	isolation  string
 	key        string
 	grep       string
@@ -85,6 +86,7 @@ vault; 12 wrong or no key.`,
 	f.BoolVarP(&o.json, "json", "J", false, "print a line of JSON for each record")
 	f.StringVar(&o.snapshot, "snapshot", "", "read the snapshot with this `ID` or unique prefix (default: the newest that has the topic)")
 	f.StringVar(&o.clusterID, "cluster-id", "", "read a snapshot of the cluster with this `ID`, where the vault holds several")
+	o.tags.addFlag(cmd)
 	f.StringVar(&o.isolation, "isolation", "read_committed", "`LEVEL`: read_committed or read_uncommitted")
 	f.StringVar(&o.key, "key", "", "print only records with this `KEY`")
 	f.StringVar(&o.grep, "grep", "", "print only records whose key or value matches this `REGEX` (RE2)")
@@ -214,7 +216,7 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	choice := &vault.Choice{Topics: patterns, ID: o.snapshot, ClusterID: o.clusterID}
+	choice := &vault.Choice{Topics: patterns, ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()}
 	snapshot, topics, err := catalog.Choose(ctx, choice)
 	if err != nil {
 		return err

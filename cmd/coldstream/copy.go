@@ -19,6 +19,7 @@ type copyOptions struct {
 	snapshots []string
 	memory    memoryOptions
 	dryRun    bool
+	tags      tagFilter
 }
 
 // copyMemory is what the buffers of a copy take by default: pieces that wait, two packs
@@ -49,6 +50,7 @@ as it was asked; 5 a vault is damaged; 10 no vault; 12 wrong or no key; 130 inte
 	f.StringVar(&o.to.url, "to", "", "copy into the vault with this `URL`")
 	o.from.addKeyFlag(cmd)
 	f.StringArrayVar(&o.snapshots, "snapshot", nil, "copy only the snapshot with this `ID` or unique prefix, repeatable")
+	o.tags.addFlag(cmd)
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be copied, and copy nothing")
 	o.topics.addFlags(cmd)
 	o.from.noteVerbose(cmd)
@@ -142,7 +144,7 @@ func (o *copyOptions) perform(ctx context.Context, e *env) (*vaultcopy.Result, e
 
 // choose finds the snapshots that are named; nil takes all.
 func (o *copyOptions) choose(ctx context.Context, from *vault.Vault) (func(vault.SnapshotID) bool, error) {
-	if len(o.snapshots) == 0 {
+	if len(o.snapshots) == 0 && len(o.tags) == 0 {
 		return nil, nil //nolint:nilnil // nil takes all snapshots
 	}
 	c, err := from.OpenCatalog(ctx)
@@ -157,7 +159,22 @@ func (o *copyOptions) choose(ctx context.Context, from *vault.Vault) (func(vault
 		}
 		chosen[s.ID] = true
 	}
+	if err := o.addTagged(ctx, c, chosen); err != nil {
+		return nil, err
+	}
 	return func(id vault.SnapshotID) bool { return chosen[id] }, nil
+}
+
+// addTagged chooses those with tags that are asked for.
+func (o *copyOptions) addTagged(ctx context.Context, c *vault.Catalog, chosen map[vault.SnapshotID]bool) error {
+	if len(o.tags) == 0 {
+		return nil
+	}
+	tagged, err := c.Tagged(ctx, o.tags.wanted())
+	for _, s := range tagged {
+		chosen[s.ID] = true
+	}
+	return err
 }
 
 func (o *copyOptions) document(r *vaultcopy.Result) copyDocument {

@@ -26,6 +26,7 @@ type diffOptions struct {
 	topics    topicOptions
 	snapshot  string
 	clusterID string
+	tags      tagFilter
 	with      string
 	maps      []string
 }
@@ -62,6 +63,7 @@ the vault is damaged; 10 no vault; 12 wrong or no key; 13 cluster unreachable.`,
 	f := cmd.Flags()
 	f.StringVar(&o.snapshot, "snapshot", "", "compare the snapshot with this `ID` or unique prefix (default: the newest that holds all topics asked for)")
 	f.StringVar(&o.clusterID, "cluster-id", "", "compare a snapshot of the cluster with this `ID`, where the vault holds several")
+	o.tags.addFlag(cmd)
 	f.StringVar(&o.with, "with", "", "compare with the snapshot with this `ID` or unique prefix, and not with a cluster")
 	f.StringArrayVar(&o.maps, "map", nil, "the cluster has the topic under another name: `OLD=NEW` or /REGEX/=NEW with $1, repeatable")
 	return cmd
@@ -114,7 +116,7 @@ func (d *diff) close() {
 
 // choose is the snapshot that the command line means, and the names of topics in the cluster.
 func (o *diffOptions) choose() (choice *vault.Choice, maps []restore.Map, err error) {
-	choice = &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID}
+	choice = &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()}
 	if len(o.topics.include)+len(o.topics.exclude) > 0 {
 		if choice.Topics, err = o.topics.patterns(); err != nil {
 			return nil, nil, err

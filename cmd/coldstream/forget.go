@@ -19,6 +19,7 @@ type forgetOptions struct {
 	global  *globalOptions
 	vault   vaultOptions
 	topics  topicOptions
+	tags    tagFilter
 	policy  retention.Policy
 	within  string
 	restore string
@@ -37,7 +38,8 @@ Rules count for each topic of each cluster, and a snapshot stays while one of it
 backup of a few topics never pushes out one of all. --keep-daily 7 keeps the newest snapshot of each of
 the newest 7 days that have one; the other rules do the same for their periods, in this host's time
 zone. --keep-within 30d keeps what is at most so much older than the newest snapshot. With -t the
-policy is for these topics alone, and a snapshot that has others as well stays.
+policy is for these topics alone, and a snapshot that has others as well stays. With --tag the policy is
+for snapshots with these tags alone, and all others stay. A pinned snapshot stays: see coldstream tag.
 
 A snapshot that a restore in progress needs stays; so does one whose time lies in the future, until it is
 named. --restore ID ends what a restore holds that was cut off and will not go on.
@@ -51,6 +53,7 @@ or no key.`,
 	}
 	o.vault.addFlags(cmd, e)
 	o.topics.addFlags(cmd)
+	o.tags.addFlag(cmd)
 	f := cmd.Flags()
 	f.IntVar(&o.policy.Last, "keep-last", 0, "keep the newest `N` snapshots")
 	f.IntVar(&o.policy.Hourly, "keep-hourly", 0, "keep the newest snapshot of `N` hours")
@@ -101,7 +104,11 @@ func runForget(ctx context.Context, o *forgetOptions, ids []string, e *env) erro
 	if err != nil {
 		return err
 	}
-	goes, d, err := o.decide(ctx, catalog, decision{ids, e.now()})
+	tags, err := v.ReadTags(ctx)
+	if err != nil {
+		return err
+	}
+	goes, d, err := o.decide(ctx, catalog, decision{ids, e.now(), tags})
 	if err != nil {
 		return err
 	}
@@ -131,7 +138,10 @@ func (o *forgetOptions) validate(ids []string) error {
 		}
 		o.policy.Within = within
 	}
-	byTopic := len(o.topics.include)+len(o.topics.exclude) > 0
+	byTopic := len(o.topics.include)+len(o.topics.exclude)+len(o.tags) > 0
+	if err := o.tags.check(); err != nil {
+		return err
+	}
 	switch {
 	case o.policy.Check() != nil:
 		return usagef("", o.policy.Check())
@@ -179,8 +189,9 @@ func (o *forgetOptions) endRestore(ctx context.Context, v *vault.Vault, e *env) 
 
 // decision is what says which snapshots go: their IDs, or rules as of now.
 type decision struct {
-	ids []string
-	now time.Time
+	ids  []string
+	now  time.Time
+	tags *vault.TagReader
 }
 
 // decide says which snapshots go.
@@ -192,14 +203,28 @@ func (o *forgetOptions) decide(ctx context.Context, catalog *vault.Catalog, by d
 		if err != nil {
 			return nil, nil, err
 		}
+		said, err := by.tags.Of(ctx, s)
+		if err != nil {
+			return nil, nil, err
+		}
+		if said.Pinned {
+			return nil, nil, usagef("unpin it first, with: coldstream tag --unpin "+s.ID.String(), fmt.Errorf("snapshot %s is pinned", s.ID))
+		}
 		goes[s.ID] = true
 	}
 	snapshots := catalog.Snapshots()
+	said := make([]coldstream.Tags, len(snapshots))
+	for i := range snapshots {
+		var err error
+		if said[i], err = by.tags.Of(ctx, &snapshots[i]); err != nil {
+			return nil, nil, err
+		}
+	}
 	topics, err := topicsOfEach(ctx, catalog)
 	if err != nil {
 		return nil, nil, err
 	}
-	reasons, err := o.reasons(snapshots, topics, by.now)
+	reasons, err := o.reasons(snapshots, topics, saidOf{said, by.now})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,8 +255,14 @@ func topicsOfEach(ctx context.Context, catalog *vault.Catalog) ([][]coldstream.T
 	return all, err
 }
 
+// saidOf is what people say of snapshots, and the time.
+type saidOf struct {
+	tags []coldstream.Tags
+	now  time.Time
+}
+
 // reasons are the rules that keep each snapshot.
-func (o *forgetOptions) reasons(snapshots []vault.Snapshot, topics [][]coldstream.Topic, now time.Time) ([][]string, error) {
+func (o *forgetOptions) reasons(snapshots []vault.Snapshot, topics [][]coldstream.Topic, by saidOf) ([][]string, error) {
 	patterns, err := o.topics.patterns()
 	if err != nil {
 		return nil, err
@@ -239,14 +270,22 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, topics [][]coldstrea
 	all := len(o.topics.include)+len(o.topics.exclude) == 0
 	in := make([]retention.Snapshot, len(snapshots))
 	out := make([][]string, len(snapshots))
-	matched := map[string]bool{}
+	matched, tagged := map[string]bool{}, false
 	for i := range snapshots {
 		s := &snapshots[i]
 		in[i] = retention.Snapshot{Time: s.Time, ClusterID: s.ClusterID}
+		if by.tags[i].Pinned {
+			out[i] = append(out[i], "pinned")
+		}
+		if !o.tags.wanted().Matches(&by.tags[i]) {
+			out[i] = append(out[i], "other tags")
+			continue
+		}
+		tagged = true
 		for _, t := range topics[i] {
 			if !all {
 				if chosen, _ := patterns.SelectSaved([]coldstream.Topic{t}); len(chosen) == 0 { // which patterns match nothing at all is told below
-					out[i] = []string{"other topics"}
+					out[i] = append(out[i], "other topics")
 					continue
 				}
 				matched[t.Name] = true
@@ -254,10 +293,13 @@ func (o *forgetOptions) reasons(snapshots []vault.Snapshot, topics [][]coldstrea
 			in[i].Topics = append(in[i].Topics, t.Name)
 		}
 	}
+	if len(o.tags) > 0 && len(snapshots) > 0 && !tagged {
+		return nil, usagef("see: coldstream snapshots", fmt.Errorf("no snapshot is tagged %s", strings.Join(o.tags, ", ")))
+	}
 	if !all && len(matched) == 0 {
 		return nil, usagef("see: coldstream ls", errors.New("the topics that are named are in no snapshot"))
 	}
-	for i, d := range retention.Decide(o.policy, in, now) {
+	for i, d := range retention.Decide(o.policy, in, by.now) {
 		if d.Future {
 			out[i] = append(out[i], "its time is in the future")
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	fsstore "coldstream/blob/fs"
@@ -89,6 +90,78 @@ func TestForgetAndPrune(t *testing.T) {
 	if again := w.backup("aging"); again.Records != 0 || len(again.Gaps) != 0 {
 		t.Errorf("a backup after it: %+v", again)
 	}
+	testTags(t, w)
+}
+
+// What is tagged is found wherever a snapshot is chosen; what is pinned stays until it is unpinned.
+func testTags(t *testing.T, w *world) {
+	vaultArgs := []string{"--vault", w.vault, "-o", "json"}
+	var made backupDocument
+	command(t, nil, append(vaultArgs, "backup", "-b", w.bootstrap, "-t", "aging", "--tag", "release=4.2", "--tag", "by=hand", "--pin")...).must(t, exitDone).into(t, &made)
+	w.backup("aging")
+	list := func(filter ...string) (ids []string) {
+		t.Helper()
+		var d snapshotsDocument
+		command(t, nil, append(append(vaultArgs, "snapshots"), filter...)...).must(t, exitDone).into(t, &d)
+		for _, s := range d.Snapshots {
+			ids = append(ids, s.ID)
+			if s.Pinned != (s.ID == made.Snapshot) || s.Pinned && s.Tags["release"] != "4.2" {
+				t.Errorf("%+v", s)
+			}
+		}
+		return ids
+	}
+	if got := list("--tag", "release=4.2", "--tag", "by"); len(got) != 1 || got[0] != made.Snapshot {
+		t.Errorf("by tags: %v of %v", got, list())
+	}
+	command(t, nil, "snapshots", "--vault", w.vault, "--tag", "=x").must(t, exitUsage)
+	if out := command(t, nil, "snapshots", "--vault", w.vault).must(t, exitDone).stdout; !strings.Contains(out, "by=hand, release=4.2, pinned") {
+		t.Errorf("%s", out)
+	}
+	for _, args := range [][]string{
+		{"ls"}, {"cat", "aging", "-c", "1", "-f", "%o"}, {"groups"}, {"copy", "--from", w.vault, "--to", t.TempDir()},
+		{"restore", "-b", w.bootstrap, "-t", "aging", "--map", "aging=aging-tagged", "--dry-run"},
+		{"diff", "-b", w.bootstrap, "-t", "aging"},
+	} {
+		if args[0] == "copy" {
+			command(t, nil, "init", "--vault", args[4]).must(t, exitDone)
+			command(t, nil, append(args, "--tag", "release=4.2")...).must(t, exitDone)
+			var d snapshotsDocument
+			if command(t, nil, "snapshots", "--vault", args[4], "-o", "json").must(t, exitDone).into(t, &d); len(d.Snapshots) != 1 || !d.Snapshots[0].Pinned {
+				t.Errorf("copied %+v", d)
+			}
+			continue
+		}
+		args = append(args, "--vault", w.vault)
+		command(t, nil, append(args, "--tag", "release=9")...).must(t, exitUsage).says(t, "release=9")
+		command(t, nil, append(args, "--tag", "release=4.2")...).must(t, exitDone)
+	}
+	forget := append(vaultArgs, "forget")
+	var d forgetDocument
+	command(t, nil, append(forget, "--keep-last", "1")...).must(t, exitDone).into(t, &d)
+	if len(d.Kept) != 2 || d.Kept[0].ID != made.Snapshot || d.Kept[0].Reasons[0] != "pinned" {
+		t.Errorf("beside a pin: %+v", d)
+	}
+	command(t, nil, append(forget, made.Snapshot)...).must(t, exitUsage).says(t, "pinned")
+	command(t, nil, append(vaultArgs, "tag", made.Snapshot)...).must(t, exitUsage)
+	command(t, nil, append(vaultArgs, "tag", made.Snapshot, "--pin", "--unpin")...).must(t, exitUsage)
+	command(t, nil, append(vaultArgs, "tag", "ffffffff", "--unpin")...).must(t, exitUsage)
+	var tagged tagDocument
+	command(t, nil, append(vaultArgs, "tag", made.Snapshot, "--unpin", "--remove", "by", "--add", "temporary=yes")...).must(t, exitDone).into(t, &tagged)
+	if s := tagged.Snapshots[0]; s.Pinned || len(s.Tags) != 2 || s.Tags["temporary"] != "yes" {
+		t.Errorf("%+v", tagged)
+	}
+	w.backup("aging")
+	command(t, nil, append(forget, "--keep-last", "1", "--tag", "other")...).must(t, exitUsage)
+	command(t, nil, append(forget, "--keep-within", "1h", "--tag", "temporary")...).must(t, exitDone).into(t, &d)
+	if len(d.Forgotten) != 0 {
+		t.Errorf("by tag: %+v", d)
+	}
+	command(t, nil, append(forget, "--keep-last", "1")...).must(t, exitDone).into(t, &d)
+	if len(d.Kept) != 1 || len(d.Forgotten) != 2 {
+		t.Errorf("unpinned: %+v", d)
+	}
+	w.verify()
 }
 
 func TestParseDays(t *testing.T) {

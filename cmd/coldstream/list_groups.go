@@ -37,6 +37,7 @@ was last sane.`,
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest)")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")
+	o.tags.addFlag(cmd)
 	cmd.Flags().BoolVar(&o.history, "history", false, "list the groups of each snapshot of the cluster")
 	return cmd
 }
@@ -86,7 +87,7 @@ func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) err
 	if err != nil {
 		return err
 	}
-	newest, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID})
+	newest, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()})
 	if err != nil {
 		return err
 	}

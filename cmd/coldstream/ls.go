@@ -36,6 +36,7 @@ counts offsets between the log start and the end that were gone before they coul
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest that holds the topic)")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")
+	o.tags.addFlag(cmd)
 	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list IDs, configs and consumer groups too")
 	return cmd
 }
@@ -96,7 +97,7 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 	if err != nil {
 		return err
 	}
-	choice := &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID}
+	choice := &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()}
 	if len(args) > 0 {
 		if choice.Topics, err = coldstream.ParsePatterns(args, nil); err != nil {
 			return err
@@ -372,7 +373,7 @@ type chosenSnapshot struct {
 
 // noteOlder says that an older snapshot than the newest is taken, unless one was named.
 func noteOlder(ctx context.Context, e *env, catalog *vault.Catalog, chosen chosenSnapshot) error {
-	if chosen.by.ID != "" {
+	if chosen.by.ID != "" || len(chosen.by.Tags) > 0 {
 		return nil
 	}
 	notice, err := catalog.OlderNotice(ctx, chosen.snapshot, chosen.by.Topics)

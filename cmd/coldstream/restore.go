@@ -28,6 +28,7 @@ type restoreOptions struct {
 	partitions       string
 	snapshot         string
 	clusterID        string
+	tags             tagFilter
 	offsets          string
 	groups           bool
 	groupNames       []string
@@ -83,6 +84,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.StringVar(&o.partitions, "partitions", "", "restore these partitions only: a `LIST` like 0-3,7")
 	f.StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest that holds all topics)")
 	f.StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")
+	o.tags.addFlag(cmd)
 	f.StringVar(&o.offsets, "offsets", "auto", "offsets of restored records, a `MODE`: auto, exact or translate")
 	f.BoolVar(&o.groups, "groups", false, "restore the offsets of all consumer groups")
 	f.StringArrayVar(&o.groupNames, "group", nil, "restore the offsets of the consumer group `NAME`, repeatable")
@@ -102,7 +104,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 // request checks the command line.
 func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	req := restore.Request{
-		Snapshot: o.snapshot, ClusterID: o.clusterID, Offsets: restore.OffsetsMode(o.offsets),
+		Snapshot: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted(), Offsets: restore.OffsetsMode(o.offsets),
 		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID, StateFile: o.stateFile,
 		Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
 	}

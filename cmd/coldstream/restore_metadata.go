@@ -162,7 +162,7 @@ func savedAdministration(ctx context.Context, o *restoreOptions, e *env) (*vault
 	if err != nil {
 		return nil, nil, err
 	}
-	snapshot, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID})
+	snapshot, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -131,6 +131,10 @@ func (o *backupOptions) open(ctx context.Context, e *env, observer coldstream.Ob
 	if o.interval <= 0 {
 		return nil, nil, nil, usagef("", errors.New("--interval must be longer than 0"))
 	}
+	tags, err := coldstream.ParseTags(o.tags)
+	if err != nil {
+		return nil, nil, nil, usagef("write it as --tag KEY=VALUE", err)
+	}
 	budget, err := o.memory.budget()
 	if err != nil {
 		return nil, nil, nil, err
@@ -154,5 +158,6 @@ func (o *backupOptions) open(ctx context.Context, e *env, observer coldstream.Ob
 	return &backup.Options{
 		Topics: patterns, Interval: o.interval, Now: e.now, Name: e.writerName("backup"), Observer: observer, NoReadBack: o.noVerify,
 		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes, MaxRate: int64(o.maxRate),
+		Tags: coldstream.Tags{Values: tags, Pinned: o.pin},
 	}, v, client, nil
 }

@@ -19,6 +19,7 @@ type readOptions struct {
 	vault     vaultOptions
 	snapshot  string
 	clusterID string
+	tags      tagFilter
 	long      bool
 }
 
@@ -38,6 +39,7 @@ the backup could not read. What is in each topic says: coldstream ls --snapshot 
 	}
 	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
+	o.tags.addFlag(cmd)
 	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list topics, consumer groups and what is missing too")
 	return cmd
 }
@@ -60,6 +62,7 @@ type snapshotDocument struct {
 	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
 	// RestoreTests are those of verify --restore-test, the oldest first.
 	RestoreTests []restoreTestDocument `json:"restore_tests"`
+	tagsDocument
 	*snapshotDetails
 }
 
@@ -75,6 +78,13 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
+	if err := o.tags.check(); err != nil {
+		return err
+	}
+	tags, err := v.ReadTags(ctx)
+	if err != nil {
+		return err
+	}
 	tests, err := restoreTests(ctx, v)
 	switch {
 	case ctx.Err() != nil:
@@ -82,7 +92,7 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	case err != nil: // the list of snapshots is whole without
 		e.note("warning: what restore tests found could not be read: %v", err)
 	}
-	l := &snapshotsLister{vault: v.RememberingSections(), env: e, tests: tests, long: o.long, document: snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}}
+	l := &snapshotsLister{vault: v.RememberingSections(), env: e, tests: tests, tags: tags, wanted: o.tags.wanted(), long: o.long, document: snapshotsDocument{header{SchemaVersion: schemaVersion}, []snapshotDocument{}}}
 	if err := catalog.EachSnapshot(ctx, func(s *vault.Snapshot) error { return l.add(ctx, s) }); err != nil {
 		return err
 	}
@@ -95,12 +105,14 @@ func runSnapshots(ctx context.Context, o *readOptions, e *env) error {
 	if err != nil {
 		return err
 	}
-	return noteDamage(e, append(l.damage, catalog.Damage()...))
+	return noteDamage(e, slices.Concat(l.damage, tags.Damage(), catalog.Damage()))
 }
 
 // snapshotsLister makes a line of each snapshot.
 type snapshotsLister struct {
 	vault    *vault.Vault
+	tags     *vault.TagReader
+	wanted   coldstream.TagFilter
 	env      *env
 	long     bool
 	tests    map[string][]restoreTestDocument
@@ -110,6 +122,10 @@ type snapshotsLister struct {
 
 // add leaves a snapshot out that cannot be read: the catalog's damage has it then.
 func (l *snapshotsLister) add(ctx context.Context, s *vault.Snapshot) error {
+	said, err := l.tags.Of(ctx, s)
+	if err != nil || !l.wanted.Matches(&said) {
+		return err
+	}
 	topics, err := s.Incarnations(ctx)
 	if errors.Is(err, coldstream.ErrCorrupt) || errors.Is(err, coldstream.ErrForgotten) {
 		return nil
@@ -129,7 +145,7 @@ func (l *snapshotsLister) add(ctx context.Context, s *vault.Snapshot) error {
 	d := snapshotDocument{
 		ID: s.ID.String(), Time: timestamp(s.Time), TimeDoubts: timeDoubts(s, l.env.now()), ClusterID: s.ClusterID,
 		TopicCount: len(topics), PartitionCount: partitions, Bytes: s.SizeBytes,
-		GroupsMissing: newMissingGroupsDocuments(missing), RestoreTests: append([]restoreTestDocument{}, l.tests[s.ID.String()]...),
+		GroupsMissing: newMissingGroupsDocuments(missing), RestoreTests: append([]restoreTestDocument{}, l.tests[s.ID.String()]...), tagsDocument: newTagsDocument(&said),
 	}
 	if l.long {
 		metadata, err := l.vault.Metadata(ctx, s)
@@ -168,6 +184,10 @@ func (d *snapshotsDocument) rows() []row {
 		return []row{{"no snapshots"}}
 	}
 	head := row{"id", "time", "cluster", "topics", "partitions", "size"}
+	tagged := slices.ContainsFunc(d.Snapshots, func(s snapshotDocument) bool { return s.words() != "" })
+	if tagged {
+		head = append(head, "tags")
+	}
 	isTested := slices.ContainsFunc(d.Snapshots, func(s snapshotDocument) bool { return len(s.RestoreTests) > 0 })
 	if isTested {
 		head = append(head, "restore test")
@@ -178,6 +198,9 @@ func (d *snapshotsDocument) rows() []row {
 	rows := []row{head}
 	for _, s := range d.Snapshots {
 		r := row{s.ID, s.Time + doubtWords(s.TimeDoubts), s.ClusterID, fmt.Sprint(s.TopicCount), fmt.Sprint(s.PartitionCount), formatBytes(s.Bytes)}
+		if tagged {
+			r = append(r, orDash(s.words()))
+		}
 		if isTested {
 			r = append(r, lastTest(s.RestoreTests))
 		}

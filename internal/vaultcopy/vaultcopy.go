@@ -80,6 +80,7 @@ type copier struct {
 	writer *vault.Writer
 	have   map[vault.SnapshotID]int // snapshots of the target, with the number of their views
 	starts map[scan]int64           // the first offset that the target has
+	tags   *vault.TagReader         // of the source; nil until the first snapshot
 
 	asOf    time.Time // of what is pending
 	pending pending
@@ -255,6 +256,14 @@ func (c *copier) copySnapshot(ctx context.Context, d *due) error {
 	}
 	for name, damage := range metadata.Damaged {
 		return fmt.Errorf("its section %s: %w", name, damage)
+	}
+	if c.tags == nil {
+		if c.tags, err = c.from.ReadTags(ctx); err != nil {
+			return err
+		}
+	}
+	if metadata.Tags, err = c.tags.Of(ctx, s); err != nil {
+		return err
 	}
 	metadata.Topics = slices.DeleteFunc(metadata.Topics, func(t coldstream.Topic) bool { return !d.topics[t.Name] })
 	c.asOf = s.Time

@@ -66,9 +66,9 @@ func TestPageNumbers(t *testing.T) {
 		"index frame": fmt.Sprintf("0x%X", skippableIndex), "zstd frame": fmt.Sprintf("0x%X", uint32(zstdMagic)),
 		"largest payload": strconv.Itoa(maxPayload), "largest object": strconv.Itoa(1 << 30),
 		"largest frame": strconv.Itoa(maxFrame), "largest zstd block": strconv.Itoa(maxBlock),
-		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5", "chapter": "6", "views": "7", "mark": "8", "acceptance": "9", "acceptance magic": acceptanceMagic, "label": "10", "label magic": labelMagic,
+		"commit": "1", "base": "2", "table": "3", "section": "4", "restore": "5", "chapter": "6", "views": "7", "mark": "8", "acceptance": "9", "acceptance magic": acceptanceMagic, "label": "10", "label magic": labelMagic, "tags": "11", "tags magic": tagsMagic,
 	}
-	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore, "chapter": KindChapter, "views": KindViews, "mark": KindMark, "acceptance": KindAcceptance, "label": KindLabel} {
+	for name, kind := range map[string]Kind{"commit": KindCommit, "base": KindBase, "table": KindTable, "section": KindSection, "restore": KindRestore, "chapter": KindChapter, "views": KindViews, "mark": KindMark, "acceptance": KindAcceptance, "label": KindLabel, "tags": KindTags} {
 		if want[name] != strconv.Itoa(int(kind)) {
 			t.Errorf("kind %s is %d", name, kind)
 		}
@@ -227,7 +227,7 @@ func TestPageStructures(t *testing.T) {
 		{"base-passes.bin", "base", nil},
 		{"base-full.bin", "base", nil}, {"base-of-epoch-0.bin", "base", nil}, {"chapter-full.bin", "chapter", nil}, {"chapter-empty.bin", "chapter", nil},
 		{"chapter-of-the-fold.bin", "chapter", nil}, {"chapter-of-the-fold-empty.bin", "chapter", nil}, {"views-full.bin", "views", nil}, {"views-empty.bin", "views", nil},
-		{"acceptance-of-offsets.bin", "acceptance", nil}, {"acceptance-of-an-object.bin", "acceptance", nil}, {"label-of-a-host.bin", "label", nil},
+		{"acceptance-of-offsets.bin", "acceptance", nil}, {"acceptance-of-an-object.bin", "acceptance", nil}, {"label-of-a-host.bin", "label", nil}, {"tags-signed.bin", "tags", nil}, {"tags-none.bin", "tags", nil},
 		{"table-full.bin", "table", nil}, {"table-empty.bin", "table", nil},
 		{"packheader-plain.bin", "pack header", readVector(t, "packheader-plain.bin")[8:]},
 		{"description-two-blocks.bin", "description", readVector(t, "description-two-blocks.bin")[8:]},
@@ -250,7 +250,7 @@ func TestPageStructures(t *testing.T) {
 		}
 		read[c.file] = r.out
 	}
-	all := strings.Join(slices.Concat(read["commit-full.bin"], read["commit-passes.bin"], read["commit-reached.bin"], read["commit-reached-again.bin"], read["base-full.bin"], read["base-passes.bin"], read["chapter-full.bin"], read["chapter-of-the-fold.bin"], read["views-full.bin"], read["acceptance-of-offsets.bin"], read["label-of-a-host.bin"]), "\n") + "\n"
+	all := strings.Join(slices.Concat(read["commit-full.bin"], read["commit-passes.bin"], read["commit-reached.bin"], read["commit-reached-again.bin"], read["base-full.bin"], read["base-passes.bin"], read["chapter-full.bin"], read["chapter-of-the-fold.bin"], read["views-full.bin"], read["acceptance-of-offsets.bin"], read["label-of-a-host.bin"], read["tags-signed.bin"]), "\n") + "\n"
 	for _, want := range []string{
 		"/seq = 1", fmt.Sprintf("/time = %d", testTime), "/facts/incarnations/1/topic = payments", "/facts/incarnations/1/number = 3",
 		"/facts/streams/2/partition = 2147483647", "/facts/packs/0/size = 1234", "/facts/packs/0/frames/1/frame/decoded length = 61",
@@ -260,7 +260,7 @@ func TestPageStructures(t *testing.T) {
 		"/facts/gaps/1/cause = 2", "/snapshot/views/1/last epoch = -1", "/snapshot/sections/0/size = 321",
 		"/snapshot/sections/1/missing = the coordinator did not answer", "/heads/0/floor = 95", "/heads/0/reach = 260", "/heads/0/leader epochs/2/after = 0", "/snapshot/size = 4061", "/heads/0/size = 4000",
 		"/tables/1/topic = payments", "/sections/0/epoch = 2", "/chapters/0/last epoch = 4", "/chapters/0/views size = 9000", "/chapters/1/views size = 0",
-		"/packs/1/size = 1099511627776", "/snapshots/1/snapshot/sections/1/name = groups", fmt.Sprintf("/snapshots/1/parent time = %d", testTime), "/snapshots/0/parent time = -1", "/snapshots/0/views/1/last epoch = -1", "/commits/1/seq = 4294967295", "/removed = 1", "/kind = altered", "/incarnation/topic = orders", "/partition = 7", "/count = 130", fmt.Sprintf("/reached/as of = %d", testTime), "/reached/name = backup@host-7", "/reached/topics/1/incarnation = 1", "/reached/back = 7", "/reached/left out/1/number = 200", "/passes/0/view = 0", fmt.Sprintf("/passes/0/as of = %d", testTime), "/passes/0/retention = 86400000", "/passes/0/next offset = 200", "/passes/0/last epoch = 3", "/signature key = 0102030405060708", "/signature = a keeper's signature", "/name = backup host 2", "/catalog only = 1",
+		"/packs/1/size = 1099511627776", "/snapshots/1/snapshot/sections/1/name = groups", fmt.Sprintf("/snapshots/1/parent time = %d", testTime), "/snapshots/0/parent time = -1", "/snapshots/0/views/1/last epoch = -1", "/commits/1/seq = 4294967295", "/removed = 1", "/kind = altered", "/incarnation/topic = orders", "/partition = 7", "/count = 130", fmt.Sprintf("/reached/as of = %d", testTime), "/reached/name = backup@host-7", "/reached/topics/1/incarnation = 1", "/reached/back = 7", "/reached/left out/1/number = 200", "/passes/0/view = 0", fmt.Sprintf("/passes/0/as of = %d", testTime), "/passes/0/retention = 86400000", "/passes/0/next offset = 200", "/passes/0/last epoch = 3", "/signature key = 0102030405060708", "/signature = a keeper's signature", "/name = backup host 2", "/catalog only = 1", `/document = {"tags":[{"key":"release","value":"4.2"}],"pinned":true}`,
 	} {
 		if !strings.Contains(all, want+"\n") {
 			t.Errorf("read by the page there is no %q in\n%s", want, all)

@@ -28,8 +28,10 @@ const (
 	KindAcceptance Kind = 9
 	// KindLabel is of what tells whose a key is.
 	KindLabel Kind = 10
+	// KindTags is of what was said of a snapshot after it was made.
+	KindTags Kind = 11
 
-	newestKind = KindLabel
+	newestKind = KindTags
 )
 
 const (

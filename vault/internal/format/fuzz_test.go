@@ -62,6 +62,8 @@ func FuzzDecodeTable(f *testing.F)      { fuzzDecoder(f, "table", againTable) }
 func FuzzDecodeBase(f *testing.F)       { fuzzDecoder(f, "base", againBase) }
 func FuzzDecodeChapter(f *testing.F)    { fuzzDecoder(f, "chapter", againChapter) }
 func FuzzDecodeAcceptance(f *testing.F) { fuzzDecoder(f, "acceptance", againAcceptance) }
+func FuzzDecodeTags(f *testing.F)       { fuzzDecoder(f, "tags", againTagsChange) }
+func FuzzDecodeTagList(f *testing.F)    { fuzzDecoder(f, "taglist", againTags) }
 func FuzzDecodeLabel(f *testing.F)      { fuzzDecoder(f, "label", againLabel) }
 func FuzzDecodeViews(f *testing.F)      { fuzzDecoder(f, "views", againViews) }
 func FuzzDecodePackHeader(f *testing.F) { fuzzDecoder(f, "packheader", againHeader) }

@@ -28,6 +28,8 @@ const (
 	KeysPrefix = "keys/"
 	// LabelsPrefix is that of what tells whose each key is.
 	LabelsPrefix = "labels/"
+	// TagsPrefix is that of what was said of snapshots after they were made.
+	TagsPrefix = "tags/"
 )
 
 // VaultID is a vault's identity.

@@ -170,6 +170,8 @@ func sectionVectors() []vector {
 		{file: "groups-full.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(testGroups()) })},
 		{file: "groupsmissing-full.json", again: againGroupsMissing, encode: must(func() ([]byte, error) { return EncodeGroupsMissing(testGroupsMissing()) })},
 		{file: "short-full.json", again: againShort, encode: must(func() ([]byte, error) { return EncodeShort(testShort()) })},
+		{file: "taglist-full.json", again: againTags, encode: must(func() ([]byte, error) { return EncodeTags(&testTagsChange().Tags) })},
+		{file: "taglist-empty.json", again: againTags, encode: must(func() ([]byte, error) { return EncodeTags(&coldstream.Tags{}) })},
 		{file: "groups-empty.json", again: againGroups, encode: must(func() ([]byte, error) { return EncodeGroups(nil) })},
 	}
 }

@@ -60,7 +60,7 @@ func reencoded(b []byte, err error) ([]byte, error) {
 
 func allVectors() []vector {
 	var all []vector
-	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), chapterVectors(), acceptanceVectors(), labelVectors(), packVectors(), sectionVectors()} {
+	for _, some := range [][]vector{infoVectors(), envelopeVectors(), commitVectors(), tableVectors(), baseVectors(), chapterVectors(), acceptanceVectors(), labelVectors(), tagsVectors(), packVectors(), sectionVectors()} {
 		all = append(all, some...)
 	}
 	return all
