@@ -38,6 +38,9 @@ type Options struct {
 	Tags coldstream.Tags
 	// MaxRate bounds the bytes of batches that are read in a second; 0 is no bound.
 	MaxRate int64
+	// NeverRescan names topics whose compacted partitions are not read again in full, though keys
+	// that were deleted may come back at a restore then; nil names none. It may change its mind.
+	NeverRescan func(topic string) bool
 	// Now is the clock.
 	Now func() time.Time
 	// Observer is told of progress.

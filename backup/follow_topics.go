@@ -98,7 +98,7 @@ func (f *Follower) takeIn(found *foundTopics) {
 	p.isChosen = chosen(found.topics, found.cluster.Topics, f.patterns())
 	f.tellUnmatched(found.unmatched)
 	wanted := map[coldstream.TopicPartition]coldstream.TopicID{}
-	fresh := &plan{writer: p.writer, began: found.at}
+	fresh := &plan{writer: p.writer, began: found.at, neverRescan: f.opts.NeverRescan}
 	for i := range found.topics {
 		t := &found.topics[i]
 		if t.Err == nil {
@@ -185,7 +185,7 @@ func (f *Follower) follow(fresh *plan, ends map[coldstream.TopicPartition]coldst
 	}
 	c := f.collector
 	for _, part := range fresh.partitions {
-		if w := part.watch; w != nil && w.missed && !w.fresh && part.before == nil {
+		if w := part.watch; w != nil && w.missed && !w.fresh && !w.never && part.before == nil {
 			part.readAgain(fresh.began, earlier{scan: part.scan, nextOffset: part.nextOffset, lastEpoch: part.lastEpoch}, whyLate)
 		}
 		c.mu.Lock()

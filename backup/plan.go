@@ -19,8 +19,10 @@ type plan struct {
 	metadata   vault.Metadata
 	partitions []*partition // sorted by topic and partition
 	isChosen   func(topic string) bool
-	denied     []PartitionError
-	failed     []PartitionError
+	// neverRescan is that of the options.
+	neverRescan func(topic string) bool
+	denied      []PartitionError
+	failed      []PartitionError
 	// missesConfigs is set where the brokers know no request for configs.
 	missesConfigs error
 	// groupsMissing are consumer groups whose offsets are not known.
@@ -73,7 +75,7 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{writer: writer}
+	p := &plan{writer: writer, neverRescan: opts.NeverRescan}
 	cluster, err := source.Metadata(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read cluster metadata: %w", err)
@@ -201,7 +203,7 @@ func isCompacted(t *coldstream.Topic) bool {
 func (p *plan) resume(s coldstream.Stream, t *coldstream.Topic) *partition {
 	part := &partition{stream: s, compacted: isCompacted(t), lastEpoch: -1}
 	if t.ConfigsErr == nil && coldstream.HasPolicy(t.CleanupPolicy, "compact") {
-		part.watch = &watch{kept: t.DeleteRetention, retention: t.DeleteRetention}
+		part.watch = &watch{kept: t.DeleteRetention, retention: t.DeleteRetention, never: p.neverRescan != nil && p.neverRescan(t.Name)}
 	}
 	head, known := p.writer.Head(s)
 	if !known {

@@ -45,6 +45,9 @@ type watch struct {
 	fresh     bool
 	truncated bool
 	missed    bool
+	// never says that the partition is not read again in full, whatever was missed. What is saved
+	// of it stays in doubt then: once it may be read again, it is.
+	never bool
 }
 
 // earlier is what a new scan stands in for once it is complete; until then snapshots show it.
@@ -95,6 +98,8 @@ func (p *partition) watchTombstones(now time.Time) {
 		}
 	case pass != nil && pass.Scan == p.head.Scan && p.head.NextOffset == pass.NextOffset && p.highWatermark <= pass.NextOffset:
 		w.inDoubt = true // and with nothing new it would be no less so
+	case w.never && (pass != nil && pass.Scan == p.head.Scan || p.head.Started.IsZero()):
+		w.inDoubt = true
 	case pass != nil && pass.Scan == p.head.Scan || p.head.Started.IsZero():
 		p.readAgain(now, before, whyUnknown)
 	default:
@@ -103,9 +108,13 @@ func (p *partition) watchTombstones(now time.Time) {
 		if !p.head.HolesAt.IsZero() {
 			w.noteHole(p.head.HolesAt)
 		}
-		if w.missed || w.isLate(now) {
+		late := w.missed || w.isLate(now)
+		if late && !w.never {
 			p.readAgain(now, before, whyInterrupted)
-		} else if pass != nil {
+			return
+		}
+		w.inDoubt = late
+		if pass != nil {
 			p.before, p.why = &before, whyUnknown
 		}
 	}
@@ -125,7 +134,7 @@ func (p *partition) readAgain(now time.Time, before earlier, why string) {
 // mayReadAgain says that a compacted partition is read in full if what is new of it has holes.
 func (p *partition) mayReadAgain(now time.Time) bool {
 	w := p.watch
-	return w != nil && !w.fresh && (w.missed || w.isLate(now) && p.nextOffset < p.stopOffset)
+	return w != nil && !w.fresh && !w.never && (w.missed || w.isLate(now) && p.nextOffset < p.stopOffset)
 }
 
 // isIncomplete says that a snapshot cannot show the partition's scan: a reading in full has
@@ -184,7 +193,7 @@ func isDense(f *coldstream.Fetched) bool {
 func (c *collector) readAgain(ctx context.Context) error {
 	var again []*partition
 	for _, p := range c.run.plan.partitions {
-		if p.watch != nil && p.watch.missed && !p.watch.fresh && !p.failed {
+		if p.watch != nil && p.watch.missed && !p.watch.fresh && !p.watch.never && !p.failed {
 			again = append(again, p)
 		}
 	}

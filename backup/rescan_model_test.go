@@ -89,6 +89,7 @@ type compactedWorld struct {
 	truth     map[string]string
 	newest    time.Time // when the last tombstone was written
 	done      []string
+	never     bool // it is not to be read again in full
 }
 
 func (w *compactedWorld) configure(retention time.Duration) {
@@ -143,7 +144,7 @@ func (w *compactedWorld) tried(interrupt, fail int) (*Result, error) {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	defer cancel()
 	source := &cutSource{Source: w.source, interrupt: interrupt, fail: fail, cancel: cancel}
-	return Run(ctx, source, w.vault, Options{Now: w.now, BufferBytes: 1, PackBytes: 1, TurnAfter: 1 + w.random.IntN(12)})
+	return Run(ctx, source, w.vault, Options{Now: w.now, BufferBytes: 1, PackBytes: 1, TurnAfter: 1 + w.random.IntN(12), NeverRescan: func(string) bool { return w.never }})
 }
 
 // latest is what a snapshot shows of the topic, by keys.

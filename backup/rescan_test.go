@@ -205,6 +205,31 @@ func TestTombstones(t *testing.T) {
 	}
 }
 
+// TestNeverReadAgain leaves a partition in doubt where that is asked for, until it is not any more
+// and something is new.
+func TestNeverReadAgain(t *testing.T) {
+	for name, c := range wholeBackups() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := script{newCompactedWorld(t, rand.New(rand.NewPCG(1, 1)))}
+			c.run(w)
+			w.never = true
+			for range 2 {
+				if r := w.backup(); len(r.Rescanned) > 0 || r.Incomplete() {
+					t.Errorf("read again in full: %v; %+v", r.Rescanned, r)
+				}
+				w.puts("n")
+			}
+			w.never = false
+			r := w.backup()
+			if got := len(r.Rescanned) > 0; got != c.rescanned {
+				t.Errorf("once it may be, read again in full: %v, want %t", r.Rescanned, c.rescanned)
+			}
+			w.shows(r.Snapshot)
+		})
+	}
+}
+
 // TestReadingInFullThatIsGivenUp shows what was saved before until it is complete.
 func TestReadingInFullThatIsGivenUp(t *testing.T) {
 	w := script{newCompactedWorld(t, rand.New(rand.NewPCG(1, 1)))}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,7 @@ type backupOptions struct {
 	noVerify bool
 	tags     []string
 	pin      bool
+	never    atomic.Pointer[topicChoices] // topics that are not read again in full
 }
 
 func newBackupCommand(global *globalOptions, e *env) *cobra.Command {

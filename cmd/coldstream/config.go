@@ -175,10 +175,10 @@ func (o *configShow) of(s *settings) {
 
 // topics shows what is said for single topics.
 func (o *configShow) topics(s *settings, e *env) error {
+	if err := s.checkTopics(e); err != nil {
+		return err
+	}
 	for _, key := range perTopicKeys() {
-		if _, err := s.topicBounds(key, e); err != nil {
-			return err
-		}
 		for _, v := range s.chosen.Topics(key) {
 			o.document.Values = append(o.document.Values, configRow{Topic: v.Pattern, Key: key, Values: v.Value.Texts, Origin: fromFile, At: v.Value.Origin()})
 		}
@@ -303,7 +303,7 @@ func checkConfig(path string, e *env) (*config.File, error) {
 		if err := s.applyToAll(e, func(*cobra.Command, *pflag.Flag, origin) {}); err != nil {
 			return nil, err
 		}
-		if _, err := s.topicBounds("max-rpo", e); err != nil {
+		if err := s.checkTopics(e); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -149,18 +151,16 @@ func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
 	put("other", []byte("a value"), 0)
 	same(t, "nothing was removed, however late", w.backup("deleted").Rescanned, []rescannedReport{})
 
-	put("gone", nil, 0)
 	n := 1
-	w.await("the cleaner has removed the tombstone", func() bool {
-		n++
-		put(fmt.Sprintf("roll-%d", n), []byte("x"), n)
-		for _, r := range w.read("deleted") {
-			if string(r.Key) == "gone" {
-				return false
-			}
-		}
-		return true
-	})
+	remove := func(key string) {
+		put(key, nil, n)
+		w.await("the cleaner has removed the tombstone", func() bool {
+			n++
+			put(fmt.Sprintf("roll-%d", n), []byte("x"), n)
+			return !slices.ContainsFunc(w.read("deleted"), func(r kafkatest.Record) bool { return string(r.Key) == key })
+		})
+	}
+	remove("gone")
 	dry := w.run("backup", "-b", w.bootstrap, "-t", "deleted", "--dry-run").must(t, exitDone).says(t, "deleted-0 may be read again in full")
 	var planned backupReport
 	dry.into(t, &planned)
@@ -175,4 +175,14 @@ func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
 	w.restoreAs("deleted", "deleted-copy")
 	same(t, "the latest of each key", latest(w.read("deleted-copy")), latest(w.read("deleted")))
 	same(t, "with nothing new", w.backup("deleted").Rescanned, []rescannedReport{})
+
+	// Where that is not wanted it is made good later.
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	write(t, file, "topics:\n  dele*: {rescans: never}\n")
+	remove("other")
+	var spared backupReport
+	w.run("backup", "-b", w.bootstrap, "-t", "deleted", "--config", file).must(t, exitDone).into(t, &spared)
+	same(t, "where it is not wanted", spared.Rescanned, []rescannedReport{})
+	put("new", []byte("a value"), n)
+	same(t, "where it is wanted again", len(w.backup("deleted").Rescanned), 1)
 }

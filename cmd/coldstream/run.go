@@ -91,7 +91,7 @@ func runRun(ctx context.Context, o *runOptions, e *env) error {
 	}
 	log := newEventLog(e, o.global)
 	var err error
-	if o.watch.bounds, err = o.global.settings.topicBounds("max-rpo", e); err != nil {
+	if o.watch.bounds, err = o.global.settings.topicBounds(e); err != nil {
 		return err
 	}
 	w, err := newWatch(ctx, &o.watch, log, e)
@@ -142,6 +142,11 @@ func (o *backupOptions) open(ctx context.Context, e *env, observer coldstream.Ob
 	if err := o.cluster.validate(); err != nil {
 		return nil, nil, nil, err
 	}
+	never, err := o.global.settings.neverRescan(e)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	o.never.Store(never)
 	v, err := o.vault.open(ctx, e)
 	if err != nil {
 		return nil, nil, nil, err
@@ -159,5 +164,6 @@ func (o *backupOptions) open(ctx context.Context, e *env, observer coldstream.Ob
 		Topics: patterns, Interval: o.interval, Now: e.now, Name: e.writerName("backup"), Observer: observer, NoReadBack: o.noVerify,
 		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes, MaxRate: int64(o.maxRate),
 		Tags: coldstream.Tags{Values: tags, Pinned: o.pin},
+		NeverRescan: func(topic string) bool { return o.never.Load().of(&coldstream.Topic{Name: topic}, false) },
 	}, v, client, nil
 }

@@ -120,6 +120,7 @@ func (r *reloader) reload() {
 	r.inputs, r.failed = own.inputs, ""
 	later := r.options.laterThan(fresh)
 	r.watch.bounds.Store(fresh.watch.rpoBounds())
+	r.options.never.Store(fresh.never.Load())
 	r.follower.SetMaxRate(int64(fresh.maxRate))
 	r.follower.SetTopics(patterns) // and looks at the cluster at once, with the login of now
 	r.watch.reloaded(nil)
@@ -166,7 +167,12 @@ func (o *runOptions) again(e *env) (*runOptions, error) {
 	if err := fresh.validate(); err != nil {
 		return nil, err
 	}
-	if fresh.watch.bounds, err = global.settings.topicBounds("max-rpo", e); err != nil {
+	never, err := global.settings.neverRescan(e)
+	if err != nil {
+		return nil, err
+	}
+	fresh.never.Store(never)
+	if fresh.watch.bounds, err = global.settings.topicBounds(e); err != nil {
 		return nil, err
 	}
 	fresh.values = map[string]string{}

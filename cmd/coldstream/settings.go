@@ -46,7 +46,7 @@ const (
 func flagsWithoutKeys() []string { return []string{"config", "context", "help", "version"} }
 
 // perTopicKeys are those that a file can say for single topics.
-func perTopicKeys() []string { return []string{"max-rpo"} }
+func perTopicKeys() []string { return []string{maxRPOKey, rescansKey} }
 
 // sharedKeys are the flags that mean the same wherever they are: one key, and one variable, for
 // all commands. Others are for one command, since what is right there is wrong elsewhere.
@@ -308,12 +308,35 @@ func readConfig(root *cobra.Command, path string, e *env) (*config.File, error) 
 	return config.Parse(path, text, configKeys(root))
 }
 
-// topicBound is a duration that the file gives single topics, and fallback for others. What flags
-// and environment say goes before the file.
-func (s *settings) topicBounds(key string, e *env) (*topicBounds, error) {
-	b := &topicBounds{}
+// perTopic are values of single topics, in the order of the file: of those that match a topic the
+// first counts.
+type perTopic[T any] struct {
+	patterns []*coldstream.Patterns
+	values   []T
+}
+
+// of is the value of a topic, and fallback if it has none of its own.
+func (p *perTopic[T]) of(t *coldstream.Topic, fallback T) T {
+	for i, patterns := range p.patterns {
+		if chosen, err := patterns.Select([]coldstream.Topic{*t}); err == nil && len(chosen) == 1 {
+			return p.values[i]
+		}
+	}
+	return fallback
+}
+
+// topicBounds are durations of single topics, and topicChoices answers.
+type (
+	topicBounds  = perTopic[time.Duration]
+	topicChoices = perTopic[bool]
+)
+
+// topicValues are what the file says of a key for single topics. What flags and environment say
+// goes before the file.
+func topicValues[T any](s *settings, key string, e *env, parse func(text string) (T, error)) (*perTopic[T], error) {
+	out := &perTopic[T]{}
 	if s == nil || s.origins[key].kind == fromFlag || s.origins[key].kind == fromEnvironment {
-		return b, nil
+		return out, nil
 	}
 	for _, v := range s.chosen.Topics(key) {
 		wrong := func(err error) error {
@@ -327,30 +350,52 @@ func (s *settings) topicBounds(key string, e *env) (*topicBounds, error) {
 		if err != nil {
 			return nil, err
 		}
-		bound, err := time.ParseDuration(texts[0])
+		if len(texts) != 1 {
+			return nil, wrong(fmt.Errorf("%s of topic %s takes one value, not %d", key, v.Pattern, len(texts)))
+		}
+		value, err := parse(texts[0])
+		if err != nil {
+			return nil, wrong(fmt.Errorf("%s of topic %s: %w", key, v.Pattern, err))
+		}
+		out.patterns, out.values = append(out.patterns, patterns), append(out.values, value)
+	}
+	return out, nil
+}
+
+const (
+	maxRPOKey  = "max-rpo"
+	rescansKey = "rescans"
+)
+
+// topicBounds are the --max-rpo of single topics.
+func (s *settings) topicBounds(e *env) (*topicBounds, error) {
+	return topicValues(s, maxRPOKey, e, func(text string) (time.Duration, error) {
+		bound, err := time.ParseDuration(text)
 		switch {
-		case err != nil || len(texts) != 1:
-			return nil, wrong(fmt.Errorf("%s of topic %s: not a time as 5m: %q", key, v.Pattern, strings.Join(texts, ", ")))
+		case err != nil:
+			return 0, fmt.Errorf("not a time as 5m: %q", text)
 		case bound <= 0:
-			return nil, wrong(fmt.Errorf("%s of topic %s must be longer than 0", key, v.Pattern))
+			return 0, errors.New("must be longer than 0")
 		}
-		b.patterns, b.bounds = append(b.patterns, patterns), append(b.bounds, bound)
-	}
-	return b, nil
+		return bound, nil
+	})
 }
 
-// topicBounds are durations of single topics.
-type topicBounds struct {
-	patterns []*coldstream.Patterns
-	bounds   []time.Duration
+// neverRescan are the topics that are not read again in full.
+func (s *settings) neverRescan(e *env) (*topicChoices, error) {
+	return topicValues(s, rescansKey, e, func(text string) (bool, error) {
+		if text != "auto" && text != "never" {
+			return false, fmt.Errorf("is auto or never, not %q", text)
+		}
+		return text == "never", nil
+	})
 }
 
-// of is the bound of a topic, and fallback if it has none of its own.
-func (b *topicBounds) of(t *coldstream.Topic, fallback time.Duration) time.Duration {
-	for i, patterns := range b.patterns {
-		if chosen, err := patterns.Select([]coldstream.Topic{*t}); err == nil && len(chosen) == 1 {
-			return b.bounds[i]
-		}
+// checkTopics checks what is said for single topics.
+func (s *settings) checkTopics(e *env) error {
+	_, err := s.topicBounds(e)
+	if err == nil {
+		_, err = s.neverRescan(e)
 	}
-	return fallback
+	return err
 }

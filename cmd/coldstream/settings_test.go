@@ -164,6 +164,8 @@ commands:
 		"\npatience: soon":                    ":2: ",
 		"vault: ${GONE}":                      ":1: the variable GONE is not set",
 		"topics: {orders: {max-rpo: 5}}":      ":1: max-rpo of topic orders: not a time",
+		"topics: {orders: {max-rpo: -5m}}":    ":1: max-rpo of topic orders: must be longer than 0",
+		"topics: {orders: {rescans: no}}":     ":1: rescans of topic orders: is auto or never",
 		"commands: {ls: {snapshot: [a, b]}}":  ":1: snapshot takes one value, not 2",
 		"contexts: {a: {connect-timeout: x}}": ":1: ",
 	} {

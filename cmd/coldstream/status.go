@@ -87,14 +87,14 @@ func (o *statusOptions) validate() error {
 	switch {
 	case o.maxRPO < 0:
 		return usagef("", errors.New("--max-rpo must be longer than 0"))
-	case o.check && o.maxRPO == 0 && len(o.bounds.bounds) == 0:
+	case o.check && o.maxRPO == 0 && len(o.bounds.values) == 0:
 		return usagef("name the bound with --max-rpo, as: --check --max-rpo 5m, or in the file of --config", errors.New("--check needs --max-rpo"))
 	}
 	return o.cluster.validate()
 }
 
 func runStatus(ctx context.Context, o *statusOptions, e *env) (err error) {
-	if o.bounds, err = o.global.settings.topicBounds("max-rpo", e); err != nil {
+	if o.bounds, err = o.global.settings.topicBounds(e); err != nil {
 		return err
 	}
 	if err := o.validate(); err != nil {

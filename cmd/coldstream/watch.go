@@ -44,7 +44,7 @@ func (b *rpoBounds) of(topic string) time.Duration {
 	return b.topics.of(&coldstream.Topic{Name: topic}, b.all)
 }
 
-func (b *rpoBounds) exist() bool { return b.all > 0 || len(b.topics.bounds) > 0 }
+func (b *rpoBounds) exist() bool { return b.all > 0 || len(b.topics.values) > 0 }
 
 const (
 	noListen        = "none"

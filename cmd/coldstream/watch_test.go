@@ -121,7 +121,7 @@ func TestRunHasBoundsOfSingleTopics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &watchOptions{maxRPO: time.Hour, bounds: &topicBounds{patterns: []*coldstream.Patterns{patterns}, bounds: []time.Duration{time.Minute}}}
+	o := &watchOptions{maxRPO: time.Hour, bounds: &topicBounds{patterns: []*coldstream.Patterns{patterns}, values: []time.Duration{time.Minute}}}
 	same(t, "orders-1", o.rpoBounds().of("orders-1"), time.Minute)
 	same(t, "others", o.rpoBounds().of("others"), time.Hour)
 	o.bounds = nil
