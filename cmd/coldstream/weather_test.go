@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -98,14 +99,21 @@ func (w *weather) shown(topic string, want []kafkatest.Record) (id string) {
 // failing lets system calls of the backup fail from now on, until it is told to stop.
 func (w *weather) failing(calls, how string) (stop func()) {
 	w.Helper()
-	args := strace(w.T, "-p", strconv.Itoa(w.Process.Pid), "-e", "trace="+calls, "-e", "inject="+calls+":"+how)
+	of := w.process
+	args := strace(w.T, "-p", strconv.Itoa(of.Process.Pid), "-e", "trace="+calls, "-e", "inject="+calls+":"+how)
 	tracer := w.start(exec.Command(args[0], args[1:]...))
 	return func() {
 		w.Helper()
-		if err := tracer.Process.Signal(syscall.SIGINT); err != nil {
-			w.Fatal(err)
+		if tracer.hasEnded() && !of.hasEnded() {
+			w.Fatalf("strace ended with %d: %s", tracer.code, tracer.stderr.String())
 		}
-		<-tracer.ended
+		_ = tracer.Process.Signal(syscall.SIGINT) // it may have ended with the backup
+		select {
+		case <-tracer.ended:
+		case <-time.After(3 * time.Second): // it now and then sleeps through the signal
+			_ = tracer.Process.Kill() // which lets go of the backup too
+			<-tracer.ended
+		}
 	}
 }
 

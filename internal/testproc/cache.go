@@ -97,6 +97,25 @@ func NpmInstall(ctx context.Context, name, version string) (string, error) {
 	})
 }
 
+// DebianPackage returns the folder with the files of a package of the system's own Debian release. It
+// is not installed, and what it depends on is not fetched.
+func DebianPackage(ctx context.Context, name string) (string, error) {
+	return fill(ctx, "debian/"+name, func(temp string) (string, error) {
+		cmd := exec.CommandContext(ctx, "apt-get", "download", name)
+		cmd.Dir = temp
+		if _, err := Output(cmd); err != nil {
+			return "", err
+		}
+		files, err := filepath.Glob(filepath.Join(temp, "*.deb"))
+		if err != nil || len(files) != 1 {
+			return "", fmt.Errorf("apt-get download left %q: %w", files, err)
+		}
+		made := filepath.Join(temp, "files")
+		_, err = Output(exec.CommandContext(ctx, "dpkg", "-x", files[0], made))
+		return made, err
+	})
+}
+
 // fill makes an entry of the cache in a temporary folder, and gives it its name when it is
 // whole.
 func fill(ctx context.Context, entry string, install func(temp string) (made string, err error)) (string, error) {
