@@ -313,10 +313,7 @@ func (e *fetchEngine) choose(w fetchWorker) fetchTurn {
 		return e.chooseFollowed(w, turn)
 	}
 	for _, p := range e.partitions {
-		if p.busy || p.ended || p.lane != w.lane || p.leader != w.broker || now.Before(p.retryAt) {
-			continue
-		}
-		if p.alone && len(turn.partitions) > 0 {
+		if !p.isFor(w, now) || p.alone && len(turn.partitions) > 0 {
 			continue
 		}
 		p.busy = true
@@ -326,6 +323,12 @@ func (e *fetchEngine) choose(w fetchWorker) fetchTurn {
 		}
 	}
 	return turn
+}
+
+// isFor says whether a worker may ask for the partition now. One that waits after an answer
+// without data is left out meanwhile, so that those behind it in the plan have their turn.
+func (p *fetchPartition) isFor(w fetchWorker, now time.Time) bool {
+	return !p.busy && !p.ended && !p.followed.remove && p.lane == w.lane && p.leader == w.broker && !now.Before(p.retryAt)
 }
 
 // answerBytes is the share of one of several connections.

@@ -148,7 +148,7 @@ func (e *fetchEngine) chooseFollowed(w fetchWorker, turn fetchTurn) fetchTurn {
 	var behind, resting []*fetchPartition
 	for _, p := range e.partitions {
 		switch {
-		case p.busy || p.ended || p.followed.remove || p.lane != w.lane || p.leader != w.broker || now.Before(p.retryAt):
+		case !p.isFor(w, now):
 		case p.followed.atEnd:
 			resting = append(resting, p)
 		default:
