@@ -91,6 +91,33 @@ func TestForgetAndPrune(t *testing.T) {
 		t.Errorf("a backup after it: %+v", again)
 	}
 	testTags(t, w)
+	testStats(t, w)
+}
+
+// What stats counts is what is there.
+func testStats(t *testing.T, w *world) {
+	w.create("other", 2)
+	w.produce(someRecords(newRandom(t), "other", 0, 100)...)
+	w.produce(someRecords(newRandom(t), "other", 1, 100)...)
+	w.backup("aging", "other")
+	w.backup("aging", "other")
+	command(t, nil, "stats", "--vault", w.vault, "--days", "-1").must(t, exitUsage)
+	var d statsDocument
+	command(t, nil, "stats", "--vault", w.vault, "-o", "json").must(t, exitDone).into(t, &d)
+	objects, bytes := w.vaultSize()
+	if d.ObjectCount != objects || d.Bytes != bytes || len(d.Topics) != 2 || d.Topics[1].Topic != "other" || d.Topics[1].PartitionCount != 2 || d.Topics[1].Records != 200 {
+		t.Errorf("%d objects, %d bytes: %+v", objects, bytes, d)
+	}
+	stored := d.Topics[0].BytesStored + d.Topics[1].BytesStored
+	if stored <= 0 || stored > d.PackBytes || d.PackBytes > stored+int64(d.PackCount)*1000 {
+		t.Errorf("topics take %d bytes of packs with %d", stored, d.PackBytes)
+	}
+	if len(d.Days) == 0 || d.Days[0].BytesStored > stored || d.SavedByOffset < d.Topics[1].BatchBytes || d.SavedByCompression != max(0, d.BatchBytes-d.PackBytes) {
+		t.Errorf("%+v", d)
+	}
+	if out := command(t, nil, "stats", "--vault", w.vault).must(t, exitDone).stdout; !strings.Contains(out, "not stored again") || !strings.Contains(out, d.Days[0].Day) {
+		t.Error(out)
+	}
 }
 
 // What is tagged is found wherever a snapshot is chosen; what is pinned stays until it is unpinned.
