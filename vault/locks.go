@@ -49,6 +49,12 @@ func (v *Vault) Lock() Lock {
 // none, the vault was copied there object by object.
 func (v *Vault) HasLocks() bool { return v.objects.HasLocks() }
 
+// Setting is one setting of the bucket that a vault is in, and whether it fits.
+type Setting = blob.Setting
+
+// Settings says how the bucket that the vault is in is set; nothing elsewhere.
+func (v *Vault) Settings(ctx context.Context) []Setting { return v.objects.Settings(ctx) }
+
 // takeBackInfo deletes a vault.json that a storage has stored although it refused to lock it, as one
 // server does.
 func (v *Vault) takeBackInfo(ctx context.Context) error {

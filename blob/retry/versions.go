@@ -16,6 +16,14 @@ func (s *Store) Versions() blob.Versions {
 	return &versions{s, inner}
 }
 
+// Settings is [blob.Configured], where the storage behind it has it. Nothing of it is tried again.
+func (s *Store) Settings(ctx context.Context, lock blob.Lock) []blob.Setting {
+	if c, ok := s.inner.(blob.Configured); ok {
+		return c.Settings(ctx, lock)
+	}
+	return nil
+}
+
 // versions does again what failed for the time being, as a [Store] does.
 type versions struct {
 	store *Store

@@ -59,6 +59,7 @@ type Store struct {
 	sse     encrypt.ServerSide
 	replace bool // see [Store.Unconditional]
 	lock    *blob.Lock
+	version string // of objects that are read; the newest if empty
 }
 
 var (
@@ -271,7 +272,7 @@ func (s *Store) open(ctx context.Context, key string) (io.ReadCloser, int64, err
 }
 
 func (s *Store) getOptions() minio.GetObjectOptions {
-	opts := minio.GetObjectOptions{}
+	opts := minio.GetObjectOptions{VersionID: s.version}
 	if s.opts.Encryption.Kind == "c" {
 		opts.ServerSideEncryption = s.sse
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,37 +44,81 @@ func lockEnd(lock *blob.Lock) time.Time {
 	return time.Now().Add(lock.For) //nolint:forbidigo // see above
 }
 
-// List is [blob.Versions.List].
+// pageOfVersions is the most that a server lists in one answer.
+const pageOfVersions = 1000
+
+// List is [blob.Versions.List]. Some servers list what hides objects behind the versions of a whole
+// answer, so two answers are put in order at a time.
 func (v versions) List(ctx context.Context, prefix string) iter.Seq2[blob.Version, error] {
 	return func(yield func(blob.Version, error) bool) {
-		s := v.store
-		root, last := s.key(""), ""
-		opts := minio.ListObjectsOptions{Prefix: root + prefix, Recursive: true, WithVersions: true}
-		for object := range s.api.ListObjectsIter(ctx, s.opts.Bucket, opts) {
-			key := strings.TrimPrefix(object.Key, root)
-			err := object.Err
-			if err != nil {
-				err = fmt.Errorf("list versions of %q: %w", prefix, s.explain(ctx, actionListVersions, prefix, err))
-			} else if key < last {
-				err = fmt.Errorf("list versions of %q: the server lists %q behind %q: coldstream needs listings in the order of keys", prefix, key, last)
-			}
-			if err != nil {
-				yield(blob.Version{}, err)
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		o := &ordering{}
+		opts := minio.ListObjectsOptions{Prefix: v.store.key("") + prefix, Recursive: true, WithVersions: true}
+		for object := range v.store.api.ListObjectsIter(ctx, v.store.opts.Bucket, opts) {
+			if object.Err != nil {
+				yield(blob.Version{}, fmt.Errorf("list versions of %q: %w", prefix, v.store.explain(ctx, actionListVersions, prefix, object.Err)))
 				return
 			}
-			if last = key; blob.CheckKey(key) != nil {
-				continue
-			}
-			if !yield(blob.Version{
-				Entry: blob.Entry{Key: key, SizeBytes: object.Size}, ID: object.VersionID, Created: object.LastModified, Hides: object.IsDeleteMarker,
-			}, nil) {
+			o.add(&object, strings.TrimPrefix(object.Key, v.store.key("")))
+			if len(o.waiting) >= 2*pageOfVersions && !o.give(pageOfVersions, yield) {
 				return
 			}
 		}
 		if err := ctx.Err(); err != nil { // the client ends a listing without a word
 			yield(blob.Version{}, err)
+			return
+		}
+		o.give(len(o.waiting), yield)
+	}
+}
+
+// ordering puts versions in the order of their keys, and of each the newest first.
+type ordering struct {
+	waiting []listedVersion
+	last    string
+}
+
+type listedVersion struct {
+	blob.Version
+	latest bool
+}
+
+func (o *ordering) add(object *minio.ObjectInfo, key string) {
+	if blob.CheckKey(key) != nil {
+		return
+	}
+	o.waiting = append(o.waiting, listedVersion{blob.Version{
+		Entry: blob.Entry{Key: key, SizeBytes: object.Size}, ID: object.VersionID, Created: object.LastModified, Hides: object.IsDeleteMarker,
+	}, object.IsLatest})
+}
+
+// give yields the first n. Where times are the same, the order of the server counts.
+func (o *ordering) give(n int, yield func(blob.Version, error) bool) bool {
+	slices.SortStableFunc(o.waiting, func(a, b listedVersion) int {
+		switch {
+		case a.Key != b.Key:
+			return strings.Compare(a.Key, b.Key)
+		case a.latest != b.latest && a.latest:
+			return -1
+		case a.latest != b.latest:
+			return 1
+		}
+		return b.Created.Compare(a.Created)
+	})
+	for i := range n {
+		of := &o.waiting[i]
+		if of.Key < o.last {
+			yield(blob.Version{}, fmt.Errorf("the server lists versions of %q behind %q: coldstream needs listings in the order of keys", of.Key, o.last))
+			return false
+		}
+		o.last = of.Key
+		if !yield(of.Version, nil) {
+			return false
 		}
 	}
+	o.waiting = slices.Delete(o.waiting, 0, n)
+	return true
 }
 
 // Delete is [blob.Versions.Delete].

@@ -69,6 +69,7 @@ func (d *diagnosis) vault(ctx context.Context) {
 	d.lines.Add("vault", at.String(), kafka.StatusOK, fmt.Sprintf("vault %s, %s, opened in %s", v.ID(), snapshots, formatDuration(took)))
 	d.key(v)
 	d.storage(at.String(), v.Examine(ctx), took)
+	d.settings(at.String(), v.Settings(ctx))
 	if folder, ok := at.Folder(); ok {
 		d.space(folder)
 	}
@@ -109,6 +110,14 @@ func (d *diagnosis) storage(subject string, found vault.Examination, took time.D
 	}
 	if took > slowStorage {
 		d.lines.Add("storage", subject, kafka.StatusWarn, "it is slow: the vault took "+formatDuration(took)+" to open").Hint = "run coldstream near the storage"
+	}
+}
+
+// settings says whether a bucket is set as a vault wants it.
+func (d *diagnosis) settings(subject string, found []vault.Setting) {
+	for _, of := range found {
+		status := []kafka.Status{kafka.StatusOK, kafka.StatusWarn, kafka.StatusFail}[of.Fit]
+		d.lines.Add("bucket", subject, status, of.Name+": "+of.Text).Hint = of.Hint
 	}
 }
 

@@ -1,134 +1,193 @@
 package main
 
 import (
-	"encoding/binary"
-	"hash/crc32"
-	"slices"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/minio/minio-go/v7"
 
-	"coldstream/kafka/kafkatest"
+	"coldstream/blob/storetest"
 )
 
-// A restore test brings everything back that a restore would, in a broker of its own and in a
-// cluster that is named, leaves nothing there, and is kept in the vault.
-func TestRestoreTest(t *testing.T) {
-	w := newWorld(t)
-	w.fill("drilled", 2, 50)
-	w.abortedBetween("drilled")
-	w.create("drilled-away", 1, "cleanup.policy=compact,delete")
-	w.values("drilled-away", "a", "b", "c")
-	w.deleteRecords("drilled-away", 1)
-	saved := w.backup("drilled", "drilled-away")
-	before, groups := w.names()
-
-	var v verifyDocument
-	w.run("verify", "--restore-test").must(t, exitDone).into(t, &v)
-	same(t, "verdict of a broker of its own", []any{v.OK, v.RestoreTest.OK, v.RestoreTest.IsRealBroker}, []any{true, true, false})
-	same(t, "what came back", []any{v.RestoreTest.Snapshot, v.RestoreTest.TopicCount, v.RestoreTest.PartitionCount, v.RestoreTest.Records}, []any{saved.Snapshot, 2, 3, int64(103)})
-
-	// The variable that all commands have is the cluster of the backup, and no wish to write there.
-	vars := []string{"COLDSTREAM_VAULT=" + w.vault, "COLDSTREAM_BOOTSTRAP_SERVER=127.0.0.1:1"}
-	out := command(t, vars, "verify", "--restore-test", "-t", "drilled").must(t, exitDone)
-	contains(t, out.stdout, "restore test passed: 101 records of 1 topic of snapshot "+saved.Snapshot, "It is no real broker")
-
-	w.run("verify", "--restore-test", "-b", w.bootstrap).must(t, exitDone).into(t, &v)
-	same(t, "verdict of a cluster", []any{v.RestoreTest.OK, v.RestoreTest.IsRealBroker, v.RestoreTest.Records}, []any{true, true, int64(103)})
-	w.await("nothing is left of the test", func() bool {
-		topics, now := w.names()
-		return slices.Equal(topics, before) && slices.Equal(now, groups)
-	})
-
-	// All three are in the vault, and none is taken for a restore.
-	out = command(t, vars, "snapshots").must(t, exitDone)
-	contains(t, out.stdout, "restore test", "passed 20", "restored 103 records of 2 topics in ")
-	var s snapshotsDocument
-	w.run("snapshots").must(t, exitDone).into(t, &s)
-	if tests := s.Snapshots[0].RestoreTests; len(tests) != 3 || tests[0].IsRealBroker || !tests[2].IsRealBroker || tests[2].RestoreMs < 1 {
-		t.Errorf("kept in the vault: %+v", tests)
-	}
-	w.run("restore", "-b", w.bootstrap, "--groups-only", "--yes").must(t, exitUsage).says(t, "the vault knows no restore of these topics")
-	w.run("forget", "--keep-last", "1", "--dry-run").must(t, exitDone)
-	w.verify()
-
-	w.run("verify", "-t", "drilled").must(t, exitUsage).says(t, "are for --restore-test")
-	w.run("verify", "-b", w.bootstrap).must(t, exitUsage)
-	w.run("verify", "--restore-test", "-t", "no-such").must(t, exitUsage)
-	w.run("verify", "--restore-test", "-b", "127.0.0.1:1", "--connect-timeout", "1s").must(t, exitUnreachable)
+// ransomDrill is a vault with a lock, encrypted, as a thief finds it, and how its owner gets it back.
+type ransomDrill struct {
+	*world
+	bucket lockedBucket
+	prefix string
+	// Of the operator, and of the host that makes backups: only the second is stolen.
+	operatorKey, hostKey string
+	thief                *minio.Client
+	sound                map[string]bool // the versions that there were
+	source               string          // the topic
 }
 
-// TestRestoreTestFindsDifferences: in a cluster that changes what it is given, and in a vault that
-// does not have all any more. Also that is kept.
-func TestRestoreTestFindsDifferences(t *testing.T) {
-	w := newFakeWorld(t)
-	w.fill("drilled", 1, 20)
-	w.backup("drilled")
-	fake := kafkatest.StartFake(t, kfake.NumBrokers(1))
-	fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
-			for i := range topic.Partitions {
-				batch := topic.Partitions[i].Records
-				batch[27+7] ^= 1 // the first timestamp
-				binary.BigEndian.PutUint32(batch[17:], crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli)))
-			}
-		}
-		return nil, nil, false // the broker takes it
-	})
-	bootstrap := strings.Join(fake.ListenAddrs(), ",")
-	var v verifyDocument
-	out := w.run("verify", "--restore-test", "-b", bootstrap).must(t, exitDamage)
-	out.into(t, &v)
-	same(t, "verdict", []any{v.OK, v.RestoreTest.OK, len(v.Problems)}, []any{false, false, 0})
-	if d := v.RestoreTest.Differences; len(d) != 1 || d[0].Topic != "drilled" || d[0].FirstOffset != 0 || !strings.HasPrefix(d[0].Detail, "timestamp") {
-		t.Errorf("differences: %+v", d)
+func (b bucket) newDrill(t *testing.T, name string) *ransomDrill {
+	t.Helper()
+	d := &ransomDrill{world: newWorld(t), bucket: b.LockingBucket(t, name), prefix: storetest.NewPrefix(), source: name}
+	d.operatorKey, d.hostKey = filepath.Join(t.TempDir(), "operator.key"), filepath.Join(t.TempDir(), "host.key")
+	d.vault, d.thief = d.bucket.URL(d.prefix), d.bucket.Admin
+	d.run("init", "--encrypt", "--lock", "30d", "--key-file", d.operatorKey).must(t, exitDone)
+	command(t, nil, "key", "add", "--vault", d.vault, "--key-file", d.operatorKey, "--catalog-only", "--out", d.hostKey).must(t, exitDone)
+	d.fill(d.source, 1, 300)
+	d.asHost()
+	d.backup(d.source)
+	d.produce(someRecords(newRandom(t), d.source, 0, 50)...)
+	d.backup(d.source)
+	d.asOperator()
+	d.verify()
+	d.sound = map[string]bool{}
+	for _, o := range d.bucket.versions(t, d.prefix+"/") {
+		d.sound[o.VersionID] = true
 	}
-
-	flip(t, w.vault, "packs/*/*/*")
-	w.run("verify", "--restore-test").must(t, exitDamage).into(t, &v)
-	if v.RestoreTest.OK || len(v.RestoreTest.Failed)+len(v.RestoreTest.Damage) == 0 {
-		t.Errorf("of a damaged vault: %+v", v.RestoreTest)
-	}
-	out = command(t, []string{"COLDSTREAM_VAULT=" + w.vault}, "snapshots")
-	contains(t, out.stdout, "failed 20")
-	flip(t, w.vault, "restores/*/*2") // what tests found
-	command(t, []string{"COLDSTREAM_VAULT=" + w.vault}, "snapshots").must(t, exitDone).says(t, "what restore tests found could not be read")
+	return d
 }
 
-// An interrupted test holds nothing afterwards, and leaves nothing in the cluster.
-func TestRestoreTestThatFails(t *testing.T) {
-	w := newFakeWorld(t)
-	w.fill("drilled", 1, 20)
-	w.backup("drilled")
-	fake := kafkatest.StartFake(t, kfake.NumBrokers(1))
-	fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
-		answer := req.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range req.(*kmsg.ProduceRequest).Topics {
-			refused := kmsg.NewProduceResponseTopic()
-			refused.Topic, refused.TopicID = topic.Topic, topic.TopicID
-			for _, p := range topic.Partitions {
-				r := kmsg.NewProduceResponseTopicPartition()
-				r.Partition, r.ErrorCode = p.Partition, 29 // TOPIC_AUTHORIZATION_FAILED
-				refused.Partitions = append(refused.Partitions, r)
-			}
-			answer.Topics = append(answer.Topics, refused)
+func (d *ransomDrill) asHost()     { d.vars = []string{"COLDSTREAM_KEY_FILE=" + d.hostKey} }
+func (d *ransomDrill) asOperator() { d.vars = []string{"COLDSTREAM_KEY_FILE=" + d.operatorKey} }
+
+// objects are the names of the vault's objects that begin with a prefix.
+func (d *ransomDrill) objects(prefix string) (names []string) {
+	d.Helper()
+	for o := range d.bucket.Admin.ListObjectsIter(d.Context(), d.bucket.Bucket, minio.ListObjectsOptions{Prefix: d.prefix + "/" + prefix, Recursive: true}) {
+		if o.Err != nil {
+			d.Fatal(o.Err)
 		}
-		return answer, nil, true
-	})
-	var v verifyDocument
-	w.run("verify", "--restore-test", "-b", strings.Join(fake.ListenAddrs(), ",")).must(t, exitIncomplete).into(t, &v)
-	if v.OK || len(v.RestoreTest.Failed) != 1 {
-		t.Errorf("verdict: %+v", v.RestoreTest)
+		names = append(names, o.Key)
 	}
-	other := newWorldOf(t, fake.ListenAddrs())
-	if topics, _ := other.names(); len(topics) > 0 {
-		t.Errorf("left in the cluster: %v", topics)
+	if len(names) == 0 {
+		d.Fatalf("nothing under %s", prefix)
 	}
-	w.values("drilled", "newer")
-	w.backup("drilled")
-	w.run("forget", "--keep-last", "1").must(t, exitDone)
-	same(t, "snapshots that are left", len(w.snapshots()), 1)
+	return names
+}
+
+// put puts an object with other content, as the thief.
+func (d *ransomDrill) put(name, body string) error {
+	_, err := d.thief.PutObject(d.Context(), d.bucket.Bucket, name, strings.NewReader(body), int64(len(body)), minio.PutObjectOptions{})
+	return err
+}
+
+func (d *ransomDrill) mustPut(name, body string) {
+	d.Helper()
+	if err := d.put(name, body); err != nil {
+		d.Fatalf("overwrite %s: %v", name, err)
+	}
+}
+
+// body is what an object has now.
+func (d *ransomDrill) body(name string) string {
+	d.Helper()
+	o, err := d.bucket.Admin.GetObject(d.Context(), d.bucket.Bucket, name, minio.GetObjectOptions{})
+	if err != nil {
+		d.Fatal(err)
+	}
+	defer o.Close()
+	body, err := io.ReadAll(o)
+	if err != nil {
+		d.Fatal(err)
+	}
+	return string(body)
+}
+
+// comesBack copies what was there out of the first versions into a new vault, and proves it.
+func (d *ransomDrill) comesBack(options string) {
+	d.Helper()
+	folder := filepath.Join(d.TempDir(), "saved")
+	command(d.T, nil, "init", "--vault", folder).must(d.T, exitDone)
+	var r copyDocument
+	command(d.T, nil, "copy", "-o", "json", "--key-file", d.operatorKey, "--from", d.vault+"&versions=first"+options, "--to", folder).must(d.T, exitDone).into(d.T, &r)
+	if len(r.Snapshots) != 2 || r.Records != 350 {
+		d.Errorf("copied %d snapshots with %d records, want 2 with 350", len(r.Snapshots), r.Records)
+	}
+	command(d.T, nil, "verify", "--deep", "--vault", folder).must(d.T, exitDone)
+}
+
+// rewind takes back what the thief did, as nobody but the drill can: with the right to end locks.
+func (d *ransomDrill) rewind() {
+	d.Helper()
+	ctx := context.WithoutCancel(d.Context())
+	for _, o := range d.bucket.versions(d.T, d.prefix+"/") {
+		if d.sound[o.VersionID] {
+			continue
+		}
+		if err := d.bucket.Admin.RemoveObject(ctx, d.bucket.Bucket, o.Key, minio.RemoveObjectOptions{VersionID: o.VersionID, GovernanceBypass: true}); err != nil {
+			d.Fatal(err)
+		}
+	}
+	d.verify()
+}
+
+// attack is one of the drill's, with what becomes of it.
+type attack struct {
+	name string
+	do   func(t *testing.T, d *ransomDrill)
+}
+
+func (d *ransomDrill) suffers(t *testing.T, attacks []attack) {
+	t.Helper()
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			of := *d
+			w := *d.world
+			w.T = t
+			of.world = &w
+			a.do(t, &of)
+			of.rewind()
+		})
+	}
+}
+
+// attacksOfAnybody are those that even the owner of the bucket can make, with what undoes them.
+func attacksOfAnybody() []attack {
+	return []attack{
+		{"delete versions", func(t *testing.T, d *ransomDrill) {
+			same(t, "objects that could be deleted for ever", d.bucket.deleted(t, d.prefix), 0)
+		}},
+		{"overwrite all", func(t *testing.T, d *ransomDrill) {
+			for _, name := range d.objects("") {
+				d.mustPut(name, "pay")
+			}
+			d.run("snapshots").must(t, exitDamage)
+			d.comesBack("")
+		}},
+		{"delete markers", func(t *testing.T, d *ransomDrill) {
+			for _, name := range d.objects("") {
+				if err := d.bucket.Admin.RemoveObject(t.Context(), d.bucket.Bucket, name, minio.RemoveObjectOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d.run("snapshots").must(t, exitNoVault)
+			d.comesBack("")
+		}},
+		{"key swap", func(t *testing.T, d *ransomDrill) {
+			other := filepath.Join(t.TempDir(), "other")
+			command(t, nil, "init", "--encrypt", "--vault", other, "--key-file", filepath.Join(t.TempDir(), "thief.key")).must(t, exitDone)
+			swapped, err := os.ReadFile(filepath.Join(other, "vault.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.mustPut(d.prefix+"/vault.json", string(swapped))
+			for _, key := range []string{d.operatorKey, d.hostKey} {
+				command(t, nil, "backup", "--vault", d.vault, "--key-file", key, "-b", d.bootstrap, "-t", d.source).must(t, exitKey)
+			}
+			d.comesBack("")
+		}},
+	}
+}
+
+// ransomed is the part of the drill that takes little time, with the rights of the bucket's owner.
+func (b bucket) ransomed(t *testing.T) {
+	d := b.newDrill(t, "ransomed")
+	d.suffers(t, attacksOfAnybody())
+	d.run("doctor", "-b", d.bootstrap).must(t, exitDone)
+	d.vault += "&versions=first"
+	d.verifyCatalog()
+	d.run("backup", "-b", d.bootstrap, "-t", d.source).must(t, exitFailed).says(t, "first versions are only read", "coldstream copy")
+	before := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	d.vault += "&before=" + before
+	d.run("snapshots").must(t, exitNoVault)
 }

@@ -64,6 +64,7 @@ func TestVaultInABucket(t *testing.T) {
 	t.Run("trouble", func(t *testing.T) { b.trouble(t) })
 	t.Run("cost", func(t *testing.T) { b.cost(t) })
 	t.Run("locked", func(t *testing.T) { b.locked(t) })
+	t.Run("ransom", func(t *testing.T) { b.ransomed(t) })
 	t.Run("reader", func(t *testing.T) { b.reader(t) })
 	t.Run("exclusive", func(t *testing.T) { b.exclusive(t) })
 	t.Run("no vault", func(t *testing.T) { b.noVault(t) })

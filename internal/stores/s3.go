@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"coldstream/blob"
 	s3store "coldstream/blob/s3"
@@ -21,7 +22,7 @@ import (
 const coldPrefix = "packs/"
 
 func s3Options() []string {
-	return []string{"endpoint", "region", "path_style", "storage_class", "sse", "kms_key", "ca_file", "profile"}
+	return []string{"endpoint", "region", "path_style", "storage_class", "sse", "kms_key", "ca_file", "profile", "versions", "before"}
 }
 
 // sseKeyVariable names the file with the key of sse=c.
@@ -32,12 +33,15 @@ var storageClass = regexp.MustCompile(`^[A-Z][A-Z0-9_]{2,40}$`)
 type s3Driver struct {
 	options s3store.Options
 	creds   awscreds.Options
+	first   bool      // versions are read as they were first
+	before  time.Time // only what was stored before then; all if zero
 }
 
 func newS3(u *bucketURL) (driver, error) {
 	get := u.options.Get
 	d := &s3Driver{
 		creds: awscreds.Options{Profile: get("profile"), Region: get("region")},
+		first: get("versions") == "first",
 		options: s3store.Options{
 			Bucket: u.bucket, Prefix: u.prefix,
 			Endpoint:     cmp.Or(get("endpoint"), u.getenv("AWS_ENDPOINT_URL_S3"), u.getenv("AWS_ENDPOINT_URL")),
@@ -46,6 +50,15 @@ func newS3(u *bucketURL) (driver, error) {
 			StorageClass: get("storage_class"), ColdPrefix: coldPrefix,
 			Encryption: s3store.Encryption{Kind: get("sse"), KMSKey: get("kms_key")},
 		},
+	}
+	if text := get("versions"); text != "" && text != "first" {
+		return nil, fmt.Errorf("option versions: %q is not first", text)
+	}
+	if text := get("before"); text != "" {
+		var err error
+		if d.before, err = time.Parse(time.RFC3339, text); err != nil || !d.first {
+			return nil, fmt.Errorf("option before: %q is no time as 2006-01-02T15:04:05Z, or versions=first is missing", text)
+		}
 	}
 	if text := get("path_style"); text != "" {
 		style, err := strconv.ParseBool(text)
@@ -96,5 +109,9 @@ func (d *s3Driver) open(ctx context.Context) (blob.Store, error) {
 	}
 	options := d.options
 	options.Credentials = creds
-	return s3store.Open(options)
+	store, err := s3store.Open(options)
+	if err != nil || !d.first {
+		return store, err
+	}
+	return store.First(d.before), nil
 }

@@ -22,13 +22,25 @@ func locking(blobs blob.Store, lock format.Lock) (blob.Store, blob.Versions) {
 	if (lock == format.Lock{}) || versions == nil {
 		return blobs, nil
 	}
-	return versions.Locking(blob.Lock{Compliance: lock.Mode == format.LockCompliance, For: lockTime(lock)}), versions
+	return versions.Locking(lockOf(lock)), versions
 }
 
 func lockTime(lock format.Lock) time.Duration { return time.Duration(lock.Seconds) * time.Second }
 
 // HasLocks says that objects are locked as they are created.
 func (s *Store) HasLocks() bool { return s.versions != nil }
+
+// Settings says how what holds the objects is set, where the storage can tell.
+func (s *Store) Settings(ctx context.Context) []blob.Setting {
+	if c, ok := s.storage().(blob.Configured); ok {
+		return c.Settings(ctx, lockOf(s.info.Lock))
+	}
+	return nil
+}
+
+func lockOf(lock format.Lock) blob.Lock {
+	return blob.Lock{Compliance: lock.Mode == format.LockCompliance, For: lockTime(lock)}
+}
 
 // Locks looks after the locks of a vault's objects, at one point in time.
 type Locks struct {
