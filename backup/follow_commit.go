@@ -414,34 +414,41 @@ func (f *Follower) lookAround(ctx context.Context, k *cut) error {
 // lookAtOthers reads how far the vault has got with the commits of other processes, and goes
 // on from there where they are ahead.
 func (f *Follower) lookAtOthers(ctx context.Context) error {
-	writer, err := f.newWriter(ctx)
-	if err != nil {
-		return err
-	}
-	c := f.collector
-	var ahead []coldstream.TopicPartition
-	c.mu.Lock()
-	for _, p := range f.run.plan.partitions {
-		head, known := writer.Head(p.stream)
-		if known && !p.ended && (head.Scan > p.scan || head.Scan == p.scan && head.NextOffset > p.nextOffset) {
-			ahead = append(ahead, p.stream.TopicPartition())
-		}
-	}
-	c.mu.Unlock()
-	if len(ahead) > 0 {
-		f.run.plan.writer = writer // what is ended goes on from its heads
-		f.own[writer.ID()] = true
-		f.following.Remove(ahead...)
-	}
-	return f.noteWriters(ctx)
-}
-
-// noteWriters says who else has written to the vault since this process began.
-func (f *Follower) noteWriters(ctx context.Context) error {
 	standing, err := f.vault.OpenStanding(ctx, func(string) bool { return false })
 	if err != nil {
 		return err
 	}
+	f.noteWriters(standing)
+	if len(f.savedFurther(standing.Head)) == 0 {
+		return nil
+	}
+	writer, err := f.newWriter(ctx) // which leaves out what does not join
+	if err != nil {
+		return err
+	}
+	if ahead := f.savedFurther(writer.Head); len(ahead) > 0 {
+		f.run.plan.writer = writer // what is ended goes on from its heads
+		f.own[writer.ID()] = true
+		f.following.Remove(ahead...)
+	}
+	return nil
+}
+
+// savedFurther are the partitions whose heads are ahead of what was read here.
+func (f *Follower) savedFurther(head func(s coldstream.Stream) (vault.Head, bool)) (ahead []coldstream.TopicPartition) {
+	f.collector.mu.Lock()
+	defer f.collector.mu.Unlock()
+	for _, p := range f.run.plan.partitions {
+		h, known := head(p.stream)
+		if known && !p.ended && (h.Scan > p.scan || h.Scan == p.scan && h.NextOffset > p.nextOffset) {
+			ahead = append(ahead, p.stream.TopicPartition())
+		}
+	}
+	return ahead
+}
+
+// noteWriters says who else has written to the vault since this process began.
+func (f *Follower) noteWriters(standing *vault.Standing) {
 	var others []coldstream.WriterSeen
 	for _, w := range standing.Writers(f.opts.Now().Add(-3 * f.opts.SnapshotEvery)) {
 		if !f.own[w.ID] && w.Newest.After(f.status.Began) {
@@ -454,5 +461,4 @@ func (f *Follower) noteWriters(ctx context.Context) error {
 	for i := range others {
 		f.opts.Observer.Observe(&others[i])
 	}
-	return nil
 }
