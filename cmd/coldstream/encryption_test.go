@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"io"
 	"io/fs"
@@ -17,6 +18,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"coldstream/internal/protection"
 )
 
 // secretive is an encrypted vault, and people with keys to it.
@@ -122,6 +125,25 @@ func (s *secretive) byHand(keyFile, pack string) []byte {
 	return log
 }
 
+// runsAs backs up continuously with some key until all is saved.
+func (s *secretive) runsAs(host []string, w *world, topic string) {
+	s.Helper()
+	ctx, stop := context.WithCancel(s.Context())
+	defer stop()
+	ended := make(chan outcome, 1)
+	vars := append([]string{"COLDSTREAM_VAULT=" + s.vault}, host...)
+	go func() {
+		ended <- commandContext(ctx, vars, "run", "-b", w.bootstrap, "-t", topic, "--interval", "1s", "--snapshot-every", "2s", "--listen", "none")
+	}()
+	w.await("the run has saved all", func() bool {
+		var d protection.Document
+		command(s.T, vars, "status", "-b", w.bootstrap, "-t", topic, "-o", "json").must(s.T, exitDone).into(s.T, &d)
+		return d.Topics[0].LagRecords == 0
+	})
+	stop()
+	(<-ended).must(s.T, exitDone).says(s.T, "continuous backup stopped")
+}
+
 // TestEncryptedVault is the whole way with a real broker: a host with a key for the catalog only
 // makes backups, nothing in the storage can be read, the operator restores all of it, and Kafka's
 // own tool reads a pack that age and zstd have opened.
@@ -148,6 +170,8 @@ func TestEncryptedVault(t *testing.T) {
 	var report backupReport
 	asHost("backup", "-b", w.bootstrap, "-t", topic, "-o", "json").must(t, exitDone).into(t, &report)
 	same(t, "records of the second backup", report.Records, int64(1))
+	w.produce(&kgo.Record{Topic: topic, Partition: 1, Key: []byte("key-of-a-patient"), Value: []byte("diagnosis-of-a-patient")})
+	s.runsAs(host, w, topic)
 	for _, args := range [][]string{
 		{"snapshots"}, {"ls"}, {"groups"}, {"status", "-b", w.bootstrap, "-t", topic}, {"verify"}, {"key", "list"}, {"key", "test"},
 		{"backup", "-b", w.bootstrap, "-t", topic, "--dry-run"}, {"doctor", "--for", "backup", "-b", w.bootstrap, "-t", topic},
