@@ -131,12 +131,17 @@ type Group struct {
 	Type         string // classic, consumer, share, streams; "" where the broker does not say
 	State        string // as Kafka names it: Empty, Stable, …
 	ProtocolType string
-	Offsets      []GroupOffset // sorted by topic and partition
+	// Offsets are sorted by topic and partition. Those of a share group are where it starts: it is done
+	// with all records before.
+	Offsets []GroupOffset
 	// Err is set when the group's coordinator did not answer or refused: the group is
 	// then recorded as missing, never as a group without offsets. It wraps
-	// [ErrUnsupported] where groups of the type have no committed offsets to tell.
+	// [ErrNotOffered] where the brokers do not tell offsets of such groups.
 	Err error
 }
+
+// IsShare says that it is a share group. Brokers before Kafka 3.8 give no type, and have none.
+func (g *Group) IsShare() bool { return strings.EqualFold(g.Type, "share") }
 
 // Groups are all consumer groups of a cluster, as far as it told of them.
 type Groups struct {

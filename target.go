@@ -96,4 +96,8 @@ type GroupAdmin interface {
 	// are sent as -1. Either all offsets are committed, or the error names the first
 	// that was not.
 	CommitGroup(ctx context.Context, group string, offsets []GroupOffset) error
+	// SetShareGroup sets the offsets at which a share group without members starts, likewise. It fails
+	// wrapping [ErrUnsupported] where a group of the name is no share group, and [ErrNotOffered]
+	// where the brokers take none.
+	SetShareGroup(ctx context.Context, group string, offsets []GroupOffset) error
 }

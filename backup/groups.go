@@ -28,8 +28,8 @@ func (p *plan) readGroups(ctx context.Context, source coldstream.Source, observe
 	p.metadata.Groups = groups.List
 	missing := groups.Missing
 	for _, g := range groups.List {
-		// Groups of other types, such as share groups, have no offsets that could be saved.
-		if g.Err != nil && !errors.Is(g.Err, coldstream.ErrUnsupported) {
+		// Brokers before 4.1 have share groups, and do not tell where they start.
+		if g.Err != nil && !errors.Is(g.Err, coldstream.ErrNotOffered) {
 			missing = append(missing, coldstream.MissingGroups{Group: &g.Name, Err: fmt.Errorf("read its offsets: %w", g.Err)})
 		}
 	}

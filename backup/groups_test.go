@@ -3,13 +3,14 @@ package backup
 import (
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
 )
 
-// Share groups have no committed offsets. That a cluster has some is no reason to call
-// each of its backups incomplete.
+// Brokers before Kafka 4.1 do not tell where share groups start. That a cluster has some is no
+// reason to call each of its backups incomplete.
 func TestShareGroupsAreNoFailure(t *testing.T) {
 	w := newWorld(t)
 	w.create(t, "orders", 1)
@@ -19,6 +20,14 @@ func TestShareGroupsAreNoFailure(t *testing.T) {
 		resp := kreq.ResponseKind().(*kmsg.ListGroupsResponse)
 		g := kmsg.NewListGroupsResponseGroup()
 		g.Group, g.GroupType, g.GroupState = "sharers", "Share", "Empty"
+		resp.Groups = append(resp.Groups, g)
+		return resp, nil, true
+	})
+	w.fake.ControlKey(kmsg.DescribeShareGroupOffsets.Int16(), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		w.fake.KeepControl()
+		resp := kreq.ResponseKind().(*kmsg.DescribeShareGroupOffsetsResponse)
+		g := kmsg.NewDescribeShareGroupOffsetsResponseGroup()
+		g.GroupID, g.ErrorCode = "sharers", kerr.UnsupportedVersion.Code
 		resp.Groups = append(resp.Groups, g)
 		return resp, nil, true
 	})

@@ -261,16 +261,8 @@ func (a *coordinatorAsked) prove(ctx context.Context) error {
 
 // isCoordinator asks the cluster whether a broker coordinates a group.
 func (c *Client) isCoordinator(ctx context.Context, group string, broker int32) bool {
-	req := kmsg.NewPtrFindCoordinatorRequest()
-	req.CoordinatorKey, req.CoordinatorKeys = group, []string{group}
-	resp, err := req.RequestWith(ctx, c.kgo)
-	if err != nil {
-		return true
-	}
-	for _, found := range resp.Coordinators {
-		return found.NodeID == broker || found.ErrorCode != 0
-	}
-	return resp.NodeID == broker || resp.ErrorCode != 0
+	coordinator, err := c.coordinatorOf(ctx, group)
+	return err != nil || coordinator == broker
 }
 
 // listGroups asks one broker for the groups that it coordinates.

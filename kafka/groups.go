@@ -22,9 +22,6 @@ func kerrError(err error) error {
 	return err
 }
 
-// errNoOffsets marks groups whose offsets no protocol of consumer groups can tell.
-var errNoOffsets = fmt.Errorf("groups of this type have no committed offsets that can be read: %w", coldstream.ErrUnsupported)
-
 // Groups is [coldstream.ClusterReader.Groups]. What cannot be listed within the patience is
 // named: a part of the groups must not look like all of them.
 func (c *Client) Groups(ctx context.Context) (*coldstream.Groups, error) {
@@ -53,21 +50,12 @@ func (c *Client) Groups(ctx context.Context) (*coldstream.Groups, error) {
 	return groups, nil
 }
 
-// shareGroup is the type of groups that OffsetFetch does not answer for. Brokers that
-// give no type have consumer groups only.
-const shareGroup = "share"
-
 // fetchGroupOffsets fills in the offsets: the last committed ones, also where a
-// transaction is about to commit newer ones.
+// transaction is about to commit newer ones; of share groups those at which they start.
 func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Group) error {
 	pending := map[string]*coldstream.Group{}
 	for i := range groups {
-		g := &groups[i]
-		if g.Type == shareGroup {
-			g.Err = errNoOffsets
-			continue
-		}
-		pending[g.Name] = g
+		pending[groups[i].Name] = &groups[i]
 	}
 	err := c.await(ctx, "the offsets of consumer groups", func(ctx context.Context) error {
 		for _, g := range pending {
@@ -76,8 +64,13 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 		for name, resp := range c.fetchMany(ctx, pending) {
 			if g := pending[name]; g != nil {
 				g.Offsets, g.Err = offsetsOf(resp)
-				g.Err = c.lacksOnGroup(g.Err, "Describe", g.Name)
 			}
+		}
+		for name, g := range pending {
+			if g.IsShare() {
+				g.Offsets, g.Err = c.shareOffsets(ctx, name)
+			}
+			g.Err = c.lacksOnGroup(g.Err, "Describe", name)
 		}
 		var last error
 		for name, g := range pending {
@@ -100,8 +93,10 @@ func (c *Client) fetchGroupOffsets(ctx context.Context, groups []coldstream.Grou
 
 func (c *Client) fetchMany(ctx context.Context, groups map[string]*coldstream.Group) kadm.FetchOffsetsResponses {
 	names := make([]string, 0, len(groups))
-	for name := range groups {
-		names = append(names, name)
+	for name, g := range groups {
+		if !g.IsShare() { // OffsetFetch does not answer for those
+			names = append(names, name)
+		}
 	}
 	if len(names) == 0 {
 		return nil

@@ -110,7 +110,7 @@ func (g *groupCommit) checkMembers(ctx context.Context) error {
 }
 
 // groupState is the group's state as Kafka names it, or "" if there is no such group or
-// it is one that has neither of the two kinds of members. Since Kafka 4.0 a broker describes a
+// it is a share group. Since Kafka 4.0 a broker describes a
 // group by the request of its own kind only.
 func (c *Client) groupState(ctx context.Context, group string) (string, error) {
 	req := kmsg.NewPtrDescribeGroupsRequest()
@@ -128,11 +128,12 @@ func (c *Client) groupState(ctx context.Context, group string) (string, error) {
 			return described.State, nil
 		}
 	}
-	return c.consumerGroupState(ctx, group)
+	return c.newGroupState(ctx, group)
 }
 
-// consumerGroupState is groupState for groups of the protocol of KIP-848.
-func (c *Client) consumerGroupState(ctx context.Context, group string) (string, error) {
+// newGroupState is groupState for groups of the protocols that came after the classic one: KIP-848's,
+// and that of Kafka Streams. Older brokers do not know the requests, and have no such groups.
+func (c *Client) newGroupState(ctx context.Context, group string) (string, error) {
 	req := kmsg.NewPtrConsumerGroupDescribeRequest()
 	req.Groups = []string{group}
 	resp, err := req.RequestWith(ctx, c.kgo)
@@ -140,15 +141,54 @@ func (c *Client) consumerGroupState(ctx context.Context, group string) (string, 
 		return "", nil //nolint:nilerr // older brokers do not know the request, and have no such groups
 	}
 	for _, described := range resp.Groups {
-		switch err := brokerError(described.ErrorCode, described.ErrorMessage); {
-		case errors.Is(err, kerr.GroupIDNotFound), errors.Is(err, kerr.UnsupportedVersion):
-		case err != nil:
-			return "", fmt.Errorf("describe the group: %w", err)
-		default:
-			return described.State, nil
+		if state, err := stateOf(described.State, brokerError(described.ErrorCode, described.ErrorMessage)); state != "" || err != nil {
+			return state, err
 		}
 	}
+	return c.streamsGroupState(ctx, group)
+}
+
+// streamsGroupState asks the group's coordinator by itself: franz-go does not know whom to ask.
+func (c *Client) streamsGroupState(ctx context.Context, group string) (string, error) {
+	coordinator, err := c.coordinatorOf(ctx, group)
+	if err != nil {
+		return "", err
+	}
+	req := kmsg.NewPtrStreamsGroupDescribeRequest()
+	req.Groups = []string{group}
+	kresp, err := c.kgo.Broker(int(coordinator)).Request(ctx, req)
+	if err != nil {
+		return "", nil //nolint:nilerr // as above
+	}
+	for _, described := range kresp.(*kmsg.StreamsGroupDescribeResponse).Groups {
+		return stateOf(described.State, brokerError(described.ErrorCode, described.ErrorMessage))
+	}
 	return "", nil
+}
+
+// coordinatorOf asks which broker coordinates a group.
+func (c *Client) coordinatorOf(ctx context.Context, group string) (int32, error) {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey, req.CoordinatorKeys = group, []string{group}
+	resp, err := req.RequestWith(ctx, c.kgo)
+	if err != nil {
+		return -1, requestError(err)
+	}
+	for _, found := range resp.Coordinators {
+		return found.NodeID, brokerError(found.ErrorCode, found.ErrorMessage)
+	}
+	return resp.NodeID, brokerError(resp.ErrorCode, resp.ErrorMessage)
+}
+
+// stateOf is the state that an answer tells, or "" if the group is not of the kind that was asked for.
+func stateOf(state string, err error) (string, error) {
+	switch {
+	case errors.Is(err, kerr.GroupIDNotFound), errors.Is(err, kerr.UnsupportedVersion):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("describe the group: %w", err)
+	}
+	return state, nil
 }
 
 // commitAll commits in requests that __consumer_offsets can take. To commit the same

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ func (p *Plan) planGroup(g coldstream.Group, places map[coldstream.TopicPartitio
 	if g.Err != nil {
 		// It may have had offsets here: it must not look like one that had none.
 		plan.status, plan.err = GroupFailed, fmt.Errorf("its offsets were not recorded: %w", g.Err)
-		if !hasOffsets(g.Type) {
+		if !hasOffsets(g.Type) || g.IsShare() && isBeyond(g.Err.Error()) {
 			plan.status = GroupUnsupported
 		}
 	}
@@ -118,6 +119,12 @@ func (p *Plan) planGroup(g coldstream.Group, places map[coldstream.TopicPartitio
 	case slices.Contains(p.req.GroupNames, g.Name):
 		p.warn("consumer group %q has no offsets in the partitions to restore, and is left out", g.Name)
 	}
+}
+
+// isBeyond says that a recorded error is not of one moment: the brokers, or the version that made
+// the backup, could not tell offsets of such a group.
+func isBeyond(text string) bool {
+	return strings.Contains(text, coldstream.ErrUnsupported.Error()) || strings.Contains(text, coldstream.ErrNotOffered.Error())
 }
 
 // whyLeftOut says why an offset of a group is not restored with it.
@@ -135,10 +142,10 @@ func (p *Plan) whyLeftOut(o coldstream.GroupOffset) string {
 	return "the partition is not restored"
 }
 
-// hasOffsets says that groups of a type have committed offsets. Brokers before Kafka 3.8 give no
-// type, and have no groups without.
+// hasOffsets says that groups of a type have offsets that can be set. Brokers before Kafka 3.8 give
+// no type, and have no groups without.
 func hasOffsets(groupType string) bool {
-	return slices.Contains([]string{"", "classic", "consumer", "streams"}, strings.ToLower(groupType))
+	return slices.Contains([]string{"", "classic", "consumer", "streams", "share"}, strings.ToLower(groupType))
 }
 
 func (p *Plan) checkGroupNames(metadata *vault.Metadata) error {
@@ -227,8 +234,10 @@ func (p *Plan) meetGroups(ctx context.Context) error {
 		old := &there.List[i]
 		g.before, g.active = old.Offsets, hasMembers(old)
 		switch {
-		case !hasOffsets(old.Type):
+		case !hasOffsets(old.Type) || old.IsShare() && !g.recorded.IsShare():
 			g.status, g.err = GroupUnsupported, fmt.Errorf("the target has a %s group of this name, which takes no committed offsets", old.Type)
+		case g.recorded.IsShare() && !old.IsShare():
+			g.status, g.err = GroupUnsupported, fmt.Errorf("the target has a %s group of this name, and this is a share group", cmp.Or(old.Type, "consumer"))
 		case old.Err != nil:
 			p.warn("the offsets that consumer group %q has in the target cannot be read, and will not be in the restore's record: %v", old.Name, old.Err)
 		}
@@ -262,11 +271,15 @@ func (x *execution) commitGroup(ctx context.Context, g *groupPlan) (string, erro
 			TopicPartition: o.into, Offset: o.target, LeaderEpoch: -1, Metadata: o.recorded.Metadata,
 		})
 	}
-	err := x.plan.target.CommitGroup(ctx, g.recorded.Name, offsets)
+	set := x.plan.target.CommitGroup
+	if g.recorded.IsShare() {
+		set = x.plan.target.SetShareGroup
+	}
+	err := set(ctx, g.recorded.Name, offsets)
 	switch {
 	case errors.Is(err, coldstream.ErrGroupActive):
 		return GroupRefused, err
-	case errors.Is(err, coldstream.ErrUnsupported):
+	case errors.Is(err, coldstream.ErrUnsupported), errors.Is(err, coldstream.ErrNotOffered):
 		return GroupUnsupported, err
 	case err != nil:
 		return GroupFailed, err

@@ -133,10 +133,10 @@ func (r *Result) Short() bool {
 	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.IsShort })
 }
 
-// Incomplete says that something named in the result is not as asked.
+// Incomplete says that something named in the result is not as asked, or, of a dry run, would not be.
 func (r *Result) Incomplete() bool {
 	return slices.ContainsFunc(r.Partitions, func(p PartitionResult) bool { return p.err != nil }) ||
-		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != GroupCommitted }) ||
+		slices.ContainsFunc(r.Groups, func(g GroupResult) bool { return g.Status != GroupCommitted && g.Status != GroupPlanned }) ||
 		len(r.GroupsMissing) > 0
 }
 

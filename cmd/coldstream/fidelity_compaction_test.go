@@ -148,6 +148,7 @@ func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
 	put("kept", []byte("a value"), 0)
 	put("gone", []byte("a value"), 0)
 	same(t, "the first backup", w.backup("deleted").Rescanned, []rescannedReport{})
+	same(t, "rescans that ls tells of", w.rescans("deleted"), 0)
 	put("other", []byte("a value"), 0)
 	same(t, "nothing was removed, however late", w.backup("deleted").Rescanned, []rescannedReport{})
 
@@ -171,6 +172,7 @@ func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
 	if len(report.Rescanned) != 1 || report.Rescanned[0].Topic != "deleted" || report.Rescanned[0].Reason == "" {
 		t.Errorf("rescanned %+v", report.Rescanned)
 	}
+	same(t, "rescans that ls tells of", w.rescans("deleted"), 1)
 	w.verify()
 	w.restoreAs("deleted", "deleted-copy")
 	same(t, "the latest of each key", latest(w.read("deleted-copy")), latest(w.read("deleted")))
@@ -185,4 +187,12 @@ func TestTombstonesThatNoBackupHasSeen(t *testing.T) {
 	same(t, "where it is not wanted", spared.Rescanned, []rescannedReport{})
 	put("new", []byte("a value"), n)
 	same(t, "where it is wanted again", len(w.backup("deleted").Rescanned), 1)
+}
+
+// rescans is how often a topic's first partition was read again in full, as ls says.
+func (w *world) rescans(topic string) int {
+	w.Helper()
+	var d lsDocument
+	w.run("ls", topic).must(w.T, exitDone).into(w.T, &d)
+	return int(d.Topics[0].Partitions[0].Rescans)
 }

@@ -39,7 +39,7 @@ func TestGroupsAlone(t *testing.T) {
 
 	into := []string{"-t", "alone", "--map", "alone=half-full", "--append"}
 	var dry, first restoreReport
-	w.restoring(append(into, "--groups", "--dry-run")...).must(t, exitDone).says(t, "it has members now", "--groups-only").into(t, &dry)
+	w.restoring(append(into, "--groups", "--dry-run")...).must(t, exitIncomplete).says(t, "it has members now", "--groups-only").into(t, &dry)
 	same(t, "the plan's groups", dry.names(), []string{"idle planned", "it's busy refused_active"})
 	w.restoring(append(into, "--groups")...).must(t, exitIncomplete).
 		says(t, `coldstream restore --groups-only --restore `, `--group 'it'\''s busy'`).into(t, &first)
@@ -110,7 +110,7 @@ func TestGroupWhoseNameIsTaken(t *testing.T) {
 	}
 	into := []string{"-t", "taken", "--map", "taken=taken-2", "--groups"}
 	var r restoreReport
-	w.restoring(append(into, "--dry-run")...).must(t, exitDone).says(t, "sharers: unsupported: the target has a share group of this name").into(t, &r)
+	w.restoring(append(into, "--dry-run")...).must(t, exitIncomplete).says(t, "sharers: unsupported: the target has a share group of this name").into(t, &r)
 	same(t, "the plan's groups", r.names(), []string{"free planned", "sharers unsupported"})
 	r = w.restoreEnding(exitIncomplete, into...)
 	same(t, "groups", r.names(), []string{"free committed", "sharers unsupported"})
@@ -145,4 +145,36 @@ func TestWhatIsLeftOutIsSaid(t *testing.T) {
 	if err := open.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A share group starts in a restored topic at the record at which it did before: an ordinary member
+// gets this one first.
+func TestShareGroupComesBack(t *testing.T) {
+	if version := os.Getenv(kafkaVersionVariable); strings.HasPrefix(version, "3.") {
+		t.Skipf("needs share groups, which Kafka %s does not have: run with a newer one in %s", version, kafkaVersionVariable)
+	}
+	w := newWorld(t)
+	w.fill("shared", 1, 20)
+	w.deleteRecords("shared", 3)
+	starts := kadm.Offsets{}
+	starts.AddOffset("shared", 0, 7, -1)
+	if altered, err := w.adm.AlterShareGroupOffsets(t.Context(), "back-sharers", starts); err != nil || altered.Error() != nil {
+		t.Fatal(err, altered.Error())
+	}
+	w.backup("shared")
+	var listed groupsDocument
+	w.run("groups", "back-sharers").must(t, exitDone).into(t, &listed)
+	if g := listed.Groups[0]; g.Type != "share" || g.Error != "" || len(g.Offsets) != 1 || g.Offsets[0].Offset != 7 || *g.Offsets[0].Behind != 13 {
+		t.Errorf("saved: %+v", g)
+	}
+	r := w.restore("-t", "shared", "--map", "shared=shared-2", "--group", "back-sharers", "--offsets", "translate")
+	same(t, "groups", r.names(), []string{"back-sharers committed"})
+	same(t, "where it starts now", r.offsets(), []int64{4})
+	member := w.newClient(kgo.ShareGroup("back-sharers"), kgo.ConsumeTopics("shared-2"))
+	first := member.PollFetches(t.Context())
+	if err := first.Err(); err != nil || first.NumRecords() == 0 {
+		t.Fatal(err, first.NumRecords())
+	}
+	same(t, "the first record that a member gets", string(first.Records()[0].Value), string(w.read("shared")[4].Value))
+	w.restoring("--groups-only", "--group", "back-sharers").must(t, exitIncomplete).says(t, "refused_active")
 }

@@ -91,7 +91,7 @@ func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) err
 	if err != nil {
 		return err
 	}
-	l := &groupsListing{vault: v, env: e, group: args, history: o.history, damage: catalog.Damage()}
+	l := &groupsListing{vault: v.RememberingSections(), env: e, group: args, history: o.history, damage: catalog.Damage()}
 	if !o.history {
 		if err := l.add(ctx, newest); err != nil {
 			return err

@@ -25,7 +25,8 @@ topic, the ones that compaction had left; of transactions, also the aborted ones
 the record batches as the brokers hold them. "newest" is the highest timestamp of a record. "lost"
 counts offsets between the log start and the end that were gone before they could be saved.
 
--l adds IDs, configs and the consumer groups that have committed offsets.`,
+-l adds IDs, configs and the consumer groups that have committed offsets; of one topic also where its log had
+lost its end (forks), and how often a compacted partition was read again in full (rescans).`,
 		Example: `  coldstream ls --vault /srv/kafka-vault
   coldstream ls --vault /srv/kafka-vault orders -l
   coldstream ls --vault /srv/kafka-vault --snapshot 62db6e9e`,
@@ -77,6 +78,10 @@ type rangeDocument struct {
 	Bytes          int64              `json:"bytes"`
 	NewestRecord   string             `json:"newest_record,omitempty"`
 	Gaps           []gapRangeDocument `json:"gaps"`
+	// Forks are the offsets at which the log had lost its end, and went on with other records.
+	Forks []int64 `json:"forks"`
+	// Rescans counts how often the partition was read again in full, up to this snapshot.
+	Rescans uint32 `json:"rescans"`
 }
 
 type gapRangeDocument struct {
@@ -241,13 +246,16 @@ func (l *listing) topic(t coldstream.Topic, streams []*vault.StreamHistory, reco
 // record.
 func newRangeDocument(s *vault.StreamHistory) (d rangeDocument, newestMs int64) {
 	v := s.View
-	d = rangeDocument{Partition: v.Stream.Partition, LogStartOffset: v.LogStartOffset, NextOffset: v.NextOffset, LeaderEpoch: v.LastEpoch, Gaps: []gapRangeDocument{}}
+	d = rangeDocument{Partition: v.Stream.Partition, LogStartOffset: v.LogStartOffset, NextOffset: v.NextOffset, LeaderEpoch: v.LastEpoch, Gaps: []gapRangeDocument{}, Forks: []int64{}, Rescans: v.Scan}
 	newestMs = -1
 	for i := range s.Runs {
 		run := &s.Runs[i]
 		d.Records += min(run.Records, run.NextOffset-run.FirstOffset) // of a part no more than it has offsets
 		d.Bytes += run.SizeBytes
 		newestMs = max(newestMs, run.MaxTimestampMs)
+		if run.Forked {
+			d.Forks = append(d.Forks, run.NextOffset)
+		}
 	}
 	for _, g := range s.Gaps {
 		d.Gaps = append(d.Gaps, gapRangeDocument{g.FirstOffset, g.NextOffset, string(g.Cause)})
@@ -353,6 +361,14 @@ func (d *topicDocument) detailRows() []row {
 	rows := []row{{fmt.Sprintf("topic %s has ID %s", d.Topic, d.TopicID)}}
 	for _, config := range d.configs() {
 		rows = append(rows, row{"config " + config})
+	}
+	for _, p := range d.Partitions {
+		for _, offset := range p.Forks {
+			rows = append(rows, row{fmt.Sprintf("fork: %s-%d had lost its end at offset %d, and went on with other records", d.Topic, p.Partition, offset)})
+		}
+		if p.Rescans > 0 {
+			rows = append(rows, row{fmt.Sprintf("rescanned: %s-%d was read again in full, %s", d.Topic, p.Partition, plural(int64(p.Rescans), "time"))})
+		}
 	}
 	next := map[int32]int64{}
 	for _, p := range d.Partitions {

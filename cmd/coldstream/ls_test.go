@@ -64,14 +64,14 @@ func TestLsTellsWhatIsThere(t *testing.T) {
 
 func TestLsTellsOfGaps(t *testing.T) {
 	s := &vault.StreamHistory{
-		View: vault.View{Stream: coldstream.Stream{Partition: 3}, LogStartOffset: 5, NextOffset: 40},
-		Runs: []vault.Run{{FirstOffset: 5, NextOffset: 10, Records: 5, MaxTimestampMs: 7, SizeBytes: 100}, {FirstOffset: 20, NextOffset: 40, Records: 30, MaxTimestampMs: 1000, SizeBytes: 50}},
+		View: vault.View{Stream: coldstream.Stream{Partition: 3}, LogStartOffset: 5, NextOffset: 40, Scan: 2},
+		Runs: []vault.Run{{FirstOffset: 5, NextOffset: 10, Records: 5, MaxTimestampMs: 7, SizeBytes: 100, Forked: true}, {FirstOffset: 20, NextOffset: 40, Records: 30, MaxTimestampMs: 1000, SizeBytes: 50}},
 		Gaps: []coldstream.Gap{{FirstOffset: 10, NextOffset: 20, Cause: coldstream.GapTruncated}},
 	}
 	p, _ := newRangeDocument(s)
 	want := rangeDocument{
 		Partition: 3, LogStartOffset: 5, NextOffset: 40, Records: 25, Bytes: 150, NewestRecord: "1970-01-01T00:00:01.000Z",
-		Gaps: []gapRangeDocument{{10, 20, "truncated"}},
+		Gaps: []gapRangeDocument{{10, 20, "truncated"}}, Forks: []int64{10}, Rescans: 2,
 	}
 	if diff := cmp.Diff(want, p); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -80,6 +80,8 @@ func TestLsTellsOfGaps(t *testing.T) {
 	if got, want := d.gapRows(), []row{{"gap: t-3 offsets [10, 20): truncated"}}; !cmp.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	details := fmt.Sprint(d.detailRows())
+	contains(t, details, "fork: t-3 had lost its end at offset 10,", "rescanned: t-3 was read again in full, 2 times")
 	if got := (&listing{document: lsDocument{Topics: []topicDocument{d}}}).topicRows()[1]; got[len(got)-1] != "10" {
 		t.Errorf("%q does not count 10 lost offsets", got)
 	}

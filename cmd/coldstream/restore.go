@@ -310,7 +310,7 @@ func (o *restoreOptions) report(e *env, r *restore.Result) error {
 		return err
 	case r.Damaged():
 		return &incomplete{exitDamage}
-	case !o.dryRun && r.Incomplete(), o.strict && r.Short():
+	case r.Incomplete(), o.strict && r.Short():
 		return &incomplete{exitIncomplete}
 	}
 	return nil
