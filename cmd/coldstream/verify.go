@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coldstream/internal/metrics"
 	"coldstream/restore"
 	"coldstream/vault"
 )
@@ -18,6 +19,8 @@ type verifyOptions struct {
 	vault  vaultOptions
 	deep   bool
 	expect string
+	// metricsFile is where Prometheus' node exporter finds what came out; empty if nowhere.
+	metricsFile string
 
 	// Of the restore test.
 	restoreTest bool
@@ -60,6 +63,7 @@ be deleted; 5 something is missing, altered or different; 10 no vault; 12 wrong 
 	o.vault.addSpoolFlag(cmd)
 	cmd.Flags().BoolVar(&o.deep, "deep", false, "read and check every byte")
 	cmd.Flags().StringVar(&o.expect, "expect", "", "prove that the vault still holds the state of the backup that printed the vault hash `HASH`")
+	cmd.Flags().StringVar(&o.metricsFile, "metrics-file", "", "write when this was done, and how many problems were found, to `FILE` for the textfile collector of Prometheus' node exporter")
 	cmd.Flags().BoolVar(&o.restoreTest, "restore-test", false, "restore a snapshot for a test, and compare each record")
 	o.topics.addFlags(cmd)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "test the snapshot with this `ID` or unique prefix (default: the newest that holds all topics asked for)")
@@ -128,6 +132,12 @@ func runVerify(ctx context.Context, o *verifyOptions, e *env) error {
 	}
 	if err := o.print(e, report, d); err != nil {
 		return err
+	}
+	if o.metricsFile != "" {
+		verified := metrics.Verified{Time: e.now(), Deep: o.deep, Problems: len(report.Problems)}
+		if err := verified.WriteFile(o.metricsFile); err != nil {
+			return err
+		}
 	}
 	for _, id := range v.Strays() {
 		e.note("recovery point %s is of a run that was cut off; it does not count, and may be deleted", id)

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"coldstream"
 	"coldstream/backup"
 	"coldstream/internal/protection"
@@ -110,7 +112,7 @@ func known(t *testing.T) map[string]string {
 	m := measure(stateOf(1))
 	m.Heartbeat(now, nil)
 	m.Command("ok")
-	families, err := m.registry.Gather()
+	families, err := prometheus.Gatherers{m.registry, (&Verified{}).registry()}.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
