@@ -163,7 +163,7 @@ func (o *backupOptions) open(ctx context.Context, e *env, observer coldstream.Ob
 	return &backup.Options{
 		Topics: patterns, Interval: o.interval, Now: e.now, Name: e.writerName("backup"), Observer: observer, NoReadBack: o.noVerify,
 		BufferBytes: memory.BufferBytes, PackBytes: memory.PackBytes, MaxRate: int64(o.maxRate),
-		Tags: coldstream.Tags{Values: tags, Pinned: o.pin},
+		Tags:        coldstream.Tags{Values: tags, Pinned: o.pin},
 		NeverRescan: func(topic string) bool { return o.never.Load().of(&coldstream.Topic{Name: topic}, false) },
 	}, v, client, nil
 }
