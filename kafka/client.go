@@ -119,7 +119,7 @@ func (e *AddressError) Error() string {
 
 // UsageHint says how to write one.
 func (e *AddressError) UsageHint() string {
-	return "write -b host:port, or several with commas between"
+	return "write host:port, or several with commas between"
 }
 
 // hostPort completes an address, and refuses what is none before anything waits for it.

@@ -94,7 +94,7 @@ func (c *Client) contact(ctx context.Context) *contactError {
 // join makes one error of those of several addresses. Another try is useless only if it is
 // for all of them.
 func join(text string, errs []*contactError) *contactError {
-	joined := &contactError{final: true, prompt: true, hint: errs[0].hint}
+	joined := &contactError{final: true, prompt: true, hint: errs[0].hint, input: errs[0].input}
 	var texts []string
 	var causes []error
 	for _, err := range errs {
@@ -245,7 +245,7 @@ func (c *Client) explainLogin(address string, err error) *contactError {
 	if !errors.As(c.cfg.Auth.Explain(err), &login) {
 		return nil
 	}
-	return &contactError{text: address + ": " + login.Error(), hint: login.Hint(), cause: login, final: login.Definite()}
+	return &contactError{text: address + ": " + login.Error(), hint: login.Hint(), input: login.Input(), cause: login, final: login.Definite()}
 }
 
 // firstOf asks several, one after the other with a head start each, until one answers. If

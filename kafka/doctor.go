@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -32,7 +33,8 @@ type Finding struct {
 	Subject string // of what: an address, a broker, a topic
 	Status  Status
 	Text    string
-	Hint    string // what to do, if anything
+	Hint    string     // what to do, if anything
+	Input   auth.Input // that the hint speaks of
 }
 
 // Findings gather lines.
@@ -48,6 +50,10 @@ func (f *Findings) Add(check, subject string, status Status, text string) *Findi
 func (f *Findings) addError(check, subject string, status Status, err error) {
 	line := f.Add(check, subject, status, err.Error())
 	line.Hint = hintOf(err)
+	var about interface{ Input() auth.Input }
+	if errors.As(err, &about) {
+		line.Input = about.Input()
+	}
 }
 
 // Checkup says what a doctor is to look for.
@@ -187,7 +193,7 @@ func lacks() []lack {
 		{kmsg.InitProducerID.Int16(), 0, restoring, "records cannot be written once and only once (InitProducerId, Kafka 0.11)", StatusFail},
 		{kmsg.CreateTopics.Int16(), 0, restoring, "topics cannot be made: make them before the restore (CreateTopics)", StatusWarn},
 		{kmsg.IncrementalAlterConfigs.Int16(), 0, restoring, "a change of configs that somebody else makes at the same moment may be lost (IncrementalAlterConfigs, Kafka 2.3)", StatusWarn},
-		{kmsg.DeleteRecords.Int16(), 0, restoring, "a log that starts above 0 cannot be exact: use --offsets translate (DeleteRecords, Kafka 0.11)", StatusWarn},
+		{kmsg.DeleteRecords.Int16(), 0, restoring, "a log that starts above 0 cannot be exact: restore with translated offsets (DeleteRecords, Kafka 0.11)", StatusWarn},
 		{kmsg.OffsetCommit.Int16(), 2, restoring, "consumer groups cannot be restored (OffsetCommit)", StatusWarn},
 	}
 }
@@ -201,7 +207,7 @@ func (d *doctor) versions(ctx context.Context) {
 		resp, err := d.askVersions(ctx, b.ID)
 		if err != nil {
 			d.out.Add("versions", subject, StatusWarn, fmt.Sprintf("does not answer: %v", err)).Hint =
-				"partitions that it leads are waited for, for as long as --patience says"
+				"partitions that it leads are waited for, for as long as the patience lasts"
 			continue
 		}
 		missing := d.versionsOf(resp)

@@ -66,9 +66,9 @@ func (d *doctor) skipped(all []coldstream.Topic) {
 		switch t := &all[i]; {
 		case chosen[t.Name]:
 		case t.Internal:
-			d.out.Add("topics", t.Name, StatusOK, "skipped: it is Kafka's own; name it with -t to save it too")
+			d.out.Add("topics", t.Name, StatusOK, "skipped: it is Kafka's own; name it to save it too")
 		case coldstream.IsInternalName(t.Name):
-			d.out.Add("topics", t.Name, StatusWarn, "skipped: its name begins with __, and such topics are saved only by name").Hint = "if it is yours, name it: -t " + t.Name
+			d.out.Add("topics", t.Name, StatusWarn, "skipped: its name begins with __, and such topics are saved only by name").Hint = "if it is yours, name it among the topics"
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (d *doctor) retention(t *coldstream.Topic) {
 	if every <= 0 {
 		return
 	}
-	const hint = "run backups more often, or `coldstream run`, or raise the config"
+	const hint = "run backups more often, or a continuous one, or raise the config"
 	if own, ok := milliseconds(t, "retention.ms"); ok && coldstream.HasPolicy(t.CleanupPolicy, "delete") && own < 2*every {
 		d.out.Add("retention", t.Name, StatusWarn, fmt.Sprintf("retention.ms is %s, and backups run every %s: records may be gone before they are saved", own, every)).Hint = hint
 	}

@@ -141,8 +141,8 @@ func (p *prober) explain(ctx context.Context, err error) error {
 	case !p.login.Encrypts() && (errors.As(err, &other) && len(other.said) > 1 && other.said[0] == tlsAlert && other.said[1] == tlsMajor || speaksTLS(ctx, p.address)):
 		return &contactError{
 			text:  p.address + " speaks TLS, and it was spoken to in plaintext",
-			hint:  "write security.protocol=SSL (with a login: SASL_SSL) in the file of --command-config, or name a listener without TLS",
-			final: true,
+			hint:  "write security.protocol=SSL (with a login: SASL_SSL) in the properties, or name a listener without TLS",
+			input: auth.InputProperties, final: true,
 		}
 	case errors.As(err, &other):
 		return &contactError{
@@ -236,9 +236,9 @@ func (p *prober) askLogin(ctx context.Context) error {
 	}
 	return &contactError{
 		text: fmt.Sprintf("%s asks for a login (SASL: %s), and none was given", p.address, offered),
-		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the file of --command-config," +
+		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the properties," +
 			" or name a listener without a login",
-		final: true,
+		input: auth.InputProperties, final: true,
 	}
 }
 
@@ -250,15 +250,15 @@ func dialError(address string, err error) error {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return &contactError{
 			text: fmt.Sprintf("%s: no such host: the name %q is not known here", address, dns.Name),
-			hint: "correct the name in --bootstrap-server, or make it known here (DNS, /etc/hosts)", cause: err, prompt: true,
+			hint: "correct the name, or make it known here (DNS, /etc/hosts)", input: auth.InputAddress, cause: err, prompt: true,
 		}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &contactError{
-			text: address + ": connection refused: nothing listens there", hint: "see whether the broker runs, and whether host and port of --bootstrap-server are right", cause: err, prompt: true,
+			text: address + ": connection refused: nothing listens there", hint: "see whether the broker runs, and whether host and port are right", input: auth.InputAddress, cause: err, prompt: true,
 		}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &contactError{
-			text: address + ": no answer to an attempt to connect", hint: "see whether a firewall is between, and whether host and port of --bootstrap-server are right", cause: err,
+			text: address + ": no answer to an attempt to connect", hint: "see whether a firewall is between, and whether host and port are right", input: auth.InputAddress, cause: err,
 		}
 	}
 	return &contactError{text: fmt.Sprintf("%s: %v", address, err), hint: hintSilent, cause: err}
@@ -267,6 +267,7 @@ func dialError(address string, err error) error {
 // contactError says why an address was not reached, and what to do about it.
 type contactError struct {
 	text, hint string
+	input      auth.Input
 	cause      error
 	final      bool // another try comes to the same
 	prompt     bool // it was known at once, and may change
@@ -274,6 +275,9 @@ type contactError struct {
 
 func (e *contactError) Error() string { return e.text }
 func (e *contactError) Unwrap() error { return e.cause }
+
+// Input is what the hint speaks of; empty if that is no one thing.
+func (e *contactError) Input() auth.Input { return e.input }
 
 // Hint says what to do.
 func (e *contactError) Hint() string { return e.hint }

@@ -108,7 +108,7 @@ func (v *Vault) Held() *keyring.Held { return v.held }
 // opened with does not open packs.
 func (v *Vault) MayReadRecords() error {
 	if v.held != nil && !v.held.MayReadRecords() {
-		return keyring.Wrong("use the key of somebody who may read records, with --key-file", keyring.ErrCatalogOnly)
+		return keyring.Lacking(keyring.NeedRecords, keyring.ErrCatalogOnly)
 	}
 	return nil
 }

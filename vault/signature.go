@@ -24,7 +24,7 @@ func (v *Vault) sign(base *format.Base) error {
 	}
 	signature, name, ok := v.held.Sign(message)
 	if !ok {
-		return keyring.Wrong("use the operator's key, with --key-file", errNoKeeper)
+		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
 	}
 	base.Signature, base.SignatureKey = signature, name
 	return nil

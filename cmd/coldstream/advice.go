@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"coldstream/internal/keyring"
+	"coldstream/kafka/auth"
 	"coldstream/restore"
 	"coldstream/vault"
 )
@@ -123,4 +126,56 @@ func choiceHint(e *vault.ChoiceError) string {
 	case vault.ChoiceNoMatch:
 	}
 	return e.Next
+}
+
+// withInput names the flag of what the hint of an error speaks of.
+func withInput(err error, hint string) string {
+	var about interface{ Input() auth.Input }
+	if errors.As(err, &about) {
+		return inputText(hint, about.Input())
+	}
+	return hint
+}
+
+func inputText(hint string, input auth.Input) string {
+	name := ""
+	switch input {
+	case auth.InputProperties:
+		name = "--command-config"
+	case auth.InputAddress:
+		name = "--bootstrap-server"
+	}
+	switch {
+	case name == "":
+		return hint
+	case hint == "":
+		return "see " + name
+	}
+	return hint + " (" + name + ")"
+}
+
+// keyHint says how to give the key that is needed.
+func keyHint(e *keyring.WrongKeyError) string {
+	if e.Need == "" {
+		return e.KeyHint()
+	}
+	return needText(e.Need)
+}
+
+func needText(n keyring.Need) string {
+	switch n {
+	case keyring.NeedAny:
+		return "name a key file with --key-file or COLDSTREAM_KEY_FILE, or a command that prints one with COLDSTREAM_KEY_COMMAND"
+	case keyring.NeedVaults:
+		return "name its own key file with --key-file or COLDSTREAM_KEY_FILE"
+	case keyring.NeedPutBack:
+		return "use another key. If nobody removed this one on purpose, put it back with the recovery sheet and: coldstream key add"
+	case keyring.NeedAdded:
+		return "ask somebody who can open the vault for: coldstream key add --recipient YOUR-PUBLIC-KEY"
+	case keyring.NeedRecords:
+		return "use the key of somebody who may read records, with --key-file"
+	case keyring.NeedOperator:
+		return "use the operator's key, with --key-file"
+	}
+	return ""
 }

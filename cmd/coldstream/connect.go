@@ -66,7 +66,7 @@ func (o *clusterOptions) load() error {
 	if o.commandConfig == "" && len(o.properties) == 0 {
 		return nil
 	}
-	config, err := auth.Load(auth.Source{File: o.commandConfig, Overrides: o.properties, Getenv: o.env.getenv})
+	config, err := auth.Load(auth.Source{File: o.commandConfig, Overrides: o.properties, OverrideName: "-X", Getenv: o.env.getenv})
 	for _, file := range config.Files {
 		o.env.inputs.note(file.Name, file.Content)
 	}

@@ -35,14 +35,24 @@ type differenceDocument struct {
 type comparedDocument struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
-	recorddiff.Range
-	Records      int64              `json:"records"`
-	SnapshotOnly []recorddiff.Range `json:"snapshot_only"`
-	OtherOnly    []recorddiff.Range `json:"other_only"`
+	offsetRange
+	Records      int64         `json:"records"`
+	SnapshotOnly []offsetRange `json:"snapshot_only"`
+	OtherOnly    []offsetRange `json:"other_only"`
 	// Counts of records that only one side has, and that are no difference.
 	CompactedAway int64 `json:"compacted_away"`
 	NotCommitted  int64 `json:"not_committed"`
 	InGaps        int64 `json:"in_gaps"`
+}
+
+// offsetRange are offsets, NextOffset not among them.
+type offsetRange struct {
+	FirstOffset int64 `json:"first_offset"`
+	NextOffset  int64 `json:"next_offset"`
+}
+
+func offsetRanges(all []recorddiff.Range) []offsetRange {
+	return each(all, func(r recorddiff.Range) offsetRange { return offsetRange(r) })
 }
 
 type failedDiffDocument struct {
@@ -99,8 +109,8 @@ func (d *diff) document() (*diffDocument, []*vault.DamageError) {
 		r := p.result
 		document.Records += r.Records
 		document.Partitions = append(document.Partitions, comparedDocument{
-			p.saved.Topic, p.saved.Partition, r.Range, r.Records, append([]recorddiff.Range{}, r.LeftOnly...),
-			append([]recorddiff.Range{}, r.RightOnly...), r.Compacted, r.LeftOut, r.Unknown,
+			p.saved.Topic, p.saved.Partition, offsetRange(r.Range), r.Records, offsetRanges(r.LeftOnly),
+			offsetRanges(r.RightOnly), r.Compacted, r.LeftOut, r.Unknown,
 		})
 		if r.Differs() {
 			document.Differences = append(document.Differences, differenceDocument{
@@ -174,7 +184,7 @@ func (d *diff) differenceText(x *differenceDocument) string {
 	return fmt.Sprintf("%s: offset %d is not in %s, %s in all", at, x.FirstOffset, d.other(), plural(x.Count, "difference"))
 }
 
-func offsetsOf(ranges []recorddiff.Range) (n int64) {
+func offsetsOf(ranges []offsetRange) (n int64) {
 	for _, r := range ranges {
 		n += r.NextOffset - r.FirstOffset
 	}

@@ -148,6 +148,7 @@ func (d *diagnosis) report() error {
 	document := doctorDocument{header: header{SchemaVersion: schemaVersion}, For: d.options.job, Checks: []doctorFindings{}}
 	rows := []row{{"status", "check", "of", "found"}}
 	for _, line := range d.lines {
+		line.Hint = inputText(line.Hint, line.Input)
 		counts[line.Status]++
 		document.Checks = append(document.Checks, doctorFindings{line.Check, line.Subject, string(line.Status), line.Text, line.Hint})
 		rows = append(rows, row{string(line.Status), line.Check, line.Subject, line.Text})

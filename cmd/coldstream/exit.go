@@ -56,15 +56,15 @@ func classify(ctx context.Context, err error) *failure {
 	case engine != nil:
 		return engine
 	case errors.As(err, &key):
-		return &failure{exitKey, err, key.KeyHint()}
+		return &failure{exitKey, err, keyHint(key)}
 	case errors.Is(err, keyring.ErrCatalogOnly):
-		return &failure{exitKey, err, "use the key of somebody who may read records, with --key-file"}
+		return &failure{exitKey, err, needText(keyring.NeedRecords)}
 	case errors.Is(err, blob.ErrNoBucket) && errors.As(err, &refused):
 		return &failure{exitNoVault, err, refused.Hint()}
 	case errors.As(err, &usage):
-		return &failure{exitUsage, err, usage.UsageHint()}
+		return &failure{exitUsage, err, withInput(err, usage.UsageHint())}
 	case errors.Is(err, coldstream.ErrUnreachable) && errors.As(err, &refused):
-		return &failure{exitUnreachable, err, refused.Hint()}
+		return &failure{exitUnreachable, err, withInput(err, refused.Hint())}
 	case errors.As(err, &refused):
 		return &failure{exitFailed, err, refused.Hint()}
 	case errors.Is(err, coldstream.ErrUnreachable):

@@ -68,7 +68,7 @@ func (c *Command) Tell(e Event) {
 	select {
 	case c.queue <- e:
 	default:
-		c.Done(ResultDropped, errors.New("--on-event: too many events wait for the command; one is dropped"))
+		c.Done(ResultDropped, errors.New("too many events wait for the command; one is dropped"))
 	}
 }
 
@@ -110,7 +110,7 @@ func (c *Command) run(ctx context.Context, e *Event) error {
 		err = fmt.Errorf("it took longer than %s", c.Timeout)
 	}
 	if err != nil {
-		return fmt.Errorf("--on-event for %s: %w%s", e.Event, err, said.text())
+		return fmt.Errorf("the command for event %s: %w%s", e.Event, err, said.text())
 	}
 	return nil
 }

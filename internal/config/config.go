@@ -268,7 +268,7 @@ func didYouMean(name string, names []string) string {
 	if len(names) <= 10 {
 		return "there are: " + strings.Join(names, ", ")
 	}
-	return "see: coldstream config show, and docs/configuration.md"
+	return "see docs/configuration.md"
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)

@@ -19,24 +19,46 @@ type Objects interface {
 
 // WrongKeyError says why a vault does not open.
 type WrongKeyError struct {
+	// Need says which key opens the vault. Callers know how a key is given.
+	Need Need
 	err  error
 	hint string
 }
+
+// Need is a key that would do.
+type Need string
+
+// The keys that are needed.
+const (
+	NeedAny      Need = "any key"
+	NeedVaults   Need = "the key file of this vault"
+	NeedPutBack  Need = "another key, or this one put back"
+	NeedAdded    Need = "a key that somebody adds"
+	NeedRecords  Need = "a key that opens records"
+	NeedOperator Need = "the operator's key"
+)
+
+func need(n Need, format string, args ...any) error {
+	return &WrongKeyError{Need: n, err: fmt.Errorf(format, args...)}
+}
+
+// Lacking is a [WrongKeyError] of who needs another key.
+func Lacking(n Need, err error) error { return &WrongKeyError{Need: n, err: err} }
 
 func (e *WrongKeyError) Error() string { return e.err.Error() }
 
 // Unwrap is the cause.
 func (e *WrongKeyError) Unwrap() error { return e.err }
 
-// KeyHint says what to do.
+// KeyHint says what to do, where that is no matter of the key.
 func (e *WrongKeyError) KeyHint() string { return e.hint }
 
 func wrong(hint, format string, args ...any) error {
-	return &WrongKeyError{fmt.Errorf(format, args...), hint}
+	return &WrongKeyError{err: fmt.Errorf(format, args...), hint: hint}
 }
 
 // Wrong is a [WrongKeyError].
-func Wrong(hint string, err error) error { return &WrongKeyError{err, hint} }
+func Wrong(hint string, err error) error { return &WrongKeyError{err: err, hint: hint} }
 
 // Key is what somebody opens a vault with.
 type Key interface {
@@ -58,7 +80,7 @@ func (f *File) Open(ctx context.Context, of Public, objects Objects) (*Held, err
 
 func (f *File) openPinned(ctx context.Context, of Public, objects Objects) (*Held, error) {
 	if f.VaultID != of.VaultID {
-		return nil, wrong("name its own key file with --key-file or COLDSTREAM_KEY_FILE", "the key file is of vault %s, and this is vault %s", f.VaultID, of.VaultID)
+		return nil, need(NeedVaults, "the key file is of vault %s, and this is vault %s", f.VaultID, of.VaultID)
 	}
 	if f.Public != of {
 		return nil, wrong("somebody may have replaced vault.json. Store nothing there. Put vault.json back from a copy.",
@@ -69,8 +91,7 @@ func (f *File) openPinned(ctx context.Context, of Public, objects Objects) (*Hel
 	}
 	object, err := objects.Get(ctx, f.Key)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, wrong("use another key. If nobody removed this one on purpose, put it back with the recovery sheet and: coldstream key add",
-			"key %s was removed from the vault: keys/%s is not there", f.Key, f.Key)
+		return nil, need(NeedPutBack, "key %s was removed from the vault: keys/%s is not there", f.Key, f.Key)
 	}
 	if err != nil {
 		return nil, err
@@ -132,7 +153,7 @@ func openAny(ctx context.Context, of Public, objects Objects, identities []age.I
 		}
 	}
 	if best == nil {
-		return nil, wrong("ask somebody who can open the vault for: coldstream key add --recipient YOUR-PUBLIC-KEY", "none of the vault's %d keys is sealed to this identity", len(ids))
+		return nil, need(NeedAdded, "none of the vault's %d keys is sealed to this identity", len(ids))
 	}
 	return best, nil
 }
@@ -164,7 +185,7 @@ func (p *Passphrase) Open(ctx context.Context, of Public, objects Objects) (*Hel
 		if identity == nil { // ask once, and only if it is of use
 			passphrase, err := p.Ask.secret("passphrase of vault " + of.VaultID)
 			if err != nil {
-				return nil, Wrong(hintNoKey, err)
+				return nil, Lacking(NeedAny, err)
 			}
 			if identity, err = age.NewScryptIdentity(passphrase); err != nil {
 				return nil, wrong("", "the passphrase is empty")
@@ -176,9 +197,7 @@ func (p *Passphrase) Open(ctx context.Context, of Public, objects Objects) (*Hel
 		}
 	}
 	if identity == nil {
-		return nil, wrong(hintNoKey, "the vault is encrypted, and no key was given")
+		return nil, need(NeedAny, "the vault is encrypted, and no key was given")
 	}
 	return nil, wrong("", "the passphrase is wrong")
 }
-
-const hintNoKey = "name a key file with --key-file or COLDSTREAM_KEY_FILE, or a command that prints one with COLDSTREAM_KEY_COMMAND"

@@ -63,7 +63,7 @@ func New(opts Options) *Metrics {
 	m.errors = m.counters("errors_total", "Attempts that failed because the cluster or the storage as a whole did not serve.", "side")
 	m.damage = m.counters("damage_total", "Damage that was found in the vault, and whether it was healed.", "healed")
 	m.heartbeats = m.counters("heartbeats_total", "Heartbeats that were sent, by result: ok or failed.", "result")
-	m.commands = m.counters("event_commands_total", "Commands of --on-event, by result: ok, failed or dropped.", "result")
+	m.commands = m.counters("event_commands_total", "Commands run for events, by result: ok, failed or dropped.", "result")
 	m.reloads = m.counters("reloads_total", "Readings of the configuration while the program runs, by result: ok or failed.", "result")
 	m.configuration = prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "configuration_current", Help: "1 if what the configuration says is in use; 0 if something in it is wrong, and the one before is.",

@@ -35,8 +35,8 @@ type Side struct {
 
 // Range are offsets, NextOffset not among them.
 type Range struct {
-	FirstOffset int64 `json:"first_offset"`
-	NextOffset  int64 `json:"next_offset"`
+	FirstOffset int64
+	NextOffset  int64
 }
 
 // Kinds of differences.

@@ -4,6 +4,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -20,8 +21,9 @@ import (
 type Source struct {
 	// File is a Java properties file; none if empty.
 	File string
-	// Overrides are name=value, and win over the file.
-	Overrides []string
+	// Overrides are name=value, and win over the file. Errors call one OverrideName.
+	Overrides    []string
+	OverrideName string
 	// Getenv looks variables of the environment up.
 	Getenv func(string) string
 }
@@ -57,14 +59,27 @@ type File struct {
 	Content []byte
 }
 
+// Input is one of the things that people give to reach a cluster. Callers know what they call it.
+type Input string
+
+// The inputs that hints speak of.
+const (
+	InputProperties Input = "properties" // the file
+	InputAddress    Input = "address"    // of a broker
+)
+
 // Error is a mistake in what the user gave: a name, a value, a file. It holds no values.
 type Error struct {
 	// Where is the file and the line, or the option.
 	Where string
 	what  string
 	hint  string
+	input Input
 	cause error
 }
+
+// Input is what the hint speaks of; empty if that is no one thing.
+func (e *Error) Input() Input { return e.input }
 
 func (e *Error) Error() string {
 	text := e.what
@@ -85,7 +100,7 @@ func (e *Error) UsageHint() string { return e.hint }
 // Load reads properties and everything that they name. Its errors are of type *Error. With an
 // error comes a Config that only has Files: those that were read until then.
 func Load(src Source) (*Config, error) {
-	s := &settings{byName: map[string]setting{}, getenv: src.Getenv}
+	s := &settings{byName: map[string]setting{}, getenv: src.Getenv, overrideName: cmp.Or(src.OverrideName, "override")}
 	c := &Config{}
 	err := s.read(src)
 	if err == nil {

@@ -18,6 +18,7 @@ import (
 // what to change.
 type LoginError struct {
 	what, hint string
+	input      Input
 	definite   bool
 	cause      error
 	said       string // of the cause, where that is not its own text
@@ -37,6 +38,9 @@ func (e *LoginError) Unwrap() error { return e.cause }
 
 // Hint says what to change.
 func (e *LoginError) Hint() string { return e.hint }
+
+// Input is what the hint speaks of; empty if that is no one thing.
+func (e *LoginError) Input() Input { return e.input }
 
 // Definite tells of errors that trying again does not mend.
 func (e *LoginError) Definite() bool { return e.definite }
@@ -106,7 +110,7 @@ func (c *Config) explainSASL(err error) *LoginError {
 		e.hint = "write the mechanism that the brokers offer (sasl.enabled.mechanisms there), or take the port of another listener"
 	case strings.Contains(err.Error(), "invalid server signature") || strings.Contains(err.Error(), "server verifier"):
 		e.what = c.login.String() + ": the broker does not prove that it knows the password"
-		e.hint = "this may not be your cluster: check --bootstrap-server"
+		e.hint, e.input = "this may not be your cluster: check its address", InputAddress
 	default:
 		return nil
 	}
@@ -253,7 +257,8 @@ func (c *Config) explainPlain(err error) *LoginError {
 			protocol = saslTLS
 		}
 		return &LoginError{what: "the listener wants TLS, and security.protocol=" + c.protocol + " is set", cause: err, said: said, definite: true,
-			hint: "write security.protocol=" + protocol + " in the file of --command-config, or take the port of a listener without TLS"}
+			input: InputProperties,
+			hint:  "write security.protocol=" + protocol + " in the properties, or take the port of a listener without TLS"}
 	case isFirstReadOf(err, "after a request") && c.login == nil:
 		return c.wantsLogin(err)
 	}
@@ -266,5 +271,5 @@ func (c *Config) wantsLogin(err error) *LoginError {
 		protocol = saslTLS
 	}
 	return &LoginError{what: "the listener wants a login, and security.protocol=" + c.protocol + " is set", cause: err, said: saidNothing, definite: true,
-		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the file of --command-config"}
+		hint: "write security.protocol=" + protocol + ", sasl.mechanism and sasl.jaas.config in the properties", input: InputProperties}
 }

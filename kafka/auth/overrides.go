@@ -7,20 +7,18 @@ import (
 	"strings"
 )
 
-const overrideOption = "-X"
-
-// override takes name=value of -X. There a value may be @FILE or hold ${VARIABLE}, and a
+// override takes name=value. There a value may be @FILE or hold ${VARIABLE}, and a
 // secret must: a command line is seen by everybody on the machine.
 func (s *settings) override(text string) error {
 	name, value, ok := strings.Cut(text, "=")
 	name = strings.TrimSpace(name)
 	if !ok || name == "" {
-		return &Error{Where: overrideOption, what: "the argument is not name=value", hint: "write -X security.protocol=SSL"}
+		return &Error{Where: s.overrideName, what: "the argument is not name=value", hint: "write " + s.overrideName + " security.protocol=SSL"}
 	}
-	where := overrideOption + " " + name
+	where := s.overrideName + " " + name
 	if holdsSecret(name, value) {
 		return &Error{Where: where, what: "a secret does not belong on the command line, where everybody on the machine can see it",
-			hint: fmt.Sprintf("write -X %s=@FILE, or -X '%s=${VARIABLE}', or put it into the file of --command-config", name, name)}
+			hint: fmt.Sprintf("write %[1]s %[2]s=@FILE, or %[1]s '%[2]s=${VARIABLE}', or put it into the file of properties", s.overrideName, name), input: InputProperties}
 	}
 	if file, ok := strings.CutPrefix(value, "@"); ok {
 		b, err := s.readFile(file)

@@ -21,9 +21,11 @@ type setting struct{ value, where string }
 
 // settings are properties by Java's names, as far as other clients' names have one.
 type settings struct {
-	byName map[string]setting
-	getenv func(string) string
-	files  []File // that were read for values
+	byName       map[string]setting
+	getenv       func(string) string
+	files        []File // that were read for values
+	overrideName string
+	overriding   bool // what is set now wins over the file
 }
 
 func (s *settings) has(name string) bool { return s.byName[name].value != "" }
@@ -40,7 +42,7 @@ func (s *settings) set(name, value, where string) {
 	if java, ok := javaNames()[name]; ok {
 		name = java
 	}
-	if strings.HasPrefix(where, overrideOption) {
+	if s.overriding {
 		// Two ways to say the same: what is given later holds.
 		for _, group := range [][]string{
 			{"ssl.truststore.location", "ssl.truststore.certificates"},
@@ -75,7 +77,7 @@ func (s *settings) read(src Source) error {
 	if src.File != "" {
 		b, err := s.readFile(src.File)
 		if err != nil {
-			return &Error{what: "read the properties of --command-config", cause: err}
+			return &Error{Where: src.File, what: "read properties", input: InputProperties, cause: err}
 		}
 		properties, err := parseProperties(b)
 		if err != nil {
@@ -88,6 +90,7 @@ func (s *settings) read(src Source) error {
 			return err
 		}
 	}
+	s.overriding = true
 	for _, text := range src.Overrides {
 		if err := s.override(text); err != nil {
 			return err

@@ -19,7 +19,7 @@ func load(t *testing.T, text string, overrides ...string) (*Config, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Load(Source{File: file, Overrides: overrides, Getenv: os.Getenv})
+	return Load(Source{File: file, Overrides: overrides, OverrideName: "-X", Getenv: os.Getenv})
 }
 
 func mustLoad(t *testing.T, text string, overrides ...string) *Config {
@@ -120,7 +120,7 @@ func TestBadValues(t *testing.T) {
 		refuses(t, err, want)
 	}
 	_, err := Load(Source{File: filepath.Join(t.TempDir(), "absent"), Getenv: os.Getenv})
-	refuses(t, err, "--command-config", "no such file")
+	refuses(t, err, "read properties", "no such file")
 }
 
 // What is written and not used is said: who wrote it believes that it protects something.
@@ -145,7 +145,7 @@ func TestOverrides(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("canary from a file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv, overrideName: "-X"}
 	err := s.read(Source{Getenv: os.Getenv, Overrides: []string{
 		"bootstrap.servers=three:1", "sasl.mechanisms=PLAIN", "sasl.username=bob", "sasl.password=@" + secret,
 		"ssl.key.password=${AUTH_TEST_PASSWORD}",
@@ -193,7 +193,7 @@ func TestOverridesRefuseSecrets(t *testing.T) {
 // In the file values are literal: neither @FILE nor ${ENV} means anything there.
 func TestFileIsLiteral(t *testing.T) {
 	t.Setenv("AUTH_TEST_VARIABLE", "no")
-	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv, overrideName: "-X"}
 	err := s.read(Source{File: writeText(t, "client.id=${AUTH_TEST_VARIABLE}\nclient.rack=@/etc/passwd\ngroup.id=${env:AUTH_TEST_VARIABLE}\n"), Getenv: os.Getenv})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestConfigProviders(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := providers + "client.id=a ${env:AUTH_TEST_USER} b ${env::AUTH_TEST_USER} ${none:x}\nsasl.password=${file:" + file + ":password}\nclient.rack=${dir:" + filepath.Dir(file) + ":id}\n"
-	s := &settings{byName: map[string]setting{}, getenv: os.Getenv}
+	s := &settings{byName: map[string]setting{}, getenv: os.Getenv, overrideName: "-X"}
 	err := s.read(Source{File: writeText(t, text), Getenv: os.Getenv})
 	if err != nil {
 		t.Fatal(err)
