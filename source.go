@@ -8,6 +8,11 @@ import (
 // Source is a cluster that is backed up.
 type Source interface {
 	ClusterReader
+	Fetcher
+}
+
+// Fetcher reads record batches.
+type Fetcher interface {
 	// Fetch reads every position of the plan up to its stop offset, and hands what
 	// happens to sink. It returns nil when each partition has ended with a
 	// [PartitionDone] or a [PartitionFailed], ctx's error when that is done, and the

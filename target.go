@@ -5,6 +5,7 @@ import "context"
 // Target is a cluster that is restored into.
 type Target interface {
 	ClusterReader
+	Fetcher
 	TopicAdmin
 	TopicConfigurer
 	RecordWriter

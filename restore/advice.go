@@ -36,6 +36,11 @@ const (
 	RemedyRestoreOrGroups
 	// RemedyRestoreOrState is to name the restore of the topics, or the state file that it wrote.
 	RemedyRestoreOrState
+	// RemedyResume is to resume the restore of [Advice.Command], or to give it up as for RemedyGiveUp.
+	RemedyResume
+	// RemedyGiveUp is to end the restore of [Advice.Of], which is empty where no vault knows it, and to
+	// restore into topics that are empty or not there.
+	RemedyGiveUp
 )
 
 // Advice says what to do.
@@ -43,6 +48,8 @@ type Advice struct {
 	Remedy Remedy
 	Of     string // what the remedy speaks of
 	Text   string // more facts and words, behind those of the remedy
+	// Command is that of the restore to be resumed: see [Request].
+	Command []string
 }
 
 // Option is one of the choices of a [Request].

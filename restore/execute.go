@@ -63,6 +63,10 @@ type partitionProgress struct {
 	sent     bool  // something may be in the target
 	proven   bool  // the log has what it shall have
 	err      error
+	// left is the end that the log had when a restore that was cut off was taken up, and tail the
+	// header of the batch before it, if it could be read.
+	left int64
+	tail recordbatch.Batch
 	// configsErr says that all records are there, and the topic's configs are not.
 	configsErr error
 }
@@ -90,6 +94,9 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	x.tellWayBack()
 	err := x.run(ctx)
 	result := x.result()
+	if result.Unfinished = x.isUnfinished(ctx); result.Unfinished {
+		return result, err // it has no end yet, and holds its snapshot
+	}
 	if recordErr := x.record(context.WithoutCancel(ctx), recordResult, x.resultRecord(result)); err == nil && recordErr != nil {
 		err = x.unrecorded(recordErr)
 	}
@@ -101,8 +108,12 @@ func (x *execution) unrecorded(cause error) error {
 }
 
 // announce holds the snapshot, gets a producer ID, and writes the plan, before anything
-// is changed in the target. If it fails the hold ends.
+// is changed in the target. If it fails the hold ends. A restore that goes on did all that before.
 func (x *execution) announce(ctx context.Context) error {
+	if x.plan.resumes != nil {
+		x.takeUpProducer()
+		return nil
+	}
 	if err := x.hold(ctx); err != nil {
 		return err
 	}
@@ -155,7 +166,11 @@ func (x *execution) record(ctx context.Context, n uint32, document any) error {
 }
 
 func (x *execution) run(ctx context.Context) error {
-	if err := x.meetAgain(ctx); err != nil {
+	meet := x.meetAgain
+	if x.plan.resumes != nil {
+		meet = x.meetLeft
+	}
+	if err := meet(ctx); err != nil {
 		return err
 	}
 	if err := x.write(ctx); err != nil {
@@ -196,7 +211,7 @@ func (x *execution) write(ctx context.Context) error {
 }
 
 // warnIncomplete names the topics that the restore made and did not finish.
-func (x *execution) warnIncomplete(topics []string) {
+func (x *execution) warnIncomplete(ctx context.Context, topics []string) {
 	if len(topics) == 0 {
 		return
 	}
@@ -204,9 +219,12 @@ func (x *execution) warnIncomplete(topics []string) {
 	if len(topics) > 1 {
 		what, them = fmt.Sprintf("%d topics (%s) are", len(topics), listed(topics)), "them"
 	}
+	hint := "delete " + them + " and restore again"
+	if x.isUnfinished(ctx) {
+		hint = "resume the restore"
+	}
 	x.plan.req.Observer.Observe(&coldstream.Warning{
-		Text: what + " incomplete, and keeps the configs of the restore (no retention, no compaction)",
-		Hint: "delete " + them + " and restore again",
+		Text: what + " incomplete, and keeps the configs of the restore (no retention, no compaction)", Hint: hint,
 	})
 }
 
@@ -292,7 +310,7 @@ func (x *execution) putBackConfigs(ctx context.Context) {
 			x.warnNotPutBack(t, change, err)
 		}
 	}
-	x.warnIncomplete(incomplete)
+	x.warnIncomplete(ctx, incomplete)
 }
 
 // leaveAsItWas gives a topic that was there before its own configs back.

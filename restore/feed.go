@@ -41,7 +41,9 @@ type found struct {
 	run   []recordbatch.Absolute // if batch is nil
 }
 
-// feed turns a partition's stored batches into batches to produce, in order.
+// feed turns a partition's stored batches into batches to produce, in order. Where it cuts them depends
+// on what is stored and on nothing else: a restore that is resumed makes the same ones. Who changes
+// that counts resumeVersion up.
 type feed struct {
 	part    *partitionPlan
 	fates   *transactions
@@ -172,12 +174,12 @@ func (j *joiner) add(it found) bool {
 	if len(j.runs) > 0 && !j.fits(it) && !j.flush() {
 		return false
 	}
-	if len(j.runs) == 0 {
-		j.firstMs = it.run[0].TimestampMs
-	}
 	j.codec = it.codec
 	for i := range it.run {
 		r := &it.run[i]
+		if len(j.runs) == 0 {
+			j.firstMs = r.TimestampMs // where a batch begins, no batch before it plays a part
+		}
 		j.builder.Add(r)
 		j.runs = appendRun(j.runs, mapped{Source: r.Offset, Count: 1})
 		if j.builder.SizeBytes() >= joinBytes && !j.flush() {

@@ -158,13 +158,34 @@ const decodedShare = 8
 
 // read puts a partition's batches in until nobody wants more.
 func (l *lane) read(ctx context.Context, o *openPartition) error {
+	passing := o.progress.isLeft()
+	if passing {
+		l.ready.pause()
+	}
+	defer func() {
+		if passing {
+			l.ready.resume()
+		}
+	}()
 	for batch, err := range o.feed.stream(ctx) {
 		if err != nil {
 			return err
 		}
+		if passing {
+			if err := l.passOver(ctx, o, batch); err != nil {
+				return err
+			}
+			if passing = o.progress.isLeft(); !passing {
+				l.ready.resume()
+			}
+			continue
+		}
 		if !l.ready.put(o, batch) {
 			return nil
 		}
+	}
+	if passing {
+		return fmt.Errorf("%s ends at offset %d, and the restore ends at %d: another producer wrote to it", o.part.target, o.progress.left, o.progress.next)
 	}
 	return nil
 }
@@ -242,18 +263,24 @@ func (l *lane) settle(ctx context.Context, o *openPartition, result coldstream.P
 	if err != nil {
 		return err
 	}
+	return l.took(ctx, o, o.held)
+}
+
+// took notes that the target's log has a partition's next batch.
+func (l *lane) took(ctx context.Context, o *openPartition, out outgoing) error {
+	p := o.progress
 	at := p.next
-	for _, run := range o.held.runs {
+	for _, run := range out.runs {
 		run.Target = at
 		p.offsets.add(run)
 		at += run.Count
 	}
-	p.segment.add(o.held.batch)
-	p.next += int64(o.held.count)
-	p.sequence = recordbatch.NextSequence(p.sequence, o.held.count)
-	p.records += o.held.records
+	p.segment.add(out.batch)
+	p.next += int64(out.count)
+	p.sequence = recordbatch.NextSequence(p.sequence, out.count)
+	p.records += out.records
 	l.plan.req.Observer.Observe(&coldstream.Progress{
-		Activity: activity, Offsets: o.held.records, Records: o.held.records, Bytes: int64(len(o.held.batch)),
+		Activity: activity, Offsets: out.records, Records: out.records, Bytes: int64(len(out.batch)),
 	})
 	return l.pieces.grown(ctx, o.part.target, &p.offsets)
 }

@@ -15,11 +15,7 @@ import (
 // meetTarget looks at what is in the target, and decides for each topic and partition
 // what will be done. What is against it is added to refused.
 func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
-	names := make([]string, len(p.topics))
-	for i, t := range p.topics {
-		names[i] = t.target
-	}
-	cluster, err := p.target.Metadata(ctx, names)
+	cluster, err := p.target.Metadata(ctx, p.targetNames())
 	if err != nil {
 		return fmt.Errorf("read the target's metadata: %w", err)
 	}
@@ -57,11 +53,23 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 			}
 		}
 		t.known = known
+		if p.resumes != nil {
+			p.takeUp(t, offsets, refused)
+			continue
+		}
 		if err := p.meetTopic(ctx, t, cluster, offsets, refused); err != nil {
 			return err
 		}
 	}
 	return p.checkRequests(ctx, refused)
+}
+
+func (p *Plan) targetNames() []string {
+	names := make([]string, len(p.topics))
+	for i, t := range p.topics {
+		names[i] = t.target
+	}
+	return names
 }
 
 // targetOffsets reads the ends of the partitions of topics that are there.

@@ -42,6 +42,8 @@ type Plan struct {
 	groups []*groupPlan
 	short  []coldstream.ShortPartition
 	past   *past // the restore through whose offset map groups are restored, without records
+	// resumes is the restore that was cut off, and that this one goes on with.
+	resumes *unfinished
 	// groupsMissing are groups that the snapshot lacks, if all were asked for.
 	groupsMissing []coldstream.MissingGroups
 	newestWhole   *vault.Snapshot // that has all consumer groups
@@ -61,7 +63,8 @@ type topicPlan struct {
 	source     coldstream.Topic // as recorded
 	target     string
 	renamedBy  *Map
-	create     bool
+	create     bool             // the restore makes it
+	isThere    bool             // the restore goes on with it: it may have made it before it was cut off
 	prepared   bool             // it has the configs of the restore
 	existing   coldstream.Topic // if it is there
 	newTopic   coldstream.NewTopic
@@ -118,6 +121,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.GroupsOnly {
 		p.Damage = catalog.Damage()
 		return p, p.makeGroupsPlan(ctx, catalog)
+	}
+	if err := p.findUnfinished(ctx); err != nil {
+		return nil, err
 	}
 	chosen, err := p.choose(ctx, catalog)
 	if err != nil {

@@ -78,7 +78,7 @@ func (x *execution) prepareTopics(ctx context.Context) error {
 }
 
 func (x *execution) prepare(ctx context.Context, t *topicPlan) error {
-	if !t.create {
+	if !t.create || t.isThere {
 		if err := x.plan.target.AlterTopicConfigs(ctx, t.target, coldstream.ConfigChange{Set: t.configs.during}); err != nil {
 			return fmt.Errorf("prepare topic %s: %w", t.target, err)
 		}
@@ -106,7 +106,7 @@ func (x *execution) findTopicIDs(ctx context.Context) error {
 		return err
 	}
 	for _, t := range x.plan.topics {
-		if !t.create && ids[t.target] != t.existing.ID {
+		if (!t.create || t.isThere) && ids[t.target] != t.existing.ID {
 			return fmt.Errorf("topic %s was deleted and made again since the plan", t.target)
 		}
 		for _, part := range t.partitions {
@@ -135,7 +135,7 @@ func (x *execution) topicIDs(ctx context.Context, names []string) (map[string]co
 // into which nothing was written, get their own configs: the next restore finds them empty,
 // and would take those that it finds for their own.
 func (x *execution) breakOff(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
 	defer cancel()
 	var incomplete []string
 	for _, t := range x.plan.topics {
@@ -143,17 +143,17 @@ func (x *execution) breakOff(ctx context.Context) {
 		switch {
 		case !t.prepared:
 		case !t.create:
-			x.leaveAsItWas(ctx, t)
+			x.leaveAsItWas(undo, t)
 		case sent:
 			incomplete = append(incomplete, t.target)
 		default:
 			change := t.configs.undo()
-			if err := x.undo(ctx, t, change); err != nil {
+			if err := x.undo(undo, t, change); err != nil {
 				x.warnNotPutBack(t, change, err)
 			}
 		}
 	}
-	x.warnIncomplete(incomplete)
+	x.warnIncomplete(ctx, incomplete)
 }
 
 // undo puts the configs of a topic back that was prepared, or may have been.

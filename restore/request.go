@@ -47,10 +47,16 @@ type Request struct {
 	GroupsOnly bool
 	RestoreID  string
 	// StateFile keeps the restore's records instead of the vault, to which nothing is written
-	// then. It must not be there, but for GroupsOnly: that goes on with the file of a restore.
+	// then. It must not be there, but for GroupsOnly and Resume: those go on with the file of a restore.
 	StateFile string
 	// Held says that the caller holds the snapshot, so that nobody takes it away meanwhile.
 	Held bool
+	// Command are the words of the command line that say what is restored, as a user would type
+	// them. They tell one restore from another, so that one that was cut off can be resumed. Without
+	// them no restore can.
+	Command []string
+	// Resume goes on with the unfinished restore of the same command, or begins one if there is none.
+	Resume bool
 	// Append allows targets that hold records.
 	Append bool
 	// PutBackRetention puts topic configs back also where retention then deletes

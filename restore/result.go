@@ -24,6 +24,8 @@ type Result struct {
 	RetentionHeld  []HeldConfig
 	ConfigsLeftOut []LeftOutConfig
 	ConfigsDiffer  []DifferingConfig
+	// Unfinished says that the restore can be resumed: it was interrupted, or gave brokers up.
+	Unfinished bool
 	// NotChecked says what could not be found out beforehand, and what that needs.
 	NotChecked []string
 	// Damage is what of the vault's catalog could not be read: it may have held more. It also

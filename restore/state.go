@@ -73,7 +73,7 @@ func (p *Plan) openState() error {
 		return p.meetNoState()
 	case err != nil:
 		return cannotMake(s.path, err)
-	case !p.req.GroupsOnly:
+	case !p.req.GroupsOnly && len(p.req.Command) == 0:
 		return &RefusedError{
 			Reasons: []string{fmt.Sprintf("state file %s is there already", s.path)},
 			Advice:  Advice{Text: "name a file that is not there; nothing is ever written over"},
@@ -221,7 +221,13 @@ func (s *stateFile) Restores(ctx context.Context) ([]vault.Restore, error) {
 	for _, id := range s.begun {
 		_, begun := s.records[stateKey{id, recordHold}]
 		_, ended := s.records[stateKey{id, recordResult}]
-		all = append(all, vault.Restore{ID: id, Begun: begun, Ended: ended})
+		r := vault.Restore{ID: id, Begun: begun, Ended: ended}
+		for key := range s.records {
+			if key.restore == id {
+				r.LastRecord = max(r.LastRecord, key.record)
+			}
+		}
+		all = append(all, r)
 	}
 	return all, nil
 }

@@ -85,17 +85,10 @@ func (x *execution) holdRecord(ctx context.Context) (*holdRecord, error) {
 	return r, nil
 }
 
-func (x *execution) planRecord() any {
-	return map[string]any{
-		"producer_id": x.producer.ID, "producer_epoch": x.producer.Epoch, "plan": x.plan.DryRun().document(),
-		"target_cluster_id": x.plan.TargetClusterID, "changed_topics": x.changedTopics(),
-	}
-}
-
 func (x *execution) resultRecord(result *Result) *resultRecord {
 	r := &resultRecord{
 		Finished: x.plan.req.Now().UTC().Format(recordTime), Result: result.document(),
-		OffsetMaps: map[string][]mapped{}, Places: []placeRecord{}, Before: map[string][]groupOffsetDocument{},
+		OffsetMaps: map[string][]mapped{}, Places: []placeRecord{}, Before: x.plan.groupsBefore(),
 	}
 	for part, progress := range x.partitions {
 		r.OffsetMaps[part.target.String()] = progress.offsets.runs
@@ -109,13 +102,6 @@ func (x *execution) resultRecord(result *Result) *resultRecord {
 	}
 	slices.SortFunc(r.Places, func(a, b placeRecord) int { return a.into().Compare(b.into()) })
 	x.notePieces(r)
-	for _, g := range x.plan.groups {
-		for _, o := range g.before {
-			r.Before[g.recorded.Name] = append(r.Before[g.recorded.Name], groupOffsetDocument{
-				Topic: o.Topic, Partition: o.Partition, SourceOffset: o.Offset, TargetOffset: o.Offset, Metadata: o.Metadata,
-			})
-		}
-	}
 	return r
 }
 

@@ -57,6 +57,7 @@ type cutOff struct {
 	changedTopic
 	restore vault.RestoreID
 	ended   bool
+	resume  *resumeRecord
 }
 
 // findCutOff looks in the vault for restores that left topics as they are now.
@@ -81,10 +82,7 @@ func (p *Plan) findCutOff(ctx context.Context, there map[string]coldstream.Topic
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it changed nothing
 		}
-		var record struct {
-			Cluster string         `json:"target_cluster_id"`
-			Topics  []changedTopic `json:"changed_topics"`
-		}
+		var record planRecord
 		if err == nil {
 			err = json.Unmarshal(document, &record)
 		}
@@ -92,9 +90,9 @@ func (p *Plan) findCutOff(ctx context.Context, there map[string]coldstream.Topic
 			p.warn("what restore %s set out to do cannot be read: %v", r.ID, err)
 			continue
 		}
-		for _, c := range record.Topics {
-			if topic, ok := there[c.Topic]; ok && record.Cluster == p.TargetClusterID && c.isAsLeft(&topic) {
-				p.cutOff[c.Topic] = cutOff{c, r.ID, r.Ended}
+		for _, c := range record.Changed {
+			if topic, ok := there[c.Topic]; ok && record.ClusterID == p.TargetClusterID && c.isAsLeft(&topic) {
+				p.cutOff[c.Topic] = cutOff{c, r.ID, r.Ended, record.Resume}
 			}
 		}
 	}
@@ -119,6 +117,9 @@ func (c *changedTopic) isAsLeft(t *coldstream.Topic) bool {
 func (p *Plan) whyUnfinished(t *topicPlan) (reason string, next Advice) {
 	cut, known := p.cutOff[t.target]
 	switch {
+	case known && !cut.ended && cut.resume != nil:
+		return fmt.Sprintf("topic %s has the configs of restore %s, which has not ended: it is not whole", t.target, cut.restore),
+			Advice{Remedy: RemedyResume, Of: p.givenUpWith(cut.restore), Command: cut.resume.Command}
 	case known && cut.Made:
 		return fmt.Sprintf("topic %s has the configs of a restore that has not ended (%s made it): it is not whole", t.target, cut.restore),
 			Advice{Text: fmt.Sprintf("if that restore is not going on, delete topic %s and restore it again", t.target)}

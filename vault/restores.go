@@ -67,6 +67,8 @@ type Restore struct {
 	Begun, Ended bool
 	// IsTest says that it is no restore, but a test that one works: see [Vault.BeginRestoreTest].
 	IsTest bool
+	// LastRecord is the highest number that one of its records has.
+	LastRecord uint32
 }
 
 // Restores lists the restores that the vault has records of, by their IDs.
@@ -87,6 +89,7 @@ func (v *Vault) Restores(ctx context.Context) ([]Restore, error) {
 		last.Begun = last.Begun || n == recordHold
 		last.Ended = last.Ended || n == recordResult
 		last.IsTest = last.IsTest || n == recordTest
+		last.LastRecord = max(last.LastRecord, n)
 	}
 	return out, nil
 }
