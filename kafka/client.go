@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"coldstream"
-	"coldstream/internal/program"
 	"coldstream/kafka/auth"
 )
 
@@ -144,7 +143,6 @@ func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.seeds...),
 		kgo.ClientID(clientID),
-		kgo.SoftwareNameAndVersion(program.Name, program.SoftwareVersion()),
 		kgo.BrokerMaxReadBytes(maxRead),
 		kgo.BrokerMaxWriteBytes(maxBrokerRead),
 		kgo.RequiredAcks(kgo.AllISRAcks()),

@@ -14,7 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"coldstream"
-	"coldstream/internal/program"
 	"coldstream/kafka/auth"
 )
 
@@ -231,7 +230,7 @@ func (d *doctor) askVersions(ctx context.Context, broker int32) (*kmsg.ApiVersio
 	ctx, cancel := context.WithTimeout(ctx, 2*probeTimeout)
 	defer cancel()
 	req := kmsg.NewPtrApiVersionsRequest()
-	req.ClientSoftwareName, req.ClientSoftwareVersion = program.Name, program.SoftwareVersion()
+	req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "1"
 	answer, err := within(ctx, func() (kmsg.Response, error) { return d.client.kgo.Broker(int(broker)).Request(ctx, req) })
 	if err != nil {
 		return nil, err

@@ -22,7 +22,6 @@ import (
 
 	"coldstream/blob"
 	"coldstream/blob/internal/transport"
-	"coldstream/internal/program"
 )
 
 // Options say where the container is and how objects are stored.
@@ -65,7 +64,6 @@ func Open(opts Options) (*Store, error) {
 	}
 	client := azcore.ClientOptions{
 		Transport: &http.Client{Transport: transport.Asking{RoundTripper: wires}},
-		Telemetry: policy.TelemetryOptions{ApplicationID: program.UserAgent()},
 		Retry:     policy.RetryOptions{MaxRetries: -1}, // blob/retry retries, and only it
 	}
 	c, err := connect(&opts, client)

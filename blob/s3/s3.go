@@ -24,7 +24,6 @@ import (
 	"coldstream/blob"
 	"coldstream/blob/internal/transport"
 	"coldstream/internal/awscreds"
-	"coldstream/internal/program"
 )
 
 // Options say where the bucket is and how objects are stored.
@@ -104,7 +103,7 @@ func Open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", endpoint.Host, err)
 	}
-	client.SetAppInfo(program.Name, program.Version())
+	client.SetAppInfo("coldstream", "")
 	s.api = minio.Core{Client: client}
 	return s, nil
 }

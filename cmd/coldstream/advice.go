@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coldstream/internal/keyring"
+	"coldstream/internal/terminal"
 	"coldstream/kafka/auth"
 	"coldstream/restore"
 	"coldstream/vault"
@@ -96,9 +97,31 @@ func remedyText(a restore.Advice) string {
 		return "restore the topics with --groups, or name a restore with --restore ID"
 	case restore.RemedyRestoreOrState:
 		return "name the file that the restore of the topics wrote, or with --restore ID a restore that the vault knows"
+	case restore.RemedyResume:
+		return fmt.Sprintf("go on with it: %s; or, to begin anew, %s", resumeLine(a.Command), giveUpText(a.Of))
+	case restore.RemedyGiveUp:
+		return giveUpText(a.Of)
 	case restore.NoRemedy, restore.RemedyForm:
 	}
 	return ""
+}
+
+// resumeLine is what goes on with a restore.
+func resumeLine(command []string) string {
+	words := []string{"coldstream", "restore"}
+	for _, word := range command {
+		words = append(words, terminal.Quote(word))
+	}
+	return strings.Join(append(words, "--resume"), " ")
+}
+
+// giveUpText says how a restore that was cut off is given up.
+func giveUpText(id string) string {
+	const topics = "restore into topics that are empty or not there"
+	if id == "" {
+		return "name another state file with --state, and " + topics
+	}
+	return fmt.Sprintf("give it up with: coldstream forget --restore %s; then %s", id, topics)
 }
 
 // unrecordedHint says what to do after a restore whose last record could not be stored.

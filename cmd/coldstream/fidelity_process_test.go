@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -117,6 +118,7 @@ func TestProcess(t *testing.T) {
 	t.Run("restore", func(t *testing.T) { testSignaledRestore(t, binary) })
 	t.Run("SIGINT of an append", func(t *testing.T) { testBrokenAppend(t, binary, os.Interrupt) })
 	t.Run("kill of an append", func(t *testing.T) { testBrokenAppend(t, binary, os.Kill) })
+	t.Run("kills of a restore", func(t *testing.T) { testKilledRestores(t, binary, 5) })
 	t.Run("kill", func(t *testing.T) { testKilledBackups(t, binary) })
 }
 
@@ -201,14 +203,15 @@ func testSignaledRestore(t *testing.T, binary string) {
 	}
 	<-p.ended
 	release()
-	out := outcome{p.code, p.stdout.String(), p.stderr.String()}.must(t, exitInterrupted).says(t, "interrupted", "topic half is incomplete, and keeps the configs of the restore", "delete it and restore again")
+	out := outcome{p.code, p.stdout.String(), p.stderr.String()}.must(t, exitInterrupted).says(t, "interrupted", "topic half is incomplete, and keeps the configs of the restore", "go on with: coldstream restore", "--resume")
 	if n := strings.Count(out.stderr, "incomplete") + strings.Count(out.stderr, "no retention"); n != 2 {
 		t.Errorf("an interrupt is warned of more than once:\n%s", out.stderr)
 	}
 	w.restoring("-t", "broken-off", "--map", "broken-off=half").must(t, exitFailed).says(t, "nothing was restored",
-		"topic half has the configs of a restore that has not ended", "delete topic half and restore it again")
-	w.delete("half")
-	w.restoreAs("broken-off", "half")
+		"of the same command line", "go on with it: coldstream restore", "--resume")
+	w.restoring("-t", "broken-off", "--map", "broken-off=half", "--partitions", "0").must(t, exitFailed).says(t, "nothing was restored",
+		"topic half has the configs of restore ", "go on with it: coldstream restore --map broken-off=half -t broken-off --resume")
+	w.restoreAs("broken-off", "half", "--resume")
 	sameContent(t, w.read("half"), before)
 }
 
@@ -238,14 +241,46 @@ func testBrokenAppend(t *testing.T, binary string, signal os.Signal) {
 	out.says(t, "topic live has other configs for the time of the restore; if that is killed, put its own back with:", line, "--delete-config compression.type,")
 	if signal == os.Kill {
 		again := w.restoring("-t", "broken-off", "--map", "broken-off=live", "--append").must(t, exitFailed)
-		again.says(t, "topic live has the configs of restore ", "which was cut off, and not its own", "put them back with: "+line+" && kafka-configs.sh")
+		again.says(t, "of the same command line", "--resume")
 		out.stderr += again.stderr
+		w.restoring("-t", "broken-off", "--map", "broken-off=live", "--append", "--resume").must(t, exitDone)
+		same(t, "configs", w.ownConfigs("live"), own)
+		same(t, "records", len(w.read("live")), 1+len(w.read("broken-off")))
 	} else {
 		out.must(t, exitInterrupted).says(t, "topic live was there before: it has its own configs again")
 		same(t, "configs", w.ownConfigs("live"), own)
 	}
 	if strings.Contains(out.stderr, "delete") && !strings.Contains(out.stderr, "--delete-config") || strings.Contains(out.stderr, "delete topic") {
 		t.Errorf("somebody is told to delete the records of others:\n%s", out.stderr)
+	}
+}
+
+// Killed at any moment of its life, a restore leaves a topic with which the next one goes on: every
+// record is there once, at its offset, and the topic and the groups are as if nothing had been.
+func testKilledRestores(t *testing.T, binary string, times int) {
+	w := newWorld(t)
+	w.fillLarge("kept")
+	w.commit("readers", kadm.Offset{Topic: "kept", Partition: 2, At: 33})
+	before := w.read("kept")
+	w.backup("kept")
+	random := newRandom(t)
+	args := []string{"-t", "kept", "--map", "kept=kept-copy", "--groups", "--offsets", "exact", "--config", "retention.ms=99999999999999"}
+	for range times {
+		p := w.startProcess(binary, "restore", append(args, "--yes", "--resume")...)
+		later := time.NewTimer(time.Duration(random.IntN(1_200_000)) * time.Microsecond)
+		select {
+		case <-later.C:
+		case <-p.ended:
+		}
+		_ = p.Process.Kill() // it may have ended
+		<-p.ended
+		if p.code != exitDone {
+			w.restore(append(args, "--resume")...)
+		}
+		sameContent(t, w.read("kept-copy"), before)
+		same(t, "group", w.committed("readers")["kept-copy-2"], w.committed("readers")["kept-2"])
+		same(t, "configs", w.ownConfigs("kept-copy"), map[string]string{"retention.ms": "99999999999999"})
+		w.delete("kept-copy")
 	}
 }
 

@@ -22,7 +22,8 @@ const kafkaVersionVariable = "COLDSTREAM_TEST_KAFKA"
 
 // shared is the one real broker of this package's tests; they use topics of their own.
 var shared = kafkatest.NewShared(kafkatest.Config{Version: os.Getenv(kafkaVersionVariable), Users: map[string]string{secureUser: securePassword},
-	Listeners: map[string]string{mskListener: "PLAINTEXT"}, Advertised: map[string]string{mskListener: msk.address()}, Properties: map[string]string{
+	Listeners:  map[string]string{mskListener: "PLAINTEXT", relayListener: "PLAINTEXT"},
+	Advertised: map[string]string{mskListener: msk.address(), relayListener: relayed.address()}, Properties: map[string]string{
 		"message.max.bytes":                   "33554432",
 		"replica.fetch.max.bytes":             "33554432",
 		"group.initial.rebalance.delay.ms":    "0",

@@ -77,8 +77,8 @@ func (o *restoreOptions) checkGroupsOnly() error {
 	case o.restoreID != "" && !o.groupsOnly:
 		return usagef("say --groups-only too", errors.New("--restore names the restore through whose offset map groups are restored"))
 	case o.groupsOnly && (o.appendRecords || o.putBackRetention || o.offsets != string(restore.OffsetsAuto) ||
-		o.configs != string(restore.ConfigsEffective) || len(o.setConfigs) > 0):
-		return usagef("", errors.New("--groups-only restores no records: it excludes --append, --offsets, --put-back-retention, --configs and --config"))
+		o.configs != string(restore.ConfigsEffective) || len(o.setConfigs) > 0 || o.again.resume):
+		return usagef("", errors.New("--groups-only restores no records: it excludes --append, --offsets, --put-back-retention, --configs, --config and --resume"))
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type restoreOptions struct {
 	restoreID        string
 	stateFile        string
 	appendRecords    bool
+	again            resumeOptions
 	putBackRetention bool
 	strict           bool
 	configs          string
@@ -64,7 +65,10 @@ unreachable; 130 interrupted.`,
   coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored --groups
   coldstream restore -b localhost:9092 --vault /srv/kafka-vault --all-topics --groups --yes`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), o, e) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.again.read(cmd.Flags())
+			return runRestore(cmd.Context(), o, e)
+		},
 	}
 	o.addFlags(cmd, e)
 	return cmd
@@ -91,6 +95,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	f.BoolVar(&o.groupsOnly, "groups-only", false, "restore no records, only offsets of consumer groups, into topics that were restored before")
 	f.StringVar(&o.restoreID, "restore", "", "with --groups-only: the `ID`, or a unique prefix of it, of the restore that brought the topics (default: the last one that did)")
 	f.StringVar(&o.stateFile, "state", "", "write nothing to the vault: keep the restore's records in a new `FILE`. With --groups-only, the file of the restore that brought the topics")
+	o.again.addFlag(f)
 	f.BoolVar(&o.appendRecords, "append", false, "restore behind the records that a target topic holds")
 	f.Var(&o.maxRate, "max-rate", "send at most this `SIZE` a second to all brokers together, as 50MB (default: no limit)")
 	f.BoolVar(&o.strict, "strict", false, "end with 3 if the snapshot lacks records that were due when it was taken: gaps, and partitions that the backup could not read")
@@ -106,7 +111,7 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 	req := restore.Request{
 		Snapshot: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted(), Offsets: restore.OffsetsMode(o.offsets),
 		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID, StateFile: o.stateFile,
-		Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
+		Command: o.again.command, Resume: o.again.resume, Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
 	}
 	if err := o.checkGroupsOnly(); err != nil {
 		return req, err
@@ -269,8 +274,9 @@ func (o *restoreOptions) ask(e *env, plan *restore.Plan) error {
 // failed says how far a restore came that broke off; what it left behind was said already.
 func (o *restoreOptions) failed(e *env, result *restore.Result, err error) error {
 	if result == nil {
-		return o.hintState(err)
+		return o.again.sayLine(o.hintState(err))
 	}
+	defer o.again.sayUnfinished(e, result)
 	var unrecorded *restore.UnrecordedError
 	if errors.As(err, &unrecorded) {
 		e.note("%s in %s, %s: this is done", plural(result.RecordCount(), "record"), plural(int64(len(result.Partitions)), "partition"), plural(int64(len(result.Groups)), "group"))
@@ -305,6 +311,7 @@ func (o *restoreOptions) report(e *env, r *restore.Result) error {
 		err = table(e.stdout, restoreLines(r, o.verb()))
 	}
 	o.warn(e, r)
+	o.again.sayUnfinished(e, r)
 	switch {
 	case err != nil:
 		return err

@@ -18,6 +18,7 @@ type restoredDocument struct {
 	ConfigsLeftOut []leftOutConfigDocument     `json:"configs_left_out"`
 	ConfigsDiffer  []differingConfigDocument   `json:"configs_differ"`
 	NotChecked     []string                    `json:"not_checked"`
+	Unfinished     bool                        `json:"unfinished,omitempty"`
 	Damage         []string                    `json:"damage,omitempty"`
 }
 
@@ -108,7 +109,7 @@ func newRestoredDocument(r *restore.Result) *restoredDocument {
 		RetentionHeld:  each(r.RetentionHeld, func(h restore.HeldConfig) heldConfigDocument { return heldConfigDocument(h) }),
 		ConfigsLeftOut: each(r.ConfigsLeftOut, func(c restore.LeftOutConfig) leftOutConfigDocument { return leftOutConfigDocument(c) }),
 		ConfigsDiffer:  each(r.ConfigsDiffer, func(c restore.DifferingConfig) differingConfigDocument { return differingConfigDocument(c) }),
-		NotChecked:     r.NotChecked, Damage: r.Damage,
+		NotChecked:     r.NotChecked, Damage: r.Damage, Unfinished: r.Unfinished,
 	}
 }
 

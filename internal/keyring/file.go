@@ -55,11 +55,7 @@ func (f *File) Append(dst []byte) []byte {
 		}
 	}
 	line("%s", fileTitle)
-	if f.isKeeperOnly() {
-		line("# Keep it secret: whoever has it may take away what the vault holds.")
-	} else {
-		line("# Keep it secret: whoever has it opens the vault.")
-	}
+	line("# Keep it secret: whoever has it opens the vault.")
 	field(fieldVault, f.VaultID)
 	field(fieldKey, string(f.Key))
 	field(fieldName, f.Name)
@@ -144,7 +140,7 @@ func (f *File) takeIdentity(l string) error {
 }
 
 func (f *File) check() error {
-	if f.VaultID == "" || (f.Data == "" || f.Catalog == "") && !f.isKeeperOnly() {
+	if f.VaultID == "" || f.Data == "" || f.Catalog == "" {
 		return errors.New("the key file does not say of which vault it is: a line is missing")
 	}
 	if !isVaultID.MatchString(f.VaultID) {
@@ -164,7 +160,7 @@ func (f *File) check() error {
 			return err
 		}
 	}
-	if f.own == "" && f.catalog == "" && !f.isKeeperOnly() {
+	if f.own == "" && f.catalog == "" {
 		return errors.New("the key file holds no identity")
 	}
 	return nil

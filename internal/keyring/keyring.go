@@ -67,7 +67,12 @@ func New(vaultID string, kind Kind) (*Held, error) {
 	if h.catalog, h.Catalog, err = generate(kind); err != nil {
 		return nil, err
 	}
-	return h, h.makeKeeper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make keeper's key: %w", err)
+	}
+	h.keeper, h.Keeper = private, keeperPrefix+base64.RawURLEncoding.EncodeToString(public)
+	return h, nil
 }
 
 // generate makes an identity and its recipient.
