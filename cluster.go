@@ -218,18 +218,27 @@ type LogOffsets struct {
 // are away for as long as the implementation's patience says, and are safe for use by
 // several goroutines.
 type ClusterReader interface {
-	// Metadata describes the named topics, or all topics if names is nil. A topic that
-	// is not there is returned with Err wrapping [ErrUnknownTopic].
+	// Metadata describes the named topics, or all topics if names is nil: their IDs and
+	// partitions, and not their configs. A topic that is not there is returned with Err
+	// wrapping [ErrUnknownTopic].
 	Metadata(ctx context.Context, names []string) (*Cluster, error)
 	// LogOffsets returns an entry for each partition asked for.
 	LogOffsets(ctx context.Context, partitions []TopicPartition) (map[TopicPartition]LogOffsets, error)
 	// Groups lists all consumer groups with all their committed offsets, and says what the
 	// list may lack.
 	Groups(ctx context.Context) (*Groups, error)
+	ConfigReader
+	// Close ends all connections.
+	Close()
+}
+
+// ConfigReader asks for what is set of topics, which takes brokers longer than to name them.
+type ConfigReader interface {
+	// TopicConfigs fills in what topics carry themselves, where they have no Err. That it
+	// cannot be told of one is the topic's ConfigsErr.
+	TopicConfigs(ctx context.Context, topics []Topic) error
 	// TopicDefaults asks every broker what topics have that carry no configs of their own.
 	// The topics, any that are there, are those to ask about. It is an error if no broker
 	// tells.
 	TopicDefaults(ctx context.Context, topics []string) (*TopicDefaults, error)
-	// Close ends all connections.
-	Close()
 }

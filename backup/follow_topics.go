@@ -38,6 +38,9 @@ func (f *Follower) look(ctx context.Context) (*foundTopics, error) {
 	found := &foundTopics{cluster: cluster}
 	found.topics, err = selectTopics(cluster.Topics, patterns)
 	found.unmatched = unmatched(err)
+	if err := f.source.TopicConfigs(ctx, found.topics); err != nil {
+		return nil, err
+	}
 	found.at = f.opts.Now()
 	if missing := f.missing(found); len(missing) > 0 {
 		if found.ends, err = f.source.LogOffsetsWithin(ctx, missing, endsPatience); err != nil {

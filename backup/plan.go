@@ -87,6 +87,9 @@ func makePlan(ctx context.Context, source coldstream.Source, v *vault.Vault, opt
 	if err != nil {
 		return nil, err
 	}
+	if err := source.TopicConfigs(ctx, topics); err != nil {
+		return nil, err
+	}
 	p.isChosen = chosen(topics, cluster.Topics, opts.Topics)
 	p.metadata = vault.Metadata{Cluster: *cluster, Missing: map[string]string{}, Tags: opts.Tags}
 	p.metadata.Cluster.Topics = nil

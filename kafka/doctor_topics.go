@@ -42,6 +42,9 @@ func (d *doctor) topics(ctx context.Context) {
 	if err != nil && d.checkup.Job != JobRestore {
 		d.out.addError("topics", "", StatusFail, err)
 	}
+	if err := d.client.TopicConfigs(ctx, d.chosen); err != nil {
+		d.out.addError("topics", "", StatusFail, err)
+	}
 	d.skipped(cluster.Topics)
 	partitions := 0
 	for i := range d.chosen {

@@ -359,7 +359,7 @@ func TestRealMetadataSaysWhatIsInternal(t *testing.T) {
 	c, k := startReal(t), realCluster(t)
 	topic, id := c.create(t, 2, "retention.ms", "86400000", "max.message.bytes", "2000000")
 	c.commitRaw(t, groupName(), partitionsOf(topic, 1)[0], 0, -1, "")
-	got, err := c.Metadata(t.Context(), nil)
+	got, err := c.describe(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,9 +43,6 @@ func (c *Client) Metadata(ctx context.Context, names []string) (*coldstream.Clus
 	for i := range cluster.Topics {
 		cluster.Topics[i].Err = untemporary(cluster.Topics[i].Err)
 	}
-	if err := c.describeConfigs(ctx, cluster.Topics); err != nil {
-		return nil, fmt.Errorf("read topic configs: %w", err)
-	}
 	return cluster, nil
 }
 
@@ -108,8 +105,15 @@ func topicOf(t *kmsg.MetadataResponseTopic) coldstream.Topic {
 	return topic
 }
 
-// describeConfigs fills in the configs that topics carry themselves. A refusal is kept in
-// the topic, and so is what stays unanswered while others are answered.
+// TopicConfigs is [coldstream.ConfigReader.TopicConfigs]. What stays unanswered while others are
+// answered is kept in the topic, too.
+func (c *Client) TopicConfigs(ctx context.Context, topics []coldstream.Topic) error {
+	if err := c.describeConfigs(ctx, topics); err != nil {
+		return fmt.Errorf("read topic configs: %w", err)
+	}
+	return nil
+}
+
 func (c *Client) describeConfigs(ctx context.Context, topics []coldstream.Topic) error {
 	var rest []*coldstream.Topic
 	for i := range topics {

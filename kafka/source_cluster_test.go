@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,11 +47,46 @@ func TestConnectGivesUpAfterItsTimeout(t *testing.T) {
 	}
 }
 
+// describe asks for topics with their configs.
+func (c *Client) describe(ctx context.Context, names []string) (*coldstream.Cluster, error) {
+	cluster, err := c.Metadata(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, c.TopicConfigs(ctx, cluster.Topics)
+}
+
+// Whoever asks for topics does not wait for the configs of all of them.
+func TestMetadataIsOfNamesAndConfigsOfThoseThatAreAskedFor(t *testing.T) {
+	c := startFake(t)
+	first, _ := c.create(t, 1, "retention.ms", "5")
+	second, _ := c.create(t, 1, "retention.ms", "6")
+	var asked []string
+	c.fake.ControlKey(kmsg.DescribeConfigs.Int16(), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.fake.KeepControl()
+		for _, r := range kreq.(*kmsg.DescribeConfigsRequest).Resources {
+			asked = append(asked, r.ResourceName)
+		}
+		return nil, nil, false
+	})
+	cluster, err := c.Metadata(t.Context(), nil)
+	if err != nil || len(cluster.Topics) != 2 || len(asked) > 0 || cluster.Topics[0].Configs != nil {
+		t.Fatalf("got %+v, %v, and configs of %q were asked for", cluster, err, asked)
+	}
+	chosen := slices.DeleteFunc(cluster.Topics, func(topic coldstream.Topic) bool { return topic.Name == first })
+	if err := c.TopicConfigs(t.Context(), chosen); err != nil || chosen[0].Name != second || len(chosen[0].Configs) != 1 {
+		t.Errorf("got %+v, %v", chosen, err)
+	}
+	if diff := cmp.Diff([]string{second}, asked); diff != "" {
+		t.Errorf("configs that were asked for: -want +got:\n%s", diff)
+	}
+}
+
 func TestMetadataDescribesTopics(t *testing.T) {
 	c := startFake(t, kfake.ClusterID("the-cluster"))
 	first, firstID := c.create(t, 3, "retention.ms", "12345", "cleanup.policy", "compact")
 	second, _ := c.create(t, 1)
-	got, err := c.Metadata(t.Context(), []string{first, "missing", second})
+	got, err := c.describe(t.Context(), []string{first, "missing", second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +116,11 @@ func TestMetadataDescribesTopics(t *testing.T) {
 	if len(topics[second].Configs) > 0 || topics[second].ConfigsErr != nil {
 		t.Errorf("got configs %v (%v), want none", topics[second].Configs, topics[second].ConfigsErr)
 	}
-	none, err := c.Metadata(t.Context(), []string{})
+	none, err := c.describe(t.Context(), []string{})
 	if err != nil || len(none.Topics) != 0 {
 		t.Errorf("asked for no topics: got %v, %v", none.Topics, err)
 	}
-	all, err := c.Metadata(t.Context(), nil)
+	all, err := c.describe(t.Context(), nil)
 	if err != nil || len(all.Topics) != 2 {
 		t.Errorf("asked for all topics: got %v, %v", all.Topics, err)
 	}
@@ -116,7 +152,7 @@ func TestMetadataKeepsWhatIsRefusedInTheTopic(t *testing.T) {
 				fault.Topic = bad
 			}
 			defer c.fake.Fault(fault).Remove()
-			got, err := c.Metadata(t.Context(), []string{bad, good})
+			got, err := c.describe(t.Context(), []string{bad, good})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +191,7 @@ func TestMetadataOfATopicThatStaysUnavailable(t *testing.T) {
 				change(&topics[0])
 				return true
 			})
-			got, err := c.impatient(t).Metadata(t.Context(), names)
+			got, err := c.impatient(t).describe(t.Context(), names)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,12 +218,12 @@ func TestConfigsThatAreNotAnsweredAreNotNone(t *testing.T) {
 		}
 		return kreq.ResponseKind(), nil, true // of no topic
 	})
-	got, err := c.impatient(t).Metadata(t.Context(), []string{name})
+	got, err := c.impatient(t).describe(t.Context(), []string{name})
 	if err != nil || got.Topics[0].ConfigsErr == nil {
 		t.Errorf("got %+v, %v, want an error about its configs", got, err)
 	}
 	lost.Store(99)
-	if got, err = c.Metadata(t.Context(), []string{name}); err != nil || len(got.Topics[0].Configs) != 1 || got.Topics[0].ConfigsErr != nil {
+	if got, err = c.describe(t.Context(), []string{name}); err != nil || len(got.Topics[0].Configs) != 1 || got.Topics[0].ConfigsErr != nil {
 		t.Errorf("after one lost answer: got %+v, %v", got, err)
 	}
 }
@@ -196,12 +232,12 @@ func TestMetadataWaitsForBrokersAsLongAsItsPatience(t *testing.T) {
 	c := startFake(t)
 	name, _ := c.create(t, 1)
 	c.wire.loseAnswers(kmsg.Metadata, 5)
-	if _, err := c.Metadata(t.Context(), []string{name}); err != nil {
+	if _, err := c.describe(t.Context(), []string{name}); err != nil {
 		t.Errorf("after five lost answers: %v", err)
 	}
 	impatient := c.impatient(t)
 	c.fake.Close()
-	if _, err := impatient.Metadata(t.Context(), []string{name}); err == nil || !strings.Contains(err.Error(), "read metadata: gave up after 2s") {
+	if _, err := impatient.describe(t.Context(), []string{name}); err == nil || !strings.Contains(err.Error(), "read metadata: gave up after 2s") {
 		t.Errorf("without brokers: got error %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func (c *cluster) create(t *testing.T, partitions int32, configs ...string) (str
 
 func (c *cluster) topicID(t *testing.T, name string) coldstream.TopicID {
 	t.Helper()
-	described, err := c.Metadata(t.Context(), []string{name})
+	described, err := c.describe(t.Context(), []string{name})
 	if err != nil || described.Topics[0].Err != nil {
 		t.Fatal(err, described)
 	}

@@ -161,7 +161,7 @@ func TestRealBrokerTellsItsTopicConfigs(t *testing.T) {
 			t.Errorf("topic %q (-of no topic +of it):\n%s", topic, diff)
 		}
 	}
-	described, err := c.Metadata(t.Context(), nil)
+	described, err := c.describe(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

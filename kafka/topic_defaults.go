@@ -23,7 +23,7 @@ const (
 	brokersAtOnce    = 16
 )
 
-// TopicDefaults implements [coldstream.ClusterReader]. A broker's answer about any topic
+// TopicDefaults implements [coldstream.ConfigReader]. A broker's answer about any topic
 // tells its own settings as synonyms of the topic's configs. Where no topic can be described,
 // the brokers describe themselves, which takes a right on the cluster.
 func (c *Client) TopicDefaults(ctx context.Context, topics []string) (*coldstream.TopicDefaults, error) {

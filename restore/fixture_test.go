@@ -380,18 +380,27 @@ func (w *world) refused(t *testing.T, req Request, want string) {
 // state is the target's topics with their configs and ends.
 func (w *world) state(t *testing.T) map[string]string {
 	t.Helper()
-	cluster, err := w.target.Metadata(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]string{}
-	for _, topic := range cluster.Topics {
+	for _, topic := range w.topics(t, nil) {
 		out[topic.Name] = fmt.Sprint(topic.Configs)
 		for i := range topic.Partitions {
 			out[topic.Name] += fmt.Sprint(w.ends(t, topic.Name, int32(i)))
 		}
 	}
 	return out
+}
+
+// topics are those of the target, with their configs.
+func (w *world) topics(t *testing.T, names []string) []coldstream.Topic {
+	t.Helper()
+	cluster, err := w.target.Metadata(t.Context(), names)
+	if err == nil {
+		err = w.target.TopicConfigs(t.Context(), cluster.Topics)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster.Topics
 }
 
 // ends are the log start offset and the high watermark of a target partition.
@@ -408,12 +417,8 @@ func (w *world) ends(t *testing.T, topic string, partition int32) [2]int64 {
 // configs are those that a target topic has itself, as NAME=VALUE.
 func (w *world) configs(t *testing.T, topic string) []string {
 	t.Helper()
-	cluster, err := w.target.Metadata(t.Context(), []string{topic})
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := []string{}
-	for _, c := range cluster.Topics[0].Configs {
+	for _, c := range w.topics(t, []string{topic})[0].Configs {
 		out = append(out, c.Name+"="+c.Value)
 	}
 	return out

@@ -19,6 +19,9 @@ func (p *Plan) meetTarget(ctx context.Context, refused *RefusedError) error {
 	if err != nil {
 		return fmt.Errorf("read the target's metadata: %w", err)
 	}
+	if err := p.target.TopicConfigs(ctx, cluster.Topics); err != nil {
+		return fmt.Errorf("the target: %w", err)
+	}
 	p.TargetClusterID = cluster.ID
 	there := map[string]coldstream.Topic{}
 	for _, t := range cluster.Topics {

@@ -146,6 +146,9 @@ func (a *assessment) read(ctx context.Context, patterns *coldstream.Patterns) (e
 	if a.topics, err = patterns.Select(a.cluster.Topics); err != nil {
 		return err
 	}
+	if err := a.client.TopicConfigs(ctx, a.topics); err != nil {
+		return err
+	}
 	asked := map[string]bool{}
 	var all []coldstream.TopicPartition
 	for i := range a.topics {

@@ -142,7 +142,10 @@ func (s *Source) Groups(context.Context) (*coldstream.Groups, error) {
 	return &coldstream.Groups{}, nil
 }
 
-// TopicDefaults is [coldstream.ClusterReader.TopicDefaults]: recovery points tell none.
+// TopicConfigs is [coldstream.ConfigReader.TopicConfigs]: recovery points tell none.
+func (s *Source) TopicConfigs(context.Context, []coldstream.Topic) error { return nil }
+
+// TopicDefaults is [coldstream.ConfigReader.TopicDefaults]: recovery points tell none.
 func (s *Source) TopicDefaults(context.Context, []string) (*coldstream.TopicDefaults, error) {
 	return &coldstream.TopicDefaults{}, nil
 }
