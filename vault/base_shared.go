@@ -66,7 +66,7 @@ func (m *baseMaker) buildTables(ctx context.Context) error {
 // dropRows goes through the tables of a topic if rows are to be released, and makes those
 // anew that lose some.
 func (m *baseMaker) dropRows(ctx context.Context, parts []tablePart) error {
-	if !m.order.removal.releases() {
+	if !m.order.removal.dropsPacks() {
 		return nil
 	}
 	for i := range parts {
@@ -74,23 +74,46 @@ func (m *baseMaker) dropRows(ctx context.Context, parts []tablePart) error {
 		if err != nil {
 			return err
 		}
-		if m.drop(maker) {
-			if err := parts[i].make(maker); err != nil {
-				return err
-			}
+		changed, err := m.drop(maker)
+		if err == nil && changed {
+			err = parts[i].make(maker)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// drop releases rows, and notes which packs those that stay need.
-func (m *baseMaker) drop(maker *tableMaker) bool {
-	dropped := m.order.removal.drop(m.catalog, maker)
-	m.out.base.Removed = m.out.base.Removed || dropped
+// drop releases rows, gives rows their new places, and notes which packs those that stay need.
+func (m *baseMaker) drop(maker *tableMaker) (changed bool, err error) {
+	changed = m.order.removal.drop(m.catalog, maker)
+	if r := m.order.removal; r != nil && r.moves.standIn(m.order.epoch) {
+		moved, err := r.moves.apply(maker)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || moved
+	}
+	m.out.base.Removed = m.out.base.Removed || changed
 	for id := range maker.packs {
 		m.needed[id] = true
 	}
-	return dropped
+	return changed, nil
+}
+
+// addMoved lists the packs that rows were moved into.
+func (m *baseMaker) addMoved(chapters []*chapterInMaking) {
+	if m.order.removal == nil || m.order.removal.moves == nil {
+		return
+	}
+	fresh := chapters[len(chapters)-1]
+	for id, size := range m.order.removal.moves.packs {
+		// A base that was made, and whose answer was lost, has listed them.
+		if m.needed[id] && !slices.ContainsFunc(chapters, func(c *chapterInMaking) bool { return c.packs[id] > 0 }) {
+			fresh.packs[id] = size
+		}
+	}
 }
 
 // make gives the part what is to be stored of it.
@@ -110,7 +133,9 @@ func (m *baseMaker) addRows(ctx context.Context, topic string, parts []tablePart
 	if maker == nil {
 		return parts, nil
 	}
-	m.drop(maker)
+	if _, err := m.drop(maker); err != nil {
+		return nil, err
+	}
 	fresh := tablePart{TableRef: format.TableRef{Topic: topic}}
 	for {
 		if err := fresh.make(maker); err != nil {
@@ -215,6 +240,7 @@ func (m *baseMaker) openChapters(ctx context.Context) ([]*chapterInMaking, error
 // stay as they are, and what is new, merged with those before it as they grow.
 func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaking) error {
 	fresh := chapters[len(chapters)-1]
+	m.addMoved(chapters)
 	before := slices.Clip(chapters[:len(chapters)-1])
 	if m.order.removal == nil {
 		for _, ref := range m.catalog.chapters {
@@ -222,7 +248,7 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 		}
 	}
 	for _, of := range chapters {
-		if m.order.removal.releases() {
+		if m.order.removal.dropsPacks() {
 			packs := len(of.packs)
 			maps.DeleteFunc(of.packs, func(id format.PackID, size int64) bool {
 				if m.needed[id] {
@@ -241,7 +267,7 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 			of.payload, of.views = nil, nil
 		}
 	}
-	for len(fresh.commits) > 0 && len(before) > 0 && merges(before[len(before)-1].sizeBytes(), fresh.sizeBytes()) {
+	for len(fresh.commits)+len(fresh.packs) > 0 && len(before) > 0 && merges(before[len(before)-1].sizeBytes(), fresh.sizeBytes()) {
 		earlier := &before[len(before)-1].chapter
 		if m.order.removal == nil {
 			var err error
@@ -256,7 +282,7 @@ func (m *baseMaker) buildChapters(ctx context.Context, chapters []*chapterInMaki
 		before = before[:len(before)-1]
 	}
 	for _, of := range append(slices.Clip(before), fresh) {
-		if of.changed && len(of.commits) == 0 {
+		if of.changed && len(of.commits)+len(of.packs) == 0 {
 			continue // nothing of its epochs is worth a chapter
 		}
 		if err := m.storeChapter(ctx, of); err != nil {

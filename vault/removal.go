@@ -17,6 +17,7 @@ import (
 type removal struct {
 	forget  func(*Snapshot) bool
 	release bool
+	moves   *moves
 
 	floors map[coldstream.Stream]int64 // up to where rows may go
 }
@@ -82,7 +83,8 @@ func (r *removal) forgetFrom(ctx context.Context, of *chapterInMaking, by keeper
 	return err
 }
 
-func (r *removal) releases() bool { return r != nil && r.release }
+// dropsPacks says that packs go that no row names.
+func (r *removal) dropsPacks() bool { return r != nil && (r.release || r.moves != nil) }
 
 // lowestNoter keeps per stream the lowest offset that a kept snapshot shows. A stream that
 // none shows keeps all: its rows are newer than the newest snapshot, or it has none.

@@ -31,13 +31,15 @@ type TurnOptions struct {
 	KeepLocks bool
 	// Locks, if it is set, is told what was found out about locks.
 	Locks *LockReport
+
+	moves *moves // new places of rows; nil moves nothing
 }
 
 func (o *TurnOptions) removal() *removal {
-	if o.Forget == nil && !o.Release {
+	if o.Forget == nil && !o.Release && o.moves == nil {
 		return nil
 	}
-	return &removal{forget: o.Forget, release: o.Release}
+	return &removal{forget: o.Forget, release: o.Release, moves: o.moves}
 }
 
 // Turn begins a new epoch: its base takes in the base before and all commits since, so
@@ -47,26 +49,32 @@ func (o *TurnOptions) removal() *removal {
 // error names it. On storage that takes nothing away it is refused with
 // [coldstream.ErrUnsupported].
 func (v *Vault) Turn(ctx context.Context, opts TurnOptions) error {
+	_, err := v.turnMoved(ctx, opts)
+	return err
+}
+
+// turnMoved is [Vault.Turn], and says which packs nothing needs any more.
+func (v *Vault) turnMoved(ctx context.Context, opts TurnOptions) (freed Freed, err error) {
 	if v.IsPermanent() {
-		return fmt.Errorf("turn the catalog: the storage takes nothing away: %w", coldstream.ErrUnsupported)
+		return freed, fmt.Errorf("turn the catalog: the storage takes nothing away: %w", coldstream.ErrUnsupported)
 	}
 	for {
 		c, err := v.openCatalog(ctx, catalogOptions{reader: true})
 		if err != nil {
-			return fmt.Errorf("turn the catalog: %w", err)
+			return freed, fmt.Errorf("turn the catalog: %w", err)
 		}
 		made, err := v.turnFrom(ctx, c.epoch, opts)
 		switch {
 		case errors.Is(err, errTurned) || errors.Is(err, fs.ErrExist):
 			// Somebody else turned it, or the answer that we did was lost.
 			if opts.removal() == nil {
-				return nil
+				return freed, nil
 			}
 			continue
 		case err != nil:
-			return fmt.Errorf("turn the catalog to epoch %d: %w", c.epoch+1, err)
+			return freed, fmt.Errorf("turn the catalog to epoch %d: %w", c.epoch+1, err)
 		}
-		return v.collectGarbage(ctx, made)
+		return made.freed, v.collectGarbage(ctx, made)
 	}
 }
 

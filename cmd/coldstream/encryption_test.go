@@ -173,14 +173,14 @@ func TestEncryptedVault(t *testing.T) {
 	w.produce(&kgo.Record{Topic: topic, Partition: 1, Key: []byte("key-of-a-patient"), Value: []byte("diagnosis-of-a-patient")})
 	s.runsAs(host, w, topic)
 	for _, args := range [][]string{
-		{"snapshots"}, {"ls"}, {"groups"}, {"status", "-b", w.bootstrap, "-t", topic}, {"verify"}, {"key", "list"}, {"key", "test"},
+		{"snapshots"}, {"stats"}, {"ls"}, {"groups"}, {"status", "-b", w.bootstrap, "-t", topic}, {"verify"}, {"key", "list"}, {"key", "test"},
 		{"backup", "-b", w.bootstrap, "-t", topic, "--dry-run"}, {"doctor", "--for", "backup", "-b", w.bootstrap, "-t", topic},
 		{"run", "-b", w.bootstrap, "-t", topic, "--dry-run"},
 	} {
 		asHost(args...).must(t, exitDone)
 	}
 	for _, args := range [][]string{
-		{"cat", topic}, {"verify", "--deep"}, {"forget", "--keep-last", "1"}, {"prune"}, {"repair", "--accept-loss"}, {"diff", "-b", w.bootstrap},
+		{"cat", topic}, {"verify", "--deep"}, {"forget", "--keep-last", "1"}, {"prune"}, {"compact"}, {"repair", "--accept-loss"}, {"diff", "-b", w.bootstrap},
 		{"restore", "-b", w.bootstrap, "-t", topic, "--map", topic + "=stolen", "--yes"}, {"copy", "--from", s.vault, "--to", newVault(t)},
 		{"key", "add", "--out", s.key("stolen.key")}, {"key", "sheet"}, {"key", "remove", "operator"},
 	} {

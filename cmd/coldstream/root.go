@@ -146,10 +146,6 @@ incrementally. Try it without a cluster: coldstream demo`,
 		newCatCommand(global, e),
 		newDiffCommand(global, e),
 		newCopyCommand(global, e),
-		newTagCommand(global, e),
-		newStatsCommand(global, e),
-		newForgetCommand(global, e),
-		newPruneCommand(global, e),
 		newKeyCommand(global, e),
 		newImportCommand(global, e),
 		newDemoCommand(global, e),
@@ -158,8 +154,16 @@ incrementally. Try it without a cluster: coldstream demo`,
 		newCompletionCommand(e),
 		newVersionCommand(global, e),
 	)
+	root.AddCommand(careCommands(global, e)...)
 	addCompletions(root, e)
 	return root
+}
+
+// careCommands look after what a vault holds.
+func careCommands(global *globalOptions, e *env) []*cobra.Command {
+	return []*cobra.Command{
+		newTagCommand(global, e), newStatsCommand(global, e), newForgetCommand(global, e), newPruneCommand(global, e), newCompactCommand(global, e),
+	}
 }
 
 // refuseEmpty finds flags that were given without a value, as by a variable that is not

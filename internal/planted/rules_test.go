@@ -31,9 +31,9 @@ var rulesLeftOut = []without{
 		"	for hash, id := range c.catalog.sections {\n		catalog.sections[hash] = id\n	}\n	c.catalog = catalog\n", "TestSectionGoesWhileItIsShared"},
 	{"key (sections)", "writer.go", "refs[i].Table = format.TableID{Epoch: c.catalog.epoch, Hash", "refs[i].Table = format.TableID{Epoch: 0, Hash", "TestSectionGoesWhileItIsShared"},
 	{"key (tables)", "base_shared.go", "format.TableID{Epoch: m.order.epoch, Hash", "format.TableID{Epoch: 0, Hash", "TestTurn"},
-	{"redo", "turn.go", "if opts.removal() == nil {\n				return nil", "if opts.removal() == nil || true {\n				return nil", "TestLoserDecidesAgain"},
+	{"redo", "turn.go", "if opts.removal() == nil {\n				return freed, nil", "if opts.removal() == nil || true {\n				return freed, nil", "TestLoserDecidesAgain"},
 	{"tidy", "turn.go", "		case errors.Is(err, errTurned) || errors.Is(err, fs.ErrExist):",
-		"		case errors.Is(err, fs.ErrExist):\n			return v.collectGarbage(ctx, made)\n		case errors.Is(err, errTurned):", "TestTurnLosesItsAnswer"},
+		"		case errors.Is(err, fs.ErrExist):\n			return freed, v.collectGarbage(ctx, made)\n		case errors.Is(err, errTurned):", "TestTurnLosesItsAnswer"},
 	{"join (rows)", "fold.go", "case !h.extend(e.extent):\n\t\t\treturn nil, false", "case !h.extend(e.extent):\n\t\t\th.add(e.extent)", "TestCommitRefuses"},
 	{"join (views)", "fold.go", "(!proven || !h.reaches(view)) {", "(!proven || !h.reaches(view)) && h == nil {", "TestCommitRefuses"},
 	{"covered", "released.go", "h != nil && h.scan == scan {", "h != nil && h.scan == scan && false {", "TestRemoval"},
@@ -42,7 +42,10 @@ var rulesLeftOut = []without{
 		"	if r.early == nil {\n		r.early, err = v.holds(ctx)\n	}\n	holds := r.early\n", "TestHoldsAndTurns"},
 	{"hold", "removal.go", "	return v.ProveSnapshot(ctx, s)\n",
 		"	if err := v.ProveSnapshot(ctx, s); err != nil {\n		return err\n	}\n	return v.PutRestoreRecord(ctx, id, recordHold, document)\n", "TestHoldsAndTurns"},
-	{"held", "removal.go", "return !holds[s.ID] && r.forget(&s)", "return (!holds[s.ID] || true) && r.forget(&s)", "TestHolds"},
+	{"held", "removal.go", "by.holds[s.ID] || !r.forget(&s)", "by.holds[s.ID] && false || !r.forget(&s)", "TestHolds"},
+	{"held (pins)", "removal.go", "return err == nil && !said.Pinned", "return err == nil && !(said.Pinned && false)", "TestPin"},
+	{"hold (pins)", "tags.go", "if err == nil && found.newest > c.epoch {", "if err == nil && found.newest > c.epoch && false {", "TestPinWhileTurning"},
+	{"fresh (moved rows)", "compact.go", "return m != nil && m.epoch+2 >= base", "return m != nil && (m.epoch+2 >= base || true)", "TestCompactSleeps"},
 }
 
 // alsoLeftOut is what a rule's absence needs in a second place.

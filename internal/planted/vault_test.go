@@ -112,7 +112,7 @@ var vaultFaults = []fault{
 	},
 	{
 		"hold-not-read", "a snapshot that a restore holds is forgotten", "vault/removal.go",
-		[]edit{{"return !holds[s.ID] && r.forget(&s)", "return (!holds[s.ID] || true) && r.forget(&s)"}},
+		[]edit{{"by.holds[s.ID] || !r.forget(&s)", "by.holds[s.ID] && false || !r.forget(&s)"}},
 		"vault", "TestHolds",
 	},
 	{

@@ -16,6 +16,8 @@ const (
 	// frameTarget is the decoded size at which a frame is closed: small enough to read
 	// one partition without much of the others, large enough to compress well.
 	frameTarget = 1 << 20
+	// frameBlocks bounds the blocks of a frame: who looks for one goes through all.
+	frameBlocks = 4096
 	// mixLimit is how much of a block may be of the other kind before it is split there,
 	// so that a stream whose codec changes with every batch does not fall into dust.
 	mixLimit = 64 << 10

@@ -41,7 +41,7 @@ func planFrames(blocks []*Block) []*frame {
 			kind = 1
 		}
 		f := open[kind]
-		if f == nil || f.decoded+b.Row.Length > frameTarget || f.number < last {
+		if f == nil || f.decoded+b.Row.Length > frameTarget || len(f.blocks) == frameBlocks || f.number < last {
 			f = &frame{number: len(frames), compressed: kind == 1}
 			frames = append(frames, f)
 			open[kind] = f
