@@ -283,9 +283,14 @@ func (w *world) committed(group string) map[string]string {
 // await looks again until what is waited for is there.
 func (w *world) await(what string, there func() bool) {
 	w.Helper()
+	w.awaitWithin(time.Minute, what, there)
+}
+
+func (w *world) awaitWithin(patience time.Duration, what string, there func() bool) {
+	w.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(time.Minute); !there(); {
+	for deadline := time.After(patience); !there(); {
 		select {
 		case <-tick.C:
 		case <-deadline:
