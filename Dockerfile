@@ -7,7 +7,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=development
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/coldstream ./cmd/coldstream \
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X coldstream/internal/program.version=${VERSION}" -o /out/coldstream ./cmd/coldstream \
  && mkdir /out/vault
 
 FROM scratch

@@ -14,7 +14,10 @@ RACE_PACKAGES = $(filter-out %/kafka/kafkatest,$(shell go list ./...))
 
 FUZZ_TIME := 30s
 
-.PHONY: build static lint test race long fuzz torture soak bench
+NFPM_VERSION := v2.48.0
+NFPM := $(CACHE)/bin/nfpm-$(NFPM_VERSION)
+
+.PHONY: build static release lint test race long fuzz torture soak bench
 
 # The flags are those of a plain `go run` and `go test`, so that one cache serves all.
 build: ## bin/coldstream, in pure Go
@@ -22,6 +25,9 @@ build: ## bin/coldstream, in pure Go
 
 static: ## bin/coldstream with libzstd, for any Linux of this architecture; needs a C compiler and libc to link to (Debian: gcc libc6-dev)
 	CGO_ENABLED=1 go build -trimpath -tags libzstd,netgo,osusergo -ldflags '-linkmode external -extldflags "-static"' -o bin/coldstream ./cmd/coldstream
+
+release: $(NFPM) ## archives, packages, lists of modules and checksums: make release VERSION=1.2.3
+	NFPM=$(NFPM) deploy/packages/release.sh "$(VERSION)" "bin/release-$(VERSION)"
 
 lint: $(GOLANGCI) ## the linter, and vet for the systems that are not this one
 	$(GOLANGCI) run ./...
@@ -63,6 +69,12 @@ soak: ## H hours of a continuous backup with a fault a minute (docs/reliability.
 bench: ## what backup and restore cost, against the least they could (docs/benchmarks.md)
 	go build -o bin/bench ./bench
 	bin/bench -json bin/bench.json $(BENCH_FLAGS)
+
+$(NFPM):
+	@mkdir -p $(CACHE)/bin
+	dir=$$(mktemp -d $(CACHE)/bin/install.XXXXXX); trap 'rm -rf "$$dir"' EXIT; \
+	GOBIN="$$dir" GOFLAGS= go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION); \
+	mv "$$dir/nfpm" "$@"
 
 $(GOLANGCI):
 	@mkdir -p $(CACHE)/bin

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"coldstream"
+	"coldstream/internal/program"
 	"coldstream/kafka/auth"
 )
 
@@ -143,6 +144,7 @@ func (c *Client) newKgo(maxRead int32) (*kgo.Client, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.seeds...),
 		kgo.ClientID(clientID),
+		kgo.SoftwareNameAndVersion(program.Name, program.SoftwareVersion()),
 		kgo.BrokerMaxReadBytes(maxRead),
 		kgo.BrokerMaxWriteBytes(maxBrokerRead),
 		kgo.RequiredAcks(kgo.AllISRAcks()),

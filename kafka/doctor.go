@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"coldstream"
+	"coldstream/internal/program"
 	"coldstream/kafka/auth"
 )
 
@@ -230,7 +231,7 @@ func (d *doctor) askVersions(ctx context.Context, broker int32) (*kmsg.ApiVersio
 	ctx, cancel := context.WithTimeout(ctx, 2*probeTimeout)
 	defer cancel()
 	req := kmsg.NewPtrApiVersionsRequest()
-	req.ClientSoftwareName, req.ClientSoftwareVersion = clientID, "1"
+	req.ClientSoftwareName, req.ClientSoftwareVersion = program.Name, program.SoftwareVersion()
 	answer, err := within(ctx, func() (kmsg.Response, error) { return d.client.kgo.Broker(int(broker)).Request(ctx, req) })
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"coldstream/internal/program"
 	"coldstream/kafka/auth"
 )
 
@@ -193,7 +194,7 @@ func errController(address string) error {
 // askWho asks a broker whether it is the one that is expected.
 func (p *prober) askWho(ctx context.Context, want expectedBroker) error {
 	req := kmsg.NewPtrApiVersionsRequest()
-	req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = misrouteVersion, clientID, "1"
+	req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = misrouteVersion, program.Name, program.SoftwareVersion()
 	req.ClusterID, req.NodeID = &want.clusterID, want.nodeID
 	resp := kmsg.NewApiVersionsResponse()
 	if err := p.ask(ctx, req, &resp); err != nil || resp.ErrorCode != kerr.RebootstrapRequired.Code {

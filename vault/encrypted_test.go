@@ -252,8 +252,19 @@ func TestDamageSeenByAHost(t *testing.T) {
 // TestRemovalIsSigned: a host without the keeper's key turns epochs, and takes nothing away. A base
 // that does and that the keeper did not sign is damage, and nothing is built on it.
 func TestRemovalIsSigned(t *testing.T) {
+	t.Run("encrypted", func(t *testing.T) { removalIsSigned(t, testEncryption()) })
+	t.Run("with a keeper's key alone", func(t *testing.T) {
+		removalIsSigned(t, &Encryption{Make: func(id string) (*keyring.Held, []NewKey, error) {
+			held, err := keyring.NewKeeper(id)
+			testKeys.Store(id, held)
+			return held, nil, err
+		}})
+	})
+}
+
+func removalIsSigned(t *testing.T, keys *Encryption) {
 	k := &kit{T: t, store: mem.New()}
-	v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: testEncryption()})
+	v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: keys})
 	if err != nil {
 		t.Fatal(err)
 	}

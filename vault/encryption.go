@@ -42,6 +42,10 @@ func (v *Vault) encrypt(ctx context.Context, e *Encryption) error {
 		return err
 	}
 	v.info.DataRecipient, v.info.CatalogRecipient, v.info.KeeperKey = held.Data, held.Catalog, held.Keeper
+	if !v.info.IsEncrypted() {
+		v.signer = held
+		return nil
+	}
 	if err := v.hold(held); err != nil {
 		return err
 	}
@@ -71,14 +75,14 @@ func (v *Vault) hold(held *keyring.Held) error {
 	if err != nil {
 		return err
 	}
-	v.objects, v.held = objects, held
+	v.objects, v.held, v.signer = objects, held, held
 	return nil
 }
 
 // unlock opens the vault's identities with a key.
 func (v *Vault) unlock(ctx context.Context, with []KeySource) error {
-	if v.info.DataRecipient == "" || v.info.CatalogRecipient == "" {
-		return fmt.Errorf("it has a key of a keeper, and is not encrypted: %w", coldstream.ErrUnsupported)
+	if v.info.IsEncrypted() && (v.info.DataRecipient == "" || v.info.CatalogRecipient == "") {
+		return fmt.Errorf("it has some keys of an encrypted vault, and not all: %w", coldstream.ErrUnsupported)
 	}
 	var key keyring.Key = &keyring.Passphrase{}
 	for _, source := range with {
@@ -86,6 +90,11 @@ func (v *Vault) unlock(ctx context.Context, with []KeySource) error {
 		if key, err = source(ctx, v.ID()); err != nil {
 			return err
 		}
+	}
+	if !v.info.IsEncrypted() {
+		var err error
+		v.signer, err = keyring.OpenKeeper(key, v.public())
+		return err
 	}
 	held, err := key.Open(ctx, v.public(), keyObjects{v})
 	if err != nil {
@@ -100,6 +109,9 @@ func (v *Vault) public() keyring.Public {
 
 // IsEncrypted says that the vault's objects are sealed.
 func (v *Vault) IsEncrypted() bool { return v.held != nil }
+
+// HasKeeper says that removal is signed with the keeper's key.
+func (v *Vault) HasKeeper() bool { return v.signer != nil }
 
 // Held is what this process holds of the vault's identities; nil without encryption.
 func (v *Vault) Held() *keyring.Held { return v.held }

@@ -9,20 +9,20 @@ import (
 	"coldstream/vault/internal/format"
 )
 
-// errNoKeeper means that who wants to take something away of an encrypted vault may not.
+// errNoKeeper means that who wants to take something away of a vault with a keeper's key may not.
 var errNoKeeper = errors.New("a removal is signed with the keeper's key, which this key does not have")
 
-// sign signs a base that takes something away, in an encrypted vault. Others need no signature:
+// sign signs a base that takes something away, in a vault with a keeper's key. Others need no signature:
 // a host that makes backups turns epochs, and has no keeper's key.
 func (v *Vault) sign(base *format.Base) error {
-	if v.held == nil || !base.Removed {
+	if v.signer == nil || !base.Removed {
 		return nil
 	}
 	message, err := base.ToSign(v.info.ID)
 	if err != nil {
 		return err
 	}
-	signature, name, ok := v.held.Sign(message)
+	signature, name, ok := v.signer.Sign(message)
 	if !ok {
 		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
 	}
@@ -30,14 +30,14 @@ func (v *Vault) sign(base *format.Base) error {
 	return nil
 }
 
-// checkSignature proves that a base of an encrypted vault that takes something away was made by who
+// checkSignature proves that a base of a vault with a keeper's key that takes something away was made by who
 // may do that.
 func (v *Vault) checkSignature(key string, base *format.Base) error {
 	signed := len(base.Signature) > 0
 	switch {
-	case v.held == nil && signed:
+	case v.signer == nil && signed:
 		return fmt.Errorf("%s is signed: %w", key, coldstream.ErrUnsupported)
-	case v.held == nil || !signed && !base.Removed:
+	case v.signer == nil || !signed && !base.Removed:
 		return nil
 	case !signed:
 		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("it takes something away, and is not signed with the keeper's key")}
@@ -46,7 +46,7 @@ func (v *Vault) checkSignature(key string, base *format.Base) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	if !v.held.IsSigned(message, base.Signature, base.SignatureKey) {
+	if !v.signer.IsSigned(message, base.Signature, base.SignatureKey) {
 		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its signature is not one of the keeper's key")}
 	}
 	return nil

@@ -67,7 +67,7 @@ func (r *TagReader) Of(ctx context.Context, s *Snapshot) (coldstream.Tags, error
 			continue
 		}
 		// Who cannot take a snapshot away cannot take away what keeps it.
-		pinned := change.Tags.Pinned || now.Pinned && r.vault.held != nil && len(change.Signature) == 0
+		pinned := change.Tags.Pinned || now.Pinned && r.vault.signer != nil && len(change.Signature) == 0
 		now = change.Tags
 		now.Pinned = pinned
 	}
@@ -120,7 +120,7 @@ func (v *Vault) loadTags(ctx context.Context, id format.TagsID) (*format.TagsCha
 		if err != nil {
 			return nil, err
 		}
-		if v.held == nil || !v.held.IsSigned(message, change.Signature, change.SignatureKey) {
+		if v.signer == nil || !v.signer.IsSigned(message, change.Signature, change.SignatureKey) {
 			return nil, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its signature is not one of the keeper's key")}
 		}
 	}
@@ -192,16 +192,16 @@ func (v *Vault) changeTags(ctx context.Context, id SnapshotID, change func(*cold
 	return now, err
 }
 
-// signTags signs what takes a pin away, in an encrypted vault.
+// signTags signs what takes a pin away, in a vault with a keeper's key.
 func (v *Vault) signTags(change *format.TagsChange, at format.TagsID) error {
-	if v.held == nil {
+	if v.signer == nil {
 		return nil
 	}
 	message, err := change.ToSign(v.info.ID, at)
 	if err != nil {
 		return err
 	}
-	signature, name, ok := v.held.Sign(message)
+	signature, name, ok := v.signer.Sign(message)
 	if !ok {
 		return keyring.Wrong("use the operator's key, with --key-file", errNoKeeper)
 	}

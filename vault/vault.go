@@ -26,6 +26,7 @@ type Vault struct {
 	objects *object.Store
 	info    format.VaultInfo
 	held    *keyring.Held // of the identities of an encrypted vault; else nil
+	signer  *keyring.Held // of a vault with a keeper's key, with or without that key; else nil
 	// sections are remembered ones; nil remembers none.
 	sections *sectionMemory
 	// Observer, if it is set, is told of waits.
@@ -38,7 +39,7 @@ type InitOptions struct {
 	// Exclusive makes a vault for storage that does not create on condition: one process
 	// at a time may write to it.
 	Exclusive bool
-	// Encryption makes an encrypted vault.
+	// Encryption makes an encrypted vault, or one with a keeper's key alone.
 	Encryption *Encryption
 	// Lock locks every object that is created. Storage that cannot do that is [ErrNoLocks].
 	Lock Lock
@@ -96,7 +97,7 @@ func Open(ctx context.Context, store blob.Store, with ...KeySource) (*Vault, err
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
 	v := &Vault{objects: object.New(store, info), info: *info}
-	if info.IsEncrypted() {
+	if info.IsEncrypted() || info.HasKeeper() {
 		if err := v.unlock(ctx, with); err != nil {
 			return nil, fmt.Errorf("open vault: %w", err)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"coldstream/blob"
 	"coldstream/blob/internal/transport"
+	"coldstream/internal/program"
 )
 
 // Options say where the container is and how objects are stored.
@@ -64,6 +65,7 @@ func Open(opts Options) (*Store, error) {
 	}
 	client := azcore.ClientOptions{
 		Transport: &http.Client{Transport: transport.Asking{RoundTripper: wires}},
+		Telemetry: policy.TelemetryOptions{ApplicationID: program.UserAgent()},
 		Retry:     policy.RetryOptions{MaxRetries: -1}, // blob/retry retries, and only it
 	}
 	c, err := connect(&opts, client)

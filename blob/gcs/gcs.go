@@ -23,6 +23,7 @@ import (
 
 	"coldstream/blob"
 	"coldstream/blob/internal/transport"
+	"coldstream/internal/program"
 )
 
 const (
@@ -135,7 +136,7 @@ func (s *Store) do(ctx context.Context, r *request) (*http.Response, error) {
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
-	req.Header.Set("User-Agent", "coldstream")
+	req.Header.Set("User-Agent", program.UserAgent())
 	answer, err := s.client.Do(req)
 	if err != nil {
 		return nil, explainFailure(ctx, err)

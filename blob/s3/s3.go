@@ -24,6 +24,7 @@ import (
 	"coldstream/blob"
 	"coldstream/blob/internal/transport"
 	"coldstream/internal/awscreds"
+	"coldstream/internal/program"
 )
 
 // Options say where the bucket is and how objects are stored.
@@ -103,7 +104,7 @@ func Open(opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %s: %w", endpoint.Host, err)
 	}
-	client.SetAppInfo("coldstream", "")
+	client.SetAppInfo(program.Name, program.Version())
 	s.api = minio.Core{Client: client}
 	return s, nil
 }

@@ -19,7 +19,7 @@ func TestTheProgramNeedsNothing(t *testing.T) {
 	}
 	const nobody = 65532
 	root := t.TempDir()
-	build := exec.Command("go", "build", "-ldflags", "-X main.version=1.2.3-test", "-o", filepath.Join(root, "coldstream"), ".")
+	build := exec.Command("go", "build", "-ldflags", "-X coldstream/internal/program.version=1.2.3-test", "-o", filepath.Join(root, "coldstream"), ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -51,8 +51,10 @@ type initDocument struct {
 	// Exclusive says that one process at a time may write.
 	Exclusive bool `json:"exclusive"`
 	// Encrypted says that the vault's objects are sealed; KeyFile is what was written.
-	Encrypted bool   `json:"encrypted"`
-	KeyFile   string `json:"key_file,omitempty"`
+	Encrypted bool `json:"encrypted"`
+	// Keeper says that removal is signed with the keeper's key.
+	Keeper  bool   `json:"keeper"`
+	KeyFile string `json:"key_file,omitempty"`
 	// LockMode and LockSeconds are how objects are locked; empty if they are not.
 	LockMode    string `json:"lock_mode,omitempty"`
 	LockSeconds int64  `json:"lock_seconds,omitempty"`
@@ -124,7 +126,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 func (o *initOptions) document(v *vault.Vault, at *stores.Location) initDocument {
 	d := initDocument{
 		header: header{SchemaVersion: schemaVersion}, Vault: at.String(), VaultID: v.ID(),
-		Exclusive: v.IsExclusive(), Encrypted: v.IsEncrypted(), KeyFile: o.encrypt.wrote,
+		Exclusive: v.IsExclusive(), Encrypted: v.IsEncrypted(), Keeper: v.HasKeeper(), KeyFile: o.encrypt.wrote,
 	}
 	if lock := v.Lock(); lock.For > 0 {
 		d.LockMode, d.LockSeconds = o.lock.mode, int64(lock.For/time.Second)
@@ -143,7 +145,11 @@ func (o *initOptions) lines(v *vault.Vault, at *stores.Location) []string {
 
 func (o *initOptions) keyLines(v *vault.Vault, at *stores.Location) []string {
 	if !v.IsEncrypted() {
-		return []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}
+		out := []string{fmt.Sprintf("made vault %s in %s", v.ID(), at)}
+		if o.encrypt.wrote != "" {
+			out = append(out, fmt.Sprintf("wrote the keeper's key to %s: forget and prune need it. Keep a copy, and move it off the hosts that make backups", o.encrypt.wrote))
+		}
+		return out
 	}
 	out := []string{fmt.Sprintf("made encrypted vault %s in %s", v.ID(), at)}
 	if o.encrypt.wrote != "" {

@@ -15,6 +15,7 @@ import (
 // encryptOptions say how a vault is encrypted, and whose keys open it.
 type encryptOptions struct {
 	encrypt, postQuantum, passphrase bool
+	keeper                           bool
 	recipients                       []string
 	keyFile                          string
 
@@ -24,6 +25,7 @@ type encryptOptions struct {
 func (o *encryptOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.encrypt, "encrypt", false, "make an encrypted vault, and write its key to a file")
+	f.BoolVar(&o.keeper, "keeper", false, "make a vault that is not encrypted, of which only who has the keeper's key may take something away, and write that key to a file")
 	f.StringVar(&o.keyFile, "key-file", "", "write the key to `FILE`, which must not be there (default: coldstream/VAULT-ID.key in the user's configuration folder)")
 	f.StringArrayVar(&o.recipients, "recipient", nil, "let the owner of this `PUBLIC-KEY` (age1…, ssh-ed25519 …, ssh-rsa …) open the vault too, repeatable")
 	f.BoolVar(&o.passphrase, "passphrase", false, "make a passphrase the key, and no file but with --key-file (environment: COLDSTREAM_PASSPHRASE)")
@@ -31,7 +33,10 @@ func (o *encryptOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *encryptOptions) validate() error {
-	if !o.encrypt && (o.postQuantum || o.passphrase || len(o.recipients) > 0 || o.keyFile != "") {
+	if o.encrypt && o.keeper {
+		return usagef("leave --keeper out", errors.New("--encrypt makes a keeper's key, too"))
+	}
+	if !o.encrypt && (o.postQuantum || o.passphrase || len(o.recipients) > 0 || o.keyFile != "" && !o.keeper) {
 		return usagef("add --encrypt", errors.New("--recipient, --passphrase, --post-quantum and --key-file are for encrypted vaults"))
 	}
 	return nil
@@ -40,6 +45,15 @@ func (o *encryptOptions) validate() error {
 // encryption makes the vault's keys once its ID is known. The key file is written first: no
 // vault is ever there without it.
 func (o *encryptOptions) encryption(e *env) (*vault.Encryption, error) {
+	if o.keeper {
+		return &vault.Encryption{Make: func(vaultID string) (*keyring.Held, []vault.NewKey, error) {
+			held, err := keyring.NewKeeper(vaultID)
+			if err != nil {
+				return nil, nil, err
+			}
+			return held, nil, o.write(held.VaultID, held.KeeperFile(), e)
+		}}, nil
+	}
 	if !o.encrypt {
 		return nil, nil //nolint:nilnil // a plain vault
 	}
@@ -106,13 +120,19 @@ func (o *encryptOptions) writeOperator(held *keyring.Held, add func(*keyring.Per
 	if err := add(p, keyring.Label{Name: "operator"}); err != nil {
 		return err
 	}
+	return o.write(held.VaultID, held.FileFor((*made)[len(*made)-1].Label, identity), e)
+}
+
+// write makes the key file.
+func (o *encryptOptions) write(vaultID string, text []byte, e *env) error {
 	path := o.keyFile
 	if path == "" {
-		if path, err = defaultKeyPath(held.VaultID, e); err != nil {
+		var err error
+		if path, err = defaultKeyPath(vaultID, e); err != nil {
 			return err
 		}
 	}
-	if err := writeKeyFile(path, held.FileFor((*made)[len(*made)-1].Label, identity)); err != nil {
+	if err := writeKeyFile(path, text); err != nil {
 		return err
 	}
 	o.wrote = path

@@ -11,11 +11,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"coldstream/internal/program"
 	"coldstream/internal/terminal"
 )
-
-// version is set by the linker for releases.
-var version = "development"
 
 // globalOptions are the flags that every command has.
 type globalOptions struct {
@@ -107,7 +105,7 @@ func newRootCommand(global *globalOptions, e *env) *cobra.Command {
 incrementally. Try it without a cluster: coldstream demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Version:       version,
+		Version:       program.Version(),
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if cmd.Annotations[readsConfigItself] == "" {
 				if global.settings, err = configure(cmd, e); err != nil {

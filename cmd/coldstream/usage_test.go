@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
+
+	"coldstream/internal/program"
 )
 
 // nowhere is an address that nobody listens on.
@@ -212,7 +214,7 @@ func TestVersionDocument(t *testing.T) {
 	if err := json.Unmarshal([]byte(command(t, nil, "version", "-o", "json").must(t, exitDone).stdout), &d); err != nil {
 		t.Fatal(err)
 	}
-	if d["version"] != version || d["schema_version"] != 1.0 {
+	if d["version"] != program.Version() || d["schema_version"] != 1.0 {
 		t.Errorf("document %v", d)
 	}
 }

@@ -93,6 +93,7 @@ func (o *vaultOptions) open(ctx context.Context, e *env) (*vault.Vault, error) {
 	v, err := vault.Open(ctx, store, o.key(e))
 	switch {
 	case err != nil:
+	case v.HasKeeper() && !v.IsEncrypted():
 	case !v.IsEncrypted():
 		err = o.refuseIfKeyed(v.ID(), e)
 	case !o.catalogIsEnough:

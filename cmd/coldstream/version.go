@@ -5,6 +5,8 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+
+	"coldstream/internal/program"
 )
 
 type versionDocument struct {
@@ -20,9 +22,9 @@ func newVersionCommand(global *globalOptions, e *env) *cobra.Command {
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if isMachineFormat(global.output) {
-				return writeDocument(e.stdout, global.output, versionDocument{header{SchemaVersion: schemaVersion}, version, runtime.Version()})
+				return writeDocument(e.stdout, global.output, versionDocument{header{SchemaVersion: schemaVersion}, program.Version(), runtime.Version()})
 			}
-			return printLines(e.stdout, []string{fmt.Sprintf("coldstream %s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)})
+			return printLines(e.stdout, []string{fmt.Sprintf("coldstream %s (%s, %s/%s)", program.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)})
 		},
 	}
 }

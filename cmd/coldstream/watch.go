@@ -19,6 +19,7 @@ import (
 	"coldstream/internal/alarm"
 	"coldstream/internal/httpd"
 	"coldstream/internal/metrics"
+	"coldstream/internal/program"
 	"coldstream/internal/protection"
 	"coldstream/internal/terminal"
 )
@@ -111,7 +112,7 @@ func newWatch(ctx context.Context, o *watchOptions, log *eventLog, e *env) (*wat
 	w.bounds.Store(o.rpoBounds())
 	w.configuration.Store(&protection.Configuration{Read: timestamp(e.now())})
 	w.live = &protection.Live{Status: w.status, Now: e.now, MaxRPO: func(topic string) time.Duration { return w.bounds.Load().of(topic) }}
-	w.metrics = metrics.New(metrics.Options{Live: w.live, Version: version, Partitions: o.partitions})
+	w.metrics = metrics.New(metrics.Options{Live: w.live, Version: program.Version(), Partitions: o.partitions})
 	if err := w.prepareNotices(); err != nil {
 		return nil, err
 	}

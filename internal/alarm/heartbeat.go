@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"coldstream/internal/program"
 )
 
 const (
@@ -62,7 +64,7 @@ func (h *Heartbeat) send(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("heartbeat to %s: the request cannot be made", h.target.Host)
 	}
-	req.Header.Set("User-Agent", "coldstream")
+	req.Header.Set("User-Agent", program.UserAgent())
 	resp, err := h.client.Do(req)
 	if err != nil {
 		var inner *url.Error // its text has the whole URL

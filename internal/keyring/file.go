@@ -55,7 +55,11 @@ func (f *File) Append(dst []byte) []byte {
 		}
 	}
 	line("%s", fileTitle)
-	line("# Keep it secret: whoever has it opens the vault.")
+	if f.isKeeperOnly() {
+		line("# Keep it secret: whoever has it may take away what the vault holds.")
+	} else {
+		line("# Keep it secret: whoever has it opens the vault.")
+	}
 	field(fieldVault, f.VaultID)
 	field(fieldKey, string(f.Key))
 	field(fieldName, f.Name)
@@ -140,7 +144,7 @@ func (f *File) takeIdentity(l string) error {
 }
 
 func (f *File) check() error {
-	if f.VaultID == "" || f.Data == "" || f.Catalog == "" {
+	if f.VaultID == "" || (f.Data == "" || f.Catalog == "") && !f.isKeeperOnly() {
 		return errors.New("the key file does not say of which vault it is: a line is missing")
 	}
 	if !isVaultID.MatchString(f.VaultID) {
@@ -160,7 +164,7 @@ func (f *File) check() error {
 			return err
 		}
 	}
-	if f.own == "" && f.catalog == "" {
+	if f.own == "" && f.catalog == "" && !f.isKeeperOnly() {
 		return errors.New("the key file holds no identity")
 	}
 	return nil

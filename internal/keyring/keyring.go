@@ -67,12 +67,7 @@ func New(vaultID string, kind Kind) (*Held, error) {
 	if h.catalog, h.Catalog, err = generate(kind); err != nil {
 		return nil, err
 	}
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make keeper's key: %w", err)
-	}
-	h.keeper, h.Keeper = private, keeperPrefix+base64.RawURLEncoding.EncodeToString(public)
-	return h, nil
+	return h, h.makeKeeper()
 }
 
 // generate makes an identity and its recipient.

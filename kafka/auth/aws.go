@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
 
 	"coldstream/internal/awscreds"
+	"coldstream/internal/program"
 )
 
 const (
@@ -119,8 +119,6 @@ func regionOf(host string) string {
 	return ""
 }
 
-func userAgent() string { return "coldstream/" + runtime.Version() }
-
 // mskIAM is the mechanism AWS_MSK_IAM: one JSON object with a signed request to the broker.
 type mskIAM struct{ signer *awsSigner }
 
@@ -135,7 +133,7 @@ func (m mskIAM) Authenticate(ctx context.Context, address string) (sasl.Session,
 	if err != nil {
 		return nil, nil, err
 	}
-	payload := map[string]string{"version": awsPayloadName, "host": host, "user-agent": userAgent()}
+	payload := map[string]string{"version": awsPayloadName, "host": host, "user-agent": program.UserAgent()}
 	for name, values := range signed.Query() {
 		payload[strings.ToLower(name)] = values[0]
 	}
@@ -172,7 +170,7 @@ func (t amazonToken) Authenticate(ctx context.Context, address string) (sasl.Ses
 		return nil, nil, err
 	}
 	query := signed.Query()
-	query.Set("User-Agent", userAgent())
+	query.Set("User-Agent", program.UserAgent())
 	signed.RawQuery = query.Encode()
 	token := base64.RawURLEncoding.EncodeToString([]byte(signed.String()))
 	return oauth.Auth{Token: token, Extensions: t.extensions}.AsMechanism().Authenticate(ctx, address)

@@ -54,10 +54,11 @@ func (l Lock) Check() error {
 	return nil
 }
 
-// IsEncrypted says that the vault has keys.
-func (v *VaultInfo) IsEncrypted() bool {
-	return v.DataRecipient != "" || v.CatalogRecipient != "" || v.KeeperKey != ""
-}
+// IsEncrypted says that the vault's objects are sealed.
+func (v *VaultInfo) IsEncrypted() bool { return v.DataRecipient != "" || v.CatalogRecipient != "" }
+
+// HasKeeper says that removal is signed.
+func (v *VaultInfo) HasKeeper() bool { return v.KeeperKey != "" }
 
 type infoJSON struct {
 	Format           string `json:"format"`

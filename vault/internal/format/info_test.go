@@ -13,6 +13,7 @@ import (
 func testInfos() map[string]*VaultInfo {
 	return map[string]*VaultInfo{
 		"vault-exclusive.json": {ID: testVault, CreatedMs: testTime, Exclusive: true},
+		"vault-keeper.json":    {ID: testVault, CreatedMs: testTime, KeeperKey: "ed25519:keeper"},
 		"vault-locked.json":    {ID: testVault, CreatedMs: testTime, Lock: Lock{Mode: LockCompliance, Seconds: 30 * 24 * 3600}},
 		"vault-plain.json":     {ID: testVault, CreatedMs: testTime},
 		"vault-encrypted.json": {
