@@ -39,6 +39,8 @@ const (
 	ChoiceManyIDs ChoiceReason = "several IDs"
 	// ChoiceManyClusters is that snapshots are of several clusters.
 	ChoiceManyClusters ChoiceReason = "several clusters"
+	// ChoiceTagForm is that a tag is not written as one.
+	ChoiceTagForm ChoiceReason = "form of a tag"
 	// ChoiceScattered is that several snapshots together hold all topics asked for.
 	ChoiceScattered ChoiceReason = "scattered"
 )
@@ -247,7 +249,7 @@ func (c *Catalog) tagged(ctx context.Context, snapshots []*Snapshot, filter cold
 		return snapshots, nil
 	}
 	if err := filter.Check(); err != nil {
-		return nil, &ChoiceError{Text: err.Error(), Next: "write it as --tag KEY=VALUE"}
+		return nil, &ChoiceError{Reason: ChoiceTagForm, Text: err.Error()}
 	}
 	tags, err := c.vault.ReadTags(ctx)
 	if err != nil {

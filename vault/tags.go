@@ -203,7 +203,7 @@ func (v *Vault) signTags(change *format.TagsChange, at format.TagsID) error {
 	}
 	signature, name, ok := v.signer.Sign(message)
 	if !ok {
-		return keyring.Wrong("use the operator's key, with --key-file", errNoKeeper)
+		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
 	}
 	change.Signature, change.SignatureKey = signature, name
 	return nil

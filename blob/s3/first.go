@@ -23,7 +23,7 @@ func (s *Store) First(before time.Time) blob.Store {
 var errFirst = fmt.Errorf("first versions are only read (%w)", fs.ErrPermission)
 
 func isReadOnly() error {
-	return &blob.Failure{Err: errFirst, Next: "leave versions=first out; or copy what is there into a new vault: coldstream copy --from URL --to NEW-VAULT"}
+	return &blob.Failure{Err: errFirst, Next: "leave versions=first out; or copy what is there into a new vault, and write there"}
 }
 
 type first struct {

@@ -124,7 +124,7 @@ func (s *Store) objectLock(ctx context.Context, lock blob.Lock) blob.Setting {
 	case on && mode != nil && validity != nil && unit != nil:
 		return blob.Setting{
 			Name: name, Fit: blob.Doubtful, Text: fmt.Sprintf("the bucket locks for %d %s (%s), and the vault does not know it: nothing makes locks longer", *validity, unit, mode),
-			Hint: "make a vault with a lock (coldstream init --lock) and copy into it",
+			Hint: "make a vault with a lock, and copy into it",
 		}
 	case on:
 		return blob.Setting{Name: name, Text: "on, but the vault was made without a lock: nothing is locked"}

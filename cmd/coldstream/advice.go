@@ -144,6 +144,8 @@ func choiceHint(e *vault.ChoiceError) string {
 		return "give more digits; see: coldstream snapshots"
 	case vault.ChoiceManyClusters:
 		return "choose one with --cluster-id"
+	case vault.ChoiceTagForm:
+		return "write it as --tag KEY=VALUE"
 	case vault.ChoiceScattered:
 		return e.Next + "; restore them one by one with --snapshot"
 	case vault.ChoiceNoMatch:

@@ -35,6 +35,7 @@ func TestErrorsOfEnginesInWordsWithFlags(t *testing.T) {
 		{&vault.ChoiceError{Text: "none"}, exitUsage, "none | "},
 		{&vault.ChoiceError{Reason: vault.ChoiceNoSnapshots, Text: "none"}, exitUsage, "none | make one with: coldstream backup"},
 		{&vault.ChoiceError{Reason: vault.ChoiceUnknownID, Text: "none"}, exitUsage, "none | see: coldstream snapshots"},
+		{&vault.ChoiceError{Reason: vault.ChoiceTagForm, Text: "x"}, exitUsage, "x | write it as --tag KEY=VALUE"},
 		{&vault.ChoiceError{Reason: vault.ChoiceManyIDs, Text: "two"}, exitUsage, "two | give more digits; see: coldstream snapshots"},
 		{&vault.ChoiceError{Reason: vault.ChoiceManyClusters, Text: "two"}, exitUsage, "two | choose one with --cluster-id"},
 		{&vault.ChoiceError{Reason: vault.ChoiceScattered, Text: "none", Next: "a is in X"}, exitUsage, "none | a is in X; restore them one by one with --snapshot"},

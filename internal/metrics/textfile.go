@@ -24,8 +24,8 @@ func (v *Verified) registry() *prometheus.Registry {
 	}
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		gauge("last_verify_timestamp_seconds", "When the vault was last verified; deep says whether every byte was read. By verify --metrics-file.", unix(v.Time)),
-		gauge("verify_problems", "Problems that this found. By verify --metrics-file.", float64(v.Problems)),
+		gauge("last_verify_timestamp_seconds", "When the vault was last verified; deep says whether every byte was read.", unix(v.Time)),
+		gauge("verify_problems", "Problems that this found.", float64(v.Problems)),
 	)
 	return r
 }
