@@ -20,6 +20,7 @@ type initOptions struct {
 	vault  vaultOptions
 
 	exclusive bool
+	ifMissing bool
 	encrypt   encryptOptions
 	lock      lockOptions
 }
@@ -41,6 +42,7 @@ prefix that has something else in it, or a vault already, is refused and left as
 	o.lock.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.exclusive, "exclusive", false,
 		"for storage that cannot create objects on condition: one process at a time may write to the vault")
+	cmd.Flags().BoolVar(&o.ifMissing, "if-missing", false, "where there is a vault already, leave it as it is and end well")
 	return cmd
 }
 
@@ -73,8 +75,8 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 		return err
 	}
 	var wrong *keyring.WrongKeyError
-	if _, err := o.vault.open(ctx, e); err == nil || errors.As(err, &wrong) {
-		return errVaultExists(at)
+	if v, err := o.vault.open(ctx, e); err == nil || errors.As(err, &wrong) {
+		return o.exists(e, at, v)
 	}
 	store, err := at.Create(ctx, o.vault.observer(e))
 	var occupied *stores.OccupiedError
@@ -96,7 +98,7 @@ func runInit(ctx context.Context, o *initOptions, e *env) error {
 	}
 	if errors.Is(err, fs.ErrExist) {
 		o.encrypt.takeBack(e)
-		return errVaultExists(at)
+		return o.exists(e, at, nil)
 	}
 	if errors.Is(err, vault.ErrReplaces) || errors.Is(err, vault.ErrNoLocks) {
 		o.encrypt.takeBack(e)
@@ -162,6 +164,14 @@ func (o *initOptions) keyLines(v *vault.Vault, at *stores.Location) []string {
 	return append(out, "without a key nobody can read the vault: print a recovery sheet with: "+sheet)
 }
 
-func errVaultExists(at *stores.Location) error {
+// exists is for a vault that is there already; v is nil where it could not be opened.
+func (o *initOptions) exists(e *env, at *stores.Location, v *vault.Vault) error {
+	if o.ifMissing {
+		e.note("there is a vault already at %s, which stays as it is", at)
+		if v != nil && isMachineFormat(o.global.output) {
+			return writeDocument(e.stdout, o.global.output, o.document(v, at))
+		}
+		return nil
+	}
 	return &failure{exitFailed, fmt.Errorf("init %s: there is a vault already", at), "use it as it is, or name another folder or prefix"}
 }

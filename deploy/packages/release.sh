@@ -38,7 +38,7 @@ for platform in "${platforms[@]}"; do
 	mkdir -p "$stage/deploy"
 	if [ "$platform" = "$(go env GOHOSTOS)/$(go env GOHOSTARCH)" ]; then cp "$work/host" "$stage/$program"; else build "$os" "$arch" "$stage/$program"; fi
 	cp -R LICENSE README.md docs "$work/completions" "$stage"
-	cp -R deploy/cron deploy/grafana deploy/policies deploy/prometheus deploy/systemd "$stage/deploy"
+	cp -R deploy/cron deploy/grafana deploy/helm deploy/policies deploy/prometheus deploy/systemd "$stage/deploy"
 	chmod -R u=rwX,go=rX "$stage"
 	find "$stage" -exec touch -d "@$SOURCE_DATE_EPOCH" {} +
 	tar -C "$work" --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -cf - "$name" | gzip -9n >"$out/$name.tar.gz"
