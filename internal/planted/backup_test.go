@@ -90,7 +90,7 @@ var backupFaults = []fault{
 	},
 	{
 		"unfinished-scan-goes-on", "a reading in full that was interrupted goes on however late", "backup/rescan.go",
-		[]edit{{"if w.missed || w.isLate(now) {", "if w.missed && w.isLate(now) {"}, {"w.since = p.head.Started", "w.since, w.retention = p.head.Started, 1<<62"}},
+		[]edit{{"late := w.missed || w.isLate(now)", "late := w.missed && w.isLate(now)"}, {"w.since = p.head.Started", "w.since, w.retention = p.head.Started, 1<<62"}},
 		"backup", "TestTombstones",
 	},
 	{

@@ -33,6 +33,21 @@ var encryptionFaults = []fault{
 		"vault", "TestRemovalIsSigned",
 	},
 	{
+		"locks-not-extended", "locks of what is needed end", "vault/internal/object/locks.go",
+		[]edit{{"until.At.Before(soon) {", "until.At.Before(soon) && extended > 0 {"}},
+		"vault/internal/object", "TestLocksOfAVault",
+	},
+	{
+		"newest-version-locked", "of what is needed the newest version stays locked, and the first is lost", "vault/internal/object/locks.go",
+		[]edit{{"range slices.Backward(versions) {", "range slices.All(versions) {"}},
+		"vault/internal/object", "TestLocksOfAVault",
+	},
+	{
+		"all-versions-doomed", "what is no garbage is swept with what is", "vault/internal/object/locks.go",
+		[]edit{{"case !doomed(versions[0].Key):", "case !doomed(versions[0].Key) && false:"}},
+		"vault/internal/object", "TestLocksOfAVault",
+	},
+	{
 		"pins-not-compared", "a vault.json with other public keys is believed", "internal/keyring/open.go",
 		[]edit{{"\tif f.Public != of {", "\tif f.VaultID != of.VaultID {"}},
 		"internal/keyring", "TestKeyFile",

@@ -234,7 +234,7 @@ var commandFaults = []fault{
 	},
 	{
 		"damaged-vault-is-success", "verify of a damaged vault exits with 0", "cmd/coldstream/verify.go",
-		[]edit{{"return &incomplete{exitDamage}", "return nil"}},
+		[]edit{{"return &incomplete{code}", "return nil"}},
 		"cmd/coldstream", "TestALostCatalogIsDamageAndNoEmptyVault",
 	},
 	{
