@@ -199,6 +199,8 @@ func needText(n keyring.Need) string {
 		return "ask somebody who can open the vault for: coldstream key add --recipient YOUR-PUBLIC-KEY"
 	case keyring.NeedRecords:
 		return "use the key of somebody who may read records, with --key-file"
+	case keyring.NeedKeeper:
+		return "name the file that coldstream init --keeper wrote, or none"
 	case keyring.NeedOperator:
 		return "use the operator's key, with --key-file"
 	}

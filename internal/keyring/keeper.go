@@ -41,11 +41,11 @@ func OpenKeeper(key Key, of Public) (*Held, error) {
 	case !isFile:
 		return &Held{Public: of}, nil
 	case f.VaultID != "" && f.VaultID != of.VaultID:
-		return nil, wrong("name its own key file with --key-file or COLDSTREAM_KEY_FILE", "the key file is of vault %s, and this is vault %s", f.VaultID, of.VaultID)
+		return nil, need(NeedVaults, "the key file is of vault %s, and this is vault %s", f.VaultID, of.VaultID)
 	case f.Public == of && f.isKeeperOnly():
 		return f.heldKeeper()
 	case f.VaultID == "":
-		return nil, Wrong("name the file that coldstream init --keeper wrote, or none", errors.New("the vault is not encrypted, and the key file has no keeper's key"))
+		return nil, Lacking(NeedKeeper, errors.New("the vault is not encrypted, and the key file has no keeper's key"))
 	}
 	return nil, Wrong("somebody may have replaced vault.json. Store nothing there. Put vault.json back from a copy.",
 		errors.New("vault.json has other public keys than the key file has pinned"))

@@ -36,6 +36,7 @@ const (
 	NeedAdded    Need = "a key that somebody adds"
 	NeedRecords  Need = "a key that opens records"
 	NeedOperator Need = "the operator's key"
+	NeedKeeper   Need = "the keeper's key, or none"
 )
 
 func need(n Need, format string, args ...any) error {

@@ -68,7 +68,7 @@ var restoreFaults = []fault{
 	},
 	{
 		"sequence-stays", "all batches of a partition have one sequence number", "restore/lane.go",
-		[]edit{{"p.sequence = recordbatch.NextSequence(p.sequence, o.held.count)", "p.sequence = recordbatch.NextSequence(0, o.held.count)"}},
+		[]edit{{"p.sequence = recordbatch.NextSequence(p.sequence, out.count)", "p.sequence = recordbatch.NextSequence(0, out.count)"}},
 		"restore", "TestRestoreOfADenseTopicIsExact",
 	},
 	{
