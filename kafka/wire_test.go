@@ -15,6 +15,25 @@ type wire struct {
 	mu    sync.Mutex
 	lose  map[kmsg.Key]int
 	conns map[kmsg.Key]map[net.Conn]bool
+	// spoil says what is written in place of an answer, and whether the connection ends then.
+	spoil func(key kmsg.Key, answer []byte) (written []byte, ends bool)
+}
+
+// spoilAnswers lets the network change what brokers answer.
+func (w *wire) spoilAnswers(spoil func(key kmsg.Key, answer []byte) (written []byte, ends bool)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spoil = spoil
+}
+
+// spoiled is what becomes of an answer.
+func (w *wire) spoiled(key kmsg.Key, answer []byte) (written []byte, ends bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.spoil == nil {
+		return answer, false
+	}
+	return w.spoil(key, answer)
 }
 
 func newWire() *wire {
@@ -124,5 +143,13 @@ func (c *wireConn) Write(b []byte) (int, error) {
 	if c.wire.takeLoss(key) {
 		return 0, errors.Join(net.ErrClosed, c.Conn.Close())
 	}
-	return c.Conn.Write(b)
+	written, ends := c.wire.spoiled(key, b)
+	n, err := c.Conn.Write(written)
+	switch {
+	case ends:
+		return 0, errors.Join(net.ErrClosed, c.Conn.Close())
+	case err != nil:
+		return min(n, len(b)), err
+	}
+	return len(b), nil
 }
