@@ -129,8 +129,8 @@ func (v *Vault) loadTags(ctx context.Context, id format.TagsID) (*format.TagsCha
 
 // ChangeTags changes what is said of a snapshot. Nothing is overwritten: what is said is
 // a new object, which takes the place of those before. change may be asked more than once. A snapshot that is not there
-// any more wraps [coldstream.ErrForgotten]. Taking a pin away from a snapshot of an
-// encrypted vault needs the keeper's key.
+// any more wraps [coldstream.ErrForgotten]. Taking a pin away in a vault with a
+// keeper's key needs that key.
 //
 // As with [Vault.Hold], a turn lists tags after it began the new epoch: either it sees
 // this change, or the look that follows here sees the new epoch, and then all begins again.
