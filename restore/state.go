@@ -244,12 +244,12 @@ func (s *stateFile) RestoreRecord(ctx context.Context, id vault.RestoreID, n uin
 	return document, nil
 }
 
-// Hold holds nothing: it only proves that the snapshot is still there.
+// Hold holds nothing: it only proves that what it names is still there.
 func (s *stateFile) Hold(ctx context.Context, id vault.RestoreID, snapshot *vault.Snapshot, document []byte) error {
 	if err := s.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
 		return err
 	}
-	return s.vault.ProveSnapshot(ctx, snapshot)
+	return s.vault.ProveHeld(ctx, snapshot, document)
 }
 
 // PutRestoreRecord adds a line to the file, which is durable then.

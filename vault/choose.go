@@ -22,6 +22,12 @@ type Choice struct {
 	Topics *coldstream.Patterns
 	// Tags are those that the snapshot must have.
 	Tags coldstream.TagFilter
+	// At takes the newest snapshot that is not later, and of [Catalog.Show] also what was backed up
+	// behind it and was there by then. It is zero for none. Now is this host's time: a
+	// snapshot whose time is ahead of it says nothing of when it was taken.
+	At, Now time.Time
+	// Archive shows all that the vault holds of the topics, in place of what the snapshot does.
+	Archive bool
 }
 
 // ChoiceReason says why a choice names no snapshot.
@@ -41,6 +47,8 @@ const (
 	ChoiceManyClusters ChoiceReason = "several clusters"
 	// ChoiceTagForm is that a tag is not written as one.
 	ChoiceTagForm ChoiceReason = "form of a tag"
+	// ChoiceTooEarly is that the time asked for lies before the first snapshot.
+	ChoiceTooEarly ChoiceReason = "too early"
 	// ChoiceScattered is that several snapshots together hold all topics asked for.
 	ChoiceScattered ChoiceReason = "scattered"
 )
@@ -82,7 +90,7 @@ func (c *Catalog) choose(ctx context.Context, choice *Choice) (*Snapshot, []cold
 		return nil, nil, err
 	}
 	if choice.Topics != nil {
-		if err := checkExcludes(ctx, candidates, choice.Topics); err != nil {
+		if err := c.checkExcludes(ctx, candidates, choice); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -103,7 +111,7 @@ func (c *Catalog) choose(ctx context.Context, choice *Choice) (*Snapshot, []cold
 	if len(errs) == 0 {
 		return nil, nil, errors.New("what the snapshots show cannot be read")
 	}
-	return nil, nil, noneHoldsAll(ctx, candidates, choice.Topics, errs)
+	return nil, nil, c.noneHoldsAll(ctx, candidates, choice, errs)
 }
 
 // readable gives snapshots with their topics, the newest first. What snapshots are damaged, or
@@ -125,7 +133,8 @@ func readable(ctx context.Context, snapshots []*Snapshot, failed *error) func(yi
 }
 
 // checkExcludes refuses a pattern that excludes nothing in any of the snapshots.
-func checkExcludes(ctx context.Context, candidates []*Snapshot, patterns *coldstream.Patterns) (err error) {
+func (c *Catalog) checkExcludes(ctx context.Context, candidates []*Snapshot, choice *Choice) (err error) {
+	patterns := choice.Topics
 	useless := patterns.CheckExcludes(nil)
 	if useless == nil {
 		return nil
@@ -140,17 +149,15 @@ func checkExcludes(ctx context.Context, candidates []*Snapshot, patterns *coldst
 	if err != nil {
 		return err
 	}
-	return noneHoldsAll(ctx, candidates, patterns, []error{useless})
+	return c.noneHoldsAll(ctx, candidates, choice, []error{useless})
 }
 
-// OlderNotice says that an older snapshot than the newest of its cluster was chosen, because
-// that lacks some of the topics asked for; it is empty if it does not.
-func (c *Catalog) OlderNotice(ctx context.Context, chosen *Snapshot, patterns *coldstream.Patterns) (string, error) {
-	for i := range slices.Backward(c.snapshots) {
-		newest := &c.snapshots[i]
-		if newest.ClusterID != chosen.ClusterID {
-			continue
-		}
+// OlderNotice says that an older snapshot than the newest of its cluster, or the newest that is not
+// later than [Choice].At, was chosen, because that lacks some of the topics asked for; it is empty if
+// it does not.
+func (c *Catalog) OlderNotice(ctx context.Context, chosen *Snapshot, choice *Choice) (string, error) {
+	patterns := choice.Topics
+	for _, newest := range slices.Backward(c.besides(chosen, choice)) {
 		if newest.ID == chosen.ID || patterns == nil {
 			return "", nil
 		}
@@ -178,7 +185,8 @@ func isAboutTopics(err error) bool {
 // LeftBehind finds the newest snapshot with topics that were asked for by no name, as by
 // --all-topics, and that the chosen one does not hold: it may be that of a backup of a part.
 // It is nil if there is none.
-func (c *Catalog) LeftBehind(ctx context.Context, chosen *Snapshot, topics []coldstream.Topic, patterns *coldstream.Patterns) (s *Snapshot, names []string, err error) {
+func (c *Catalog) LeftBehind(ctx context.Context, chosen *Snapshot, topics []coldstream.Topic, choice *Choice) (s *Snapshot, names []string, err error) {
+	patterns := choice.Topics
 	has := map[string]bool{}
 	for _, t := range topics {
 		has[t.Name] = true
@@ -198,18 +206,21 @@ func (c *Catalog) LeftBehind(ctx context.Context, chosen *Snapshot, topics []col
 	if len(c.damage) == 0 && len(lacks(c.topicsOfHeads(chosen.ClusterID))) == 0 {
 		return nil, nil, nil
 	}
-	var ofCluster []*Snapshot
-	for i := range c.snapshots {
-		if s := &c.snapshots[i]; s.ClusterID == chosen.ClusterID {
-			ofCluster = append(ofCluster, s)
-		}
-	}
-	for s, there := range readable(ctx, ofCluster, &err) {
+	for s, there := range readable(ctx, c.besides(chosen, choice), &err) {
 		if names := lacks(there); len(names) > 0 {
 			return s, names, nil
 		}
 	}
 	return nil, nil, err
+}
+
+// besides are the snapshots that might have been chosen of a chosen one's cluster.
+func (c *Catalog) besides(chosen *Snapshot, choice *Choice) []*Snapshot {
+	of := slices.DeleteFunc(pointers(c.snapshots), func(s *Snapshot) bool { return s.ClusterID != chosen.ClusterID })
+	if choice.At.IsZero() {
+		return of
+	}
+	return notLater(of, choice)
 }
 
 // topicsOfHeads are the topics of a cluster that the vault holds something of, or held.
@@ -229,7 +240,10 @@ func (c *Catalog) topicsOfHeads(clusterID string) []coldstream.Topic {
 func candidates(snapshots []Snapshot, choice *Choice) ([]*Snapshot, error) {
 	if choice.ID == "" || choice.ClusterID != "" {
 		ofCluster, err := ofCluster(snapshots, choice.ClusterID)
-		if err != nil || choice.ID == "" {
+		switch {
+		case err == nil && !choice.At.IsZero():
+			return upTo(ofCluster, choice)
+		case err != nil || choice.ID == "":
 			return ofCluster, err
 		}
 		return withID(ofCluster, choice.ID)
@@ -281,7 +295,11 @@ func pointers(snapshots []Snapshot) []*Snapshot {
 
 // noneHoldsAll says which snapshot holds which topic, where some do. The errors are those
 // of the candidates, the newest first.
-func noneHoldsAll(ctx context.Context, candidates []*Snapshot, patterns *coldstream.Patterns, errs []error) (failed error) {
+func (c *Catalog) noneHoldsAll(ctx context.Context, candidates []*Snapshot, choice *Choice, errs []error) (failed error) {
+	patterns := choice.Topics
+	if !choice.At.IsZero() {
+		return c.noneHeldAll(ctx, candidates, choice, errs[0])
+	}
 	var holds []string
 	for _, text := range patterns.Texts() {
 		one, err := coldstream.ParsePatterns([]string{text}, nil)

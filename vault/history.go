@@ -61,9 +61,6 @@ func (v *Vault) OpenHistory(ctx context.Context, views []View, opts HistoryOptio
 // OpenHistory is [Vault.OpenHistory] by what the catalog says, or a newer one where it turned
 // meanwhile.
 func (c *Catalog) OpenHistory(ctx context.Context, views []View, opts HistoryOptions) (*History, error) {
-	if opts.CacheBytes <= 0 {
-		opts.CacheBytes = 64 << 20
-	}
 	collect := newRowCollector(c.vault, views)
 	err := c.eachFacts(ctx, collect.wants, collect.visit)
 	if errors.Is(err, errTurned) {
@@ -75,8 +72,15 @@ func (c *Catalog) OpenHistory(ctx context.Context, views []View, opts HistoryOpt
 	if err != nil {
 		return nil, err
 	}
-	h := &History{vault: c.vault, opts: opts, frames: pack.NewReader(c.vault.objects, opts.CacheBytes), found: c.found}
+	h := newHistory(c, opts)
 	return h, h.cover(ctx, c, collect)
+}
+
+func newHistory(c *Catalog, opts HistoryOptions) *History {
+	if opts.CacheBytes <= 0 {
+		opts.CacheBytes = 64 << 20
+	}
+	return &History{vault: c.vault, opts: opts, frames: pack.NewReader(c.vault.objects, opts.CacheBytes), found: c.found}
 }
 
 // cover finds out where the views have their batches from.
@@ -142,10 +146,12 @@ type rowCollector struct {
 	views   []View
 	wanted  map[scanOf]*lineage.Set
 	topics  map[string]bool
+	// whole are streams of which all scans are wanted.
+	whole map[coldstream.Stream]bool
 }
 
 func newRowCollector(v *Vault, views []View) *rowCollector {
-	c := &rowCollector{v.info.ID, views, map[scanOf]*lineage.Set{}, map[string]bool{}}
+	c := &rowCollector{v.info.ID, views, map[scanOf]*lineage.Set{}, map[string]bool{}, map[coldstream.Stream]bool{}}
 	for _, view := range views {
 		c.wanted[scanOf{view.Stream, view.Scan}] = &lineage.Set{}
 		c.topics[view.Stream.Topic] = true
@@ -154,6 +160,21 @@ func newRowCollector(v *Vault, views []View) *rowCollector {
 }
 
 func (c *rowCollector) wants(topic string) bool { return c.topics[topic] }
+
+// addStream wants all scans of a stream.
+func (c *rowCollector) addStream(s coldstream.Stream) {
+	c.whole[s], c.topics[s.Topic] = true, true
+}
+
+// set is where the rows of a scan go; nil if they are not wanted.
+func (c *rowCollector) set(of scanOf) *lineage.Set {
+	set := c.wanted[of]
+	if set == nil && c.whole[of.stream] {
+		set = &lineage.Set{}
+		c.wanted[of] = set
+	}
+	return set
+}
 
 // packRefs are the packs that facts describe, made as rows ask for them.
 type packRefs struct {
@@ -182,19 +203,19 @@ func (c *rowCollector) visit(_ string, facts *format.Facts) error {
 	packs := newPackRefs(facts, c.vaultID)
 	for i := range facts.Rows {
 		r := &facts.Rows[i]
-		set := c.wanted[scanOf{facts.StreamAt(r.Stream), r.Scan}]
+		set := c.set(scanOf{facts.StreamAt(r.Stream), r.Scan})
 		if set == nil {
 			continue
 		}
 		set.Rows = append(set.Rows, lineage.Row{Row: *r, InPack: packs.of(r)})
 	}
 	for _, g := range facts.Gaps {
-		if set := c.wanted[scanOf{facts.StreamAt(g.Stream), g.Scan}]; set != nil {
+		if set := c.set(scanOf{facts.StreamAt(g.Stream), g.Scan}); set != nil {
 			set.Gaps = append(set.Gaps, g)
 		}
 	}
 	for _, s := range facts.Scans {
-		if set := c.wanted[scanOf{facts.StreamAt(s.Stream), s.Number}]; set != nil {
+		if set := c.set(scanOf{facts.StreamAt(s.Stream), s.Number}); set != nil {
 			set.Starts = append(set.Starts, s.FirstOffset)
 		}
 	}

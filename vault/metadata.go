@@ -140,7 +140,7 @@ func (v *Vault) GroupsMissing(ctx context.Context, s *Snapshot) ([]coldstream.Mi
 
 // checkRemembered tells a section that is missing from one that went with its snapshot.
 func (v *Vault) checkRemembered(ctx context.Context, s *Snapshot) error {
-	if err := v.ProveSnapshot(ctx, s); errors.Is(err, coldstream.ErrForgotten) || !errors.Is(err, coldstream.ErrCorrupt) {
+	if err := v.prove(ctx, s, nil); errors.Is(err, coldstream.ErrForgotten) || !errors.Is(err, coldstream.ErrCorrupt) {
 		return err
 	}
 	return nil // damage is in the way of knowing it

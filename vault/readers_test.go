@@ -88,7 +88,7 @@ func TestReadersReadWhatTheyAskFor(t *testing.T) {
 		return err
 	})
 	step("what it holds besides", nil, func() error {
-		s, names, err := c.LeftBehind(t.Context(), chosen, []coldstream.Topic{{Name: "topic-0"}, {Name: "topic-1"}, {Name: "topic-2"}, {Name: "topic-3"}}, nil)
+		s, names, err := c.LeftBehind(t.Context(), chosen, []coldstream.Topic{{Name: "topic-0"}, {Name: "topic-1"}, {Name: "topic-2"}, {Name: "topic-3"}}, &Choice{})
 		if s != nil {
 			t.Errorf("%v of %s are left behind", names, s.ID)
 		}

@@ -3,10 +3,6 @@ package vault
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"slices"
 
 	"coldstream"
@@ -50,6 +46,7 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 			return false, err
 		}
 	}
+	holds.lower(lowest)
 	r.floors = map[coldstream.Stream]int64{}
 	if r.release {
 		for s, at := range lowest {
@@ -63,7 +60,7 @@ func (r *removal) apply(ctx context.Context, v *Vault, c *Catalog, chapters []*c
 
 // keepers are what keeps snapshots, whatever a removal wants.
 type keepers struct {
-	holds map[SnapshotID]bool
+	holds *holdSet
 	tags  *TagReader
 }
 
@@ -73,7 +70,7 @@ func (r *removal) forgetFrom(ctx context.Context, of *chapterInMaking, by keeper
 		return nil
 	}
 	of.snapshots = slices.DeleteFunc(of.snapshots, func(s Snapshot) bool {
-		if err != nil || by.holds[s.ID] || !r.forget(&s) {
+		if err != nil || by.holds.snapshots[s.ID] || !r.forget(&s) {
 			return false
 		}
 		var said coldstream.Tags
@@ -160,85 +157,4 @@ func (m *tableMaker) dropFrames() {
 		}
 		p.frames[row.start] = from.frames[row.start]
 	}
-}
-
-// The records of a restore that the vault itself reads.
-const (
-	recordHold   = 0
-	recordResult = 2
-)
-
-// Hold keeps a snapshot, and all that it shows, from being removed until the restore's
-// result is there: it writes the restore's record 0, which names the snapshot, and then
-// looks whether the catalog turned, and opens it if it did. A snapshot that is not there any more wraps
-// [coldstream.ErrForgotten]; where the catalog is damaged nobody can say that, and the error is the damage.
-// A turn reads holds after it began the new epoch: so either it sees this one, or the
-// look that follows sees the new epoch.
-func (v *Vault) Hold(ctx context.Context, id RestoreID, s *Snapshot, document []byte) error {
-	if held, err := heldSnapshot(document); err != nil || held != s.ID {
-		return fmt.Errorf("hold of restore %s does not name snapshot %s (%w)", id, s.ID, err)
-	}
-	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {
-		return err
-	}
-	return v.ProveSnapshot(ctx, s)
-}
-
-// ProveSnapshot is an error if a snapshot is not there any more, as [Vault.Hold] says. What
-// the snapshot's catalog had is there as long as no newer epoch began: adding takes nothing away.
-func (v *Vault) ProveSnapshot(ctx context.Context, s *Snapshot) error {
-	if at := s.place.shelf; at != nil && at.found.base {
-		now, err := v.lookAgain(ctx, &at.found)
-		if err != nil {
-			return err
-		}
-		if now.isStill(&at.found) {
-			return nil
-		}
-	}
-	c, err := v.OpenCatalog(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = c.find(s.ID)
-	return err
-}
-
-// heldSnapshot reads the one field of a hold that is not the restore's own.
-func heldSnapshot(document []byte) (id SnapshotID, err error) {
-	var hold struct {
-		Snapshot string `json:"snapshot"`
-	}
-	if err := json.Unmarshal(document, &hold); err != nil {
-		return id, fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
-	}
-	return ParseSnapshotID(hold.Snapshot)
-}
-
-// holds lists the snapshots that restores hold.
-func (v *Vault) holds(ctx context.Context) (map[SnapshotID]bool, error) {
-	restores, err := v.Restores(ctx)
-	if err != nil {
-		return nil, err
-	}
-	held := map[SnapshotID]bool{}
-	for _, r := range restores {
-		id := r.ID
-		if !r.Begun || r.Ended {
-			continue
-		}
-		document, err := v.RestoreRecord(ctx, id, recordHold)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the operator ended it
-		}
-		if err != nil {
-			return nil, err
-		}
-		snapshot, err := heldSnapshot(document)
-		if err != nil {
-			return nil, fmt.Errorf("hold of restore %s: %w", id, err)
-		}
-		held[snapshot] = true
-	}
-	return held, nil
 }

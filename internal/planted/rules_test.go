@@ -40,9 +40,9 @@ var rulesLeftOut = []without{
 	{"view", "released.go", "	if commit.Snapshot == nil {\n		return nil", "	if commit.Snapshot == nil || true {\n		return nil", "TestRemoval"},
 	{"late", "removal.go", "	holds, err := v.holds(ctx)\n",
 		"	if r.early == nil {\n		r.early, err = v.holds(ctx)\n	}\n	holds := r.early\n", "TestHoldsAndTurns"},
-	{"hold", "removal.go", "	return v.ProveSnapshot(ctx, s)\n",
-		"	if err := v.ProveSnapshot(ctx, s); err != nil {\n		return err\n	}\n	return v.PutRestoreRecord(ctx, id, recordHold, document)\n", "TestHoldsAndTurns"},
-	{"held", "removal.go", "by.holds[s.ID] || !r.forget(&s)", "by.holds[s.ID] && false || !r.forget(&s)", "TestHolds"},
+	{"hold", "hold.go", "	return v.ProveHeld(ctx, s, document)\n",
+		"	if err := v.ProveHeld(ctx, s, document); err != nil {\n		return err\n	}\n	return v.PutRestoreRecord(ctx, id, recordHold, document)\n", "TestHoldsAndTurns"},
+	{"held", "removal.go", "by.holds.snapshots[s.ID] || !r.forget(&s)", "by.holds.snapshots[s.ID] && false || !r.forget(&s)", "TestHolds"},
 	{"held (pins)", "removal.go", "return err == nil && !said.Pinned", "return err == nil && !(said.Pinned && false)", "TestPin"},
 	{"hold (pins)", "tags.go", "if err == nil && found.newest > c.epoch {", "if err == nil && found.newest > c.epoch && false {", "TestPinWhileTurning"},
 	{"fresh (moved rows)", "compact.go", "return m != nil && m.epoch+2 >= base", "return m != nil && (m.epoch+2 >= base || true)", "TestCompactSleeps"},
@@ -52,7 +52,7 @@ var rulesLeftOut = []without{
 var alsoLeftOut = map[string]without{
 	"order": {old: "	order.rehearsal = false\n	return v.makeBase(ctx, order)",
 		new: "	if early.build(ctx) != nil {\n		return nil, errTurned\n	}\n	return &early.out, early.store(ctx)"},
-	"late": {old: "	release bool\n", new: "	release bool\n	early map[SnapshotID]bool\n"},
+	"late": {old: "	release bool\n", new: "	release bool\n	early *holdSet\n"},
 	"hold": {old: "	if err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n		return err\n	}\n", new: ""},
 }
 

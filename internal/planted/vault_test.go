@@ -112,13 +112,33 @@ var vaultFaults = []fault{
 	},
 	{
 		"hold-not-read", "a snapshot that a restore holds is forgotten", "vault/removal.go",
-		[]edit{{"by.holds[s.ID] || !r.forget(&s)", "by.holds[s.ID] && false || !r.forget(&s)"}},
+		[]edit{{"by.holds.snapshots[s.ID] || !r.forget(&s)", "by.holds.snapshots[s.ID] && false || !r.forget(&s)"}},
 		"vault", "TestHolds",
 	},
 	{
-		"hold-after-open", "a restore opens the vault before it writes its hold", "vault/removal.go",
-		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.ProveSnapshot(ctx, s)\n", "\tif err := v.ProveSnapshot(ctx, s); err != nil {\n\t\treturn err\n\t}\n\treturn v.PutRestoreRecord(ctx, id, recordHold, document)\n"}},
+		"hold-after-open", "a restore opens the vault before it writes its hold", "vault/hold.go",
+		[]edit{{"\tif err := v.PutRestoreRecord(ctx, id, recordHold, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.ProveHeld(ctx, s, document)\n", "\tif err := v.ProveHeld(ctx, s, document); err != nil {\n\t\treturn err\n\t}\n\treturn v.PutRestoreRecord(ctx, id, recordHold, document)\n"}},
 		"vault", "TestHoldsAndTurns",
+	},
+	{
+		"held-views-not-read", "rows go that a restore of all that the vault holds has named", "vault/removal.go",
+		[]edit{{"\tholds.lower(lowest)\n", ""}},
+		"vault", "TestHeldViews",
+	},
+	{
+		"held-views-not-proven", "a restore goes on although what its hold names was released before", "vault/hold.go",
+		[]edit{{"c.checkReleased(view, nil); err != nil {", "c.checkReleased(view, nil); err != nil && false {"}},
+		"vault", "TestHeldViewsAndTurns",
+	},
+	{
+		"cut-behind-a-later-batch", "a restore of a time goes on behind a batch that is stamped later", "vault/moment.go",
+		[]edit{{"if b.MaxTimestampMs() > ms {", "if b.MaxTimestampMs() > ms && i < 0 {"}},
+		"vault", "TestShowAtAgainstAModel",
+	},
+	{
+		"time-by-clocks", "a time is answered with a snapshot that was taken behind a later one", "vault/choose_at.go",
+		[]edit{{"\t\tif s.Time.After(choice.At) {\n\t\t\tbreak\n", "\t\tif s.Time.After(choice.At) {\n\t\t\tcontinue\n"}},
+		"vault", "TestChooseAt",
 	},
 	{
 		"row-released-in-part", "a row that reaches over the floor is dropped", "vault/removal.go",
@@ -235,7 +255,7 @@ var catalogFaults = []fault{
 		"vault/internal/lineage", "TestJoin",
 	},
 	{
-		"hold-does-not-look", "a hold believes a catalog although it turned", "vault/removal.go",
+		"hold-does-not-look", "a hold believes a catalog although it turned", "vault/hold.go",
 		[]edit{{"if now.isStill(&at.found) {\n\t\t\treturn nil", "if now != nil {\n\t\t\treturn nil"}},
 		"vault", "TestHoldsAndTurns",
 	},
