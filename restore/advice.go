@@ -60,6 +60,7 @@ const (
 	OptionMap        Option = "map"
 	OptionConfig     Option = "config"
 	OptionPartitions Option = "partitions"
+	OptionUntil      Option = "until"
 )
 
 // UsageError is a request that cannot be meant.

@@ -144,7 +144,7 @@ func (x *execution) hold(ctx context.Context) error {
 	}
 	err = fmt.Errorf("%w in %s: %w", ErrNotRecorded, x.plan.where(), err)
 	if errors.Is(err, coldstream.ErrForgotten) {
-		return x.letGo(ctx, fmt.Errorf("restore snapshot %s: %w", x.plan.Snapshot.ID, coldstream.ErrForgotten))
+		return x.letGo(ctx, x.plan.forgotten(err))
 	}
 	return err
 }

@@ -54,7 +54,11 @@ type feed struct {
 }
 
 func newFeed(part *partitionPlan) *feed {
-	return &feed{part: part, fates: newTransactions(part.stream.Runs), decoder: recordbatch.NewDecoder()}
+	of := part.stream
+	if part.whole != nil { // a transaction may have ended behind the part
+		of = part.whole
+	}
+	return &feed{part: part, fates: newTransactions(of.Runs), decoder: recordbatch.NewDecoder()}
 }
 
 // largeGate lets one partition at a time decode a large batch. The zero value lets all.

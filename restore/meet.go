@@ -195,8 +195,8 @@ func (p *Plan) askDefaults(ctx context.Context, there map[string]coldstream.Topi
 // as there are brokers.
 func (p *Plan) newTopic(t *topicPlan, brokers int) coldstream.NewTopic {
 	n := coldstream.NewTopic{Name: t.target, Partitions: int32(len(t.source.Partitions)), ReplicationFactor: 1}
-	first, _ := slices.BinarySearchFunc(p.views, t.source.Name, func(v vault.View, name string) int { return cmp.Compare(v.Stream.Topic, name) })
-	for _, view := range p.views[first:] {
+	first, _ := slices.BinarySearchFunc(p.shown.Views, t.source.Name, func(v vault.View, name string) int { return cmp.Compare(v.Stream.Topic, name) })
+	for _, view := range p.shown.Views[first:] {
 		if view.Stream.Topic != t.source.Name {
 			break
 		}

@@ -245,16 +245,21 @@ func (m *offsetMap) check() error {
 }
 
 // snapshotOfGroups is the snapshot whose groups are restored: that of the records, if no other
-// is named.
+// is named, and no time.
 func (p *Plan) snapshotOfGroups(ctx context.Context, catalog *vault.Catalog) (*vault.Snapshot, error) {
-	choice := &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Tags: p.req.Tags}
-	unnamed := choice.ID == "" && len(choice.Tags) == 0
+	was, err := p.past.hold.snapshot()
+	if err != nil {
+		return nil, err
+	}
+	choice := p.req.choice()
+	choice.Topics = nil
+	unnamed := choice.ID == "" && len(choice.Tags) == 0 && choice.At.IsZero()
 	if unnamed {
-		choice.ID = p.past.hold.Snapshot
+		choice.ID = was
 	}
 	snapshot, _, err := catalog.Choose(ctx, choice)
 	if err != nil && unnamed {
-		return nil, fmt.Errorf("restore %s was of snapshot %s: %w", p.past.id, p.past.hold.Snapshot, err)
+		return nil, fmt.Errorf("restore %s was of snapshot %s: %w", p.past.id, was, err)
 	}
 	return snapshot, err
 }

@@ -24,7 +24,7 @@ const (
 type Plan struct {
 	ID       vault.RestoreID
 	Snapshot *vault.Snapshot
-	views    []vault.View // of the snapshot
+	shown    *vault.Shown // nil where groups alone are restored
 	Warnings []Warning
 	// Damage is what of the vault's catalog and of the snapshot's metadata cannot be read, and
 	// where topics show less than when the snapshot was taken.
@@ -78,6 +78,8 @@ type topicPlan struct {
 // partitionPlan is one partition of the snapshot and how its offsets come out.
 type partitionPlan struct {
 	stream *vault.StreamHistory
+	// whole is what the stream is a part of; nil if all of it is restored.
+	whole  *vault.StreamHistory
 	target coldstream.TopicPartition
 	exact  bool
 	why    string // not exact
@@ -104,6 +106,9 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if req.Configs == "" {
 		req.Configs = ConfigsEffective
 	}
+	if err := req.checkMoment(); err != nil {
+		return nil, err
+	}
 	if req.MemoryBytes <= 0 {
 		req.MemoryBytes = DefaultMemory
 	}
@@ -129,7 +134,7 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	if err != nil {
 		return nil, err
 	}
-	p.Damage = catalog.Damage()
+	p.Damage = append(catalog.Damage(), p.shown.Damage...)
 	metadata, err := p.readMetadata(ctx)
 	if err != nil {
 		return nil, err
@@ -154,31 +159,32 @@ func (p *Plan) IntoItself() []string {
 
 // choose finds the snapshot that is meant, and says what others have that it lacks.
 func (p *Plan) choose(ctx context.Context, catalog *vault.Catalog) ([]coldstream.Topic, error) {
-	snapshot, chosen, err := catalog.Choose(ctx, &vault.Choice{ID: p.req.Snapshot, ClusterID: p.req.ClusterID, Topics: p.req.Topics, Tags: p.req.Tags})
+	choice := p.req.choice()
+	shown, err := catalog.Show(ctx, choice)
 	if err != nil {
 		return nil, err
 	}
-	p.Snapshot, p.newestWhole = snapshot, newestWhole(catalog.Snapshots(), snapshot.ClusterID)
+	p.shown, p.Snapshot, p.newestWhole = shown, shown.Snapshot, newestWhole(catalog.Snapshots(), shown.Snapshot.ClusterID)
 	p.warnOfNoHold()
 	if p.req.Snapshot == "" && len(p.req.Tags) == 0 {
-		notice, err := catalog.OlderNotice(ctx, snapshot, p.req.Topics)
+		notice, err := catalog.OlderNotice(ctx, shown.Snapshot, choice)
 		if err != nil {
 			return nil, err
 		}
 		if notice != "" {
 			p.warn("%s", notice)
 		}
-		if err := p.warnOfOthers(ctx, catalog, chosen); err != nil {
+		if err := p.warnOfOthers(ctx, catalog, choice); err != nil {
 			return nil, err
 		}
 	}
-	p.views, err = snapshot.Views(ctx)
-	return chosen, err
+	p.warnOfMoment(catalog, choice)
+	return shown.Topics, nil
 }
 
 // warnOfOthers says which topics the newest snapshot lacks and another one holds.
-func (p *Plan) warnOfOthers(ctx context.Context, catalog *vault.Catalog, chosen []coldstream.Topic) error {
-	other, names, err := catalog.LeftBehind(ctx, p.Snapshot, chosen, p.req.Topics)
+func (p *Plan) warnOfOthers(ctx context.Context, catalog *vault.Catalog, choice *vault.Choice) error {
+	other, names, err := catalog.LeftBehind(ctx, p.Snapshot, p.shown.Topics, choice)
 	if err != nil || other == nil {
 		return err
 	}
@@ -344,7 +350,7 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 	var views []vault.View
 	var owners []*topicPlan
 	found := map[int32]bool{}
-	for _, view := range p.views {
+	for _, view := range p.shown.Views {
 		t := p.topicOf(view, byIncarnation)
 		if t == nil || p.req.Partitions != nil && !slices.Contains(p.req.Partitions, view.Stream.Partition) {
 			continue
@@ -359,8 +365,12 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 			return &UsageError{Option: OptionPartitions, Text: fmt.Sprintf("%d: none of the topics has partition %d in snapshot %s", id, id, p.Snapshot.ID)}
 		}
 	}
+	views, whole, err := p.partViews(ctx, catalog, views)
+	if err != nil {
+		return err
+	}
 	history, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{
-		CacheBytes: p.req.MemoryBytes / keptShare, SnapshotTime: p.Snapshot.Time,
+		CacheBytes: p.req.MemoryBytes / keptShare, SnapshotTime: p.shown.AsOf,
 	})
 	if err != nil {
 		return err
@@ -369,10 +379,14 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 		p.Damage = append(p.Damage, s.Fewer...)
 		t := owners[i]
 		isShort := p.warnOfShort(s)
-		t.partitions = append(t.partitions, &partitionPlan{
+		part := &partitionPlan{
 			stream: s, target: coldstream.TopicPartition{Topic: t.target, Partition: s.View.Stream.Partition},
 			isShort: isShort,
-		})
+		}
+		if whole != nil {
+			part.whole = whole[i]
+		}
+		t.partitions = append(t.partitions, part)
 	}
 	history.Widen(p.keptBytes())
 	for _, t := range p.topics {
@@ -402,7 +416,7 @@ func (p *Plan) warnOfShort(s *vault.StreamHistory) (isShort bool) {
 	}
 	for i := range p.short {
 		short := &p.short[i]
-		if short.TopicPartition == stream.TopicPartition() && short.TopicID == stream.TopicID {
+		if short.TopicPartition == stream.TopicPartition() && short.TopicID == stream.TopicID && s.View.NextOffset < short.NextOffset && p.req.Until == nil {
 			p.warn("%s ends at offset %d in snapshot %s: the backup was to read it to offset %d, and could not: %v",
 				stream.TopicPartition(), s.View.NextOffset, p.Snapshot.ID, short.NextOffset, short.Err)
 			return true

@@ -24,8 +24,8 @@ func TestRestoreOfADenseTopicIsExact(t *testing.T) {
 	w.backUp(t, []sourceTopic{orders})
 	r := w.restore(t, Request{Topics: patterns(t, "orders")})
 	want := []PartitionResult{
-		{Topic: "orders", Partition: 0, TargetTopic: "orders", TargetPartition: 0, Offsets: "exact", Records: 10},
-		{Topic: "orders", Partition: 1, TargetTopic: "orders", TargetPartition: 1, Offsets: "exact", Records: 5},
+		{Topic: "orders", Partition: 0, TargetTopic: "orders", TargetPartition: 0, Offsets: "exact", Records: 10, NextOffset: 10},
+		{Topic: "orders", Partition: 1, TargetTopic: "orders", TargetPartition: 1, Offsets: "exact", Records: 5, LogStartOffset: 7, NextOffset: 12},
 		{Topic: "orders", Partition: 2, TargetTopic: "orders", TargetPartition: 2, Offsets: "exact"},
 	}
 	if diff := cmp.Diff(want, r.Partitions, cmpopts.IgnoreUnexported(PartitionResult{})); diff != "" {

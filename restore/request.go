@@ -36,6 +36,13 @@ type Request struct {
 	Snapshot string
 	// Tags are those that the snapshot must have.
 	Tags coldstream.TagFilter
+	// At restores what the logs held at a time, see [vault.Catalog.Show]; zero for none. Archive
+	// restores all that the vault holds of the topics. At most one of Snapshot, At and Archive is given.
+	At      time.Time
+	Archive bool
+	// Since and Until restore a part of each partition: from one bound on, and what is before the
+	// other. Nil takes all.
+	Since, Until *Bound
 	// ClusterID chooses among the clusters of a vault that has several.
 	ClusterID string
 	Offsets   OffsetsMode

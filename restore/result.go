@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"coldstream"
 	"coldstream/vault"
@@ -16,6 +17,9 @@ type Result struct {
 	Snapshot string
 	// TimeDoubts say why the snapshot's time cannot be right.
 	TimeDoubts []string
+	// At is the time that was asked for, Archive says that all that the vault holds was.
+	At      time.Time
+	Archive bool
 	// OffsetMapOf is the restore through whose offset map groups were restored, without records.
 	OffsetMapOf    string
 	Partitions     []PartitionResult
@@ -45,6 +49,10 @@ type PartitionResult struct {
 	Records          int64
 	DroppedAborted   int64
 	DroppedUndecided int64
+	// LogStartOffset and NextOffset are the offsets at the source between which records were restored.
+	LogStartOffset, NextOffset int64
+	// Cut says how sharply the partition ends at the time that was asked for; nil without.
+	Cut *vault.Cut
 	// IsShort says that the snapshot lacks offsets of it that were due.
 	IsShort bool
 	Error   string
@@ -168,6 +176,7 @@ func (p *Plan) DryRun() *Result {
 func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(), TimeDoubts: append([]string{}, x.plan.Snapshot.TimeDoubts(x.plan.req.Now())...),
+		At: x.plan.req.At, Archive: x.plan.req.Archive,
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: x.plan.groupsMissing, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
 	}
@@ -215,6 +224,7 @@ func (x *execution) partitionResult(t *topicPlan, part *partitionPlan) Partition
 		Topic: t.source.Name, Partition: part.stream.View.Stream.Partition,
 		TargetTopic: part.target.Topic, TargetPartition: part.target.Partition,
 		Offsets: "translated", Why: part.why, Records: progress.records, IsShort: part.isShort,
+		LogStartOffset: part.stream.View.LogStartOffset, NextOffset: part.stream.View.NextOffset, Cut: x.plan.cutOf(part),
 		DroppedAborted: progress.aborted, DroppedUndecided: progress.pending, err: cmp.Or(progress.err, progress.configsErr),
 	}
 	if part.exact {

@@ -24,10 +24,15 @@ type trail interface {
 
 // holdRecord is record 0.
 type holdRecord struct {
-	Restore  string   `json:"restore"`
-	Snapshot string   `json:"snapshot"`
-	Topics   []string `json:"topics"`
-	Started  string   `json:"started"`
+	Restore string `json:"restore"`
+	// Snapshot is empty where Holds names it, and views beside it.
+	Snapshot string          `json:"snapshot,omitempty"`
+	Holds    json.RawMessage `json:"holds,omitempty"`
+	// At is the time that was restored, Archive says that all that the vault held was.
+	At      string   `json:"at,omitempty"`
+	Archive bool     `json:"archive,omitempty"`
+	Topics  []string `json:"topics"`
+	Started string   `json:"started"`
 	// Sequence is the number of restores that the vault knew when this one began: which of two
 	// is the later one is no matter of clocks.
 	Sequence int `json:"sequence"`
@@ -82,7 +87,23 @@ func (x *execution) holdRecord(ctx context.Context) (*holdRecord, error) {
 	if x.plan.past != nil {
 		r.OffsetMapOf = x.plan.past.id.String()
 	}
-	return r, nil
+	return r, x.plan.noteMoment(r)
+}
+
+// snapshot is the ID of the snapshot that is held.
+func (r *holdRecord) snapshot() (string, error) {
+	if r.Holds == nil {
+		return r.Snapshot, nil
+	}
+	document, err := json.Marshal(r)
+	if err != nil {
+		return "", fmt.Errorf("restore %s: %w", r.Restore, err)
+	}
+	id, err := vault.HeldSnapshot(document)
+	if err != nil {
+		return "", fmt.Errorf("restore %s: %w", r.Restore, err)
+	}
+	return id.String(), nil
 }
 
 func (x *execution) resultRecord(result *Result) *resultRecord {

@@ -17,9 +17,9 @@ const (
 	recordResult = 2
 )
 
-// HeldViews are what a hold names beside a snapshot: partitions of which more is restored than the
+// heldViews are what a hold names beside a snapshot: partitions of which more is restored than the
 // snapshot shows.
-type HeldViews struct {
+type heldViews struct {
 	Version  int         `json:"version"`
 	Snapshot string      `json:"snapshot"`
 	Topics   []heldTopic `json:"topics"`
@@ -42,10 +42,10 @@ type heldPartition struct {
 	FirstOffset int64  `json:"first_offset"`
 }
 
-// HeldViews are what a hold has to name so that all that is shown stays. It is nil where the snapshot
-// alone does: rows above a kept snapshot's log start are not released.
-func (s *Shown) HeldViews() *HeldViews {
-	out := &HeldViews{Version: heldViewsVersion, Snapshot: s.Snapshot.ID.String()}
+// HeldViews is the field "holds" of a hold that keeps all that is shown. It is nil where naming the
+// snapshot alone does: rows above a kept snapshot's log start are not released.
+func (s *Shown) HeldViews() (json.RawMessage, error) {
+	out := &heldViews{Version: heldViewsVersion, Snapshot: s.Snapshot.ID.String()}
 	var last coldstream.Incarnation
 	for _, view := range s.Views {
 		of, shown := s.ofSnapshot[view.Stream]
@@ -61,9 +61,9 @@ func (s *Shown) HeldViews() *HeldViews {
 		topic.Partitions = append(topic.Partitions, heldPartition{view.Stream.Partition, view.Scan, view.LogStartOffset})
 	}
 	if len(out.Topics) == 0 {
-		return nil
+		return nil, nil
 	}
-	return out
+	return json.Marshal(out)
 }
 
 // hold is what record 0 of a restore names.
@@ -77,7 +77,7 @@ type hold struct {
 func readHold(document []byte) (h hold, err error) {
 	var in struct {
 		Snapshot string     `json:"snapshot"`
-		Holds    *HeldViews `json:"holds"`
+		Holds    *heldViews `json:"holds"`
 	}
 	if err := json.Unmarshal(document, &in); err != nil {
 		return h, fmt.Errorf("%w: %w", coldstream.ErrCorrupt, err)
@@ -104,6 +104,12 @@ func readHold(document []byte) (h hold, err error) {
 		}
 	}
 	return h, nil
+}
+
+// HeldSnapshot is the ID of the snapshot that record 0 of a restore names.
+func HeldSnapshot(document []byte) (SnapshotID, error) {
+	h, err := readHold(document)
+	return h.snapshot, err
 }
 
 // Hold keeps a snapshot and all that it shows, and views if the document names any, from being removed

@@ -17,7 +17,11 @@ func (k *kit) archiveOf() (*Shown, []byte) {
 	if err != nil {
 		k.Fatal(err)
 	}
-	document, err := json.Marshal(map[string]any{"restore": "0100000000000000", "holds": shown.HeldViews()})
+	holds, err := shown.HeldViews()
+	if err != nil {
+		k.Fatal(err)
+	}
+	document, err := json.Marshal(map[string]any{"restore": "0100000000000000", "holds": holds})
 	if err != nil {
 		k.Fatal(err)
 	}
@@ -52,7 +56,7 @@ func TestHeldViews(t *testing.T) {
 	}
 	const want = `{"version":1,"snapshot":"%s","topics":[{"cluster_id":"cluster-1","topic":"orders","topic_id":"%s","incarnation":0,` +
 		`"partitions":[{"partition":0,"scan":0,"first_offset":0}]}]}`
-	if b, err := json.Marshal(shown.HeldViews()); err != nil || string(b) != fmt.Sprintf(want, snapshots[2].ID, s.TopicID) {
+	if b, err := shown.HeldViews(); err != nil || string(b) != fmt.Sprintf(want, snapshots[2].ID, s.TopicID) {
 		t.Errorf("holds %s, %v", b, err)
 	}
 	if err := k.vault.Hold(t.Context(), RestoreID{1}, shown.Snapshot, document); err != nil {

@@ -146,6 +146,8 @@ func choiceHint(e *vault.ChoiceError) string {
 		return "choose one with --cluster-id"
 	case vault.ChoiceTagForm:
 		return "write it as --tag KEY=VALUE"
+	case vault.ChoiceTooEarly:
+		return "choose a later time; see: coldstream snapshots"
 	case vault.ChoiceScattered:
 		return e.Next + "; restore them one by one with --snapshot"
 	case vault.ChoiceNoMatch:

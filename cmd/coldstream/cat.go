@@ -34,6 +34,7 @@ type catOptions struct {
 	format     string
 	json       bool
 	snapshot   string
+	at         string
 	clusterID  string
 	tags       tagFilter
 	isolation  string
@@ -85,6 +86,7 @@ vault; 12 wrong or no key.`,
 	f.StringVarP(&o.format, "format", "f", "", "print a record in this `FORMAT` (default '%s\\n')")
 	f.BoolVarP(&o.json, "json", "J", false, "print a line of JSON for each record")
 	f.StringVar(&o.snapshot, "snapshot", "", "read the snapshot with this `ID` or unique prefix (default: the newest that has the topic)")
+	addAtFlag(cmd, &o.at, "read what the topic held at this `TIME`, in place of a snapshot")
 	f.StringVar(&o.clusterID, "cluster-id", "", "read a snapshot of the cluster with this `ID`, where the vault holds several")
 	o.tags.addFlag(cmd)
 	f.StringVar(&o.isolation, "isolation", "read_committed", "`LEVEL`: read_committed or read_uncommitted")
@@ -217,18 +219,21 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 		return err
 	}
 	choice := &vault.Choice{Topics: patterns, ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()}
-	snapshot, topics, err := catalog.Choose(ctx, choice)
+	if err := readChoice(e, o.at, choice); err != nil {
+		return err
+	}
+	shown, err := catalog.Show(ctx, choice)
 	if err != nil {
 		return err
 	}
-	if err := noteOlder(ctx, e, catalog, chosenSnapshot{snapshot, choice}); err != nil {
+	if err := noteOlder(ctx, e, catalog, chosenSnapshot{shown.Snapshot, choice}); err != nil {
 		return err
 	}
-	views, err := plan.views(ctx, snapshot, topics)
+	views, err := plan.views(shown)
 	if err != nil {
 		return err
 	}
-	h, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{SnapshotTime: snapshot.Time})
+	h, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{SnapshotTime: shown.AsOf})
 	if err != nil {
 		return err
 	}
@@ -245,23 +250,18 @@ func runCat(ctx context.Context, o *catOptions, e *env) error {
 }
 
 // views are those of the partitions asked for.
-func (p *catPlan) views(ctx context.Context, s *vault.Snapshot, topics []coldstream.Topic) ([]vault.View, error) {
-	all, err := s.Views(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (p *catPlan) views(shown *vault.Shown) ([]vault.View, error) {
 	var out []vault.View
 	found := map[int32]bool{}
-	for _, view := range all {
-		ours := slices.ContainsFunc(topics, func(t coldstream.Topic) bool { return t.Name == view.Stream.Topic && t.ID == view.Stream.TopicID })
-		if ours && (p.partitions == nil || slices.Contains(p.partitions, view.Stream.Partition)) {
+	for _, view := range shown.Views {
+		if p.partitions == nil || slices.Contains(p.partitions, view.Stream.Partition) {
 			found[view.Stream.Partition] = true
 			out = append(out, view)
 		}
 	}
 	for _, id := range p.partitions {
 		if !found[id] {
-			return nil, usagef("see: coldstream ls "+topics[0].Name, fmt.Errorf("snapshot %s has no partition %d of topic %s", s.ID, id, topics[0].Name))
+			return nil, usagef("see: coldstream ls "+shown.Topics[0].Name, fmt.Errorf("snapshot %s has no partition %d of topic %s", shown.Snapshot.ID, id, shown.Topics[0].Name))
 		}
 	}
 	return out, nil

@@ -36,6 +36,7 @@ was last sane.`,
 	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest)")
+	addAtFlag(cmd, &o.at, "list the groups of the last snapshot that is not later than this `TIME`")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")
 	o.tags.addFlag(cmd)
 	cmd.Flags().BoolVar(&o.history, "history", false, "list the groups of each snapshot of the cluster")
@@ -80,16 +81,23 @@ type groupOffsetDocument struct {
 }
 
 func runGroups(ctx context.Context, o *groupsOptions, args []string, e *env) error {
-	if o.history && o.snapshot != "" {
-		return usagef("", errors.New("--history lists all snapshots: it excludes --snapshot"))
+	if o.history && (o.snapshot != "" || o.at != "") {
+		return usagef("", errors.New("--history lists all snapshots: it excludes --snapshot and --at"))
+	}
+	choice := &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()}
+	if err := readChoice(e, o.at, choice); err != nil {
+		return err
 	}
 	v, catalog, err := o.vault.openCatalog(ctx, e)
 	if err != nil {
 		return err
 	}
-	newest, _, err := catalog.Choose(ctx, &vault.Choice{ID: o.snapshot, ClusterID: o.clusterID, Tags: o.tags.wanted()})
+	newest, _, err := catalog.Choose(ctx, choice)
 	if err != nil {
 		return err
+	}
+	if notice := catalog.OrderNotice(newest, choice); notice != "" {
+		e.note("warning: %s", notice)
 	}
 	l := &groupsListing{vault: v.RememberingSections(), env: e, group: args, history: o.history, damage: catalog.Damage()}
 	if !o.history {

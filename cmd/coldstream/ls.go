@@ -26,7 +26,10 @@ the record batches as the brokers hold them. "newest" is the highest timestamp o
 counts offsets between the log start and the end that were gone before they could be saved.
 
 -l adds IDs, configs and the consumer groups that have committed offsets; of one topic also where its log had
-lost its end (forks), and how often a compacted partition was read again in full (rescans).`,
+lost its end (forks), and how often a compacted partition was read again in full (rescans).
+
+--at TIME lists what a restore with --at would bring; configs and groups are those of the last
+snapshot before.`,
 		Example: `  coldstream ls --vault /srv/kafka-vault
   coldstream ls --vault /srv/kafka-vault orders -l
   coldstream ls --vault /srv/kafka-vault --snapshot 62db6e9e`,
@@ -36,6 +39,7 @@ lost its end (forks), and how often a compacted partition was read again in full
 	o.vault.catalogIsEnough = true
 	o.vault.addFlags(cmd, e)
 	cmd.Flags().StringVar(&o.snapshot, "snapshot", "", "the snapshot's `ID`, or a unique prefix of it (default: the newest that holds the topic)")
+	addAtFlag(cmd, &o.at, "list what topics held at this `TIME`, in place of a snapshot")
 	cmd.Flags().StringVar(&o.clusterID, "cluster-id", "", "the source cluster's `ID`, where the vault holds several")
 	o.tags.addFlag(cmd)
 	cmd.Flags().BoolVarP(&o.long, "long", "l", false, "list IDs, configs and consumer groups too")
@@ -45,6 +49,7 @@ lost its end (forks), and how often a compacted partition was read again in full
 type lsDocument struct {
 	header
 	snapshotIdentity
+	At     string          `json:"at,omitempty"` // the time that was asked for
 	Topics []topicDocument `json:"topics"`
 	// GroupsMissing are the consumer groups that the snapshot lacks.
 	GroupsMissing []missingGroupsDocument `json:"groups_missing"`
@@ -108,14 +113,18 @@ func runLs(ctx context.Context, o *readOptions, args []string, e *env) error {
 			return err
 		}
 	}
-	snapshot, topics, err := catalog.Choose(ctx, choice)
+	if err := readChoice(e, o.at, choice); err != nil {
+		return err
+	}
+	shown, err := catalog.Show(ctx, choice)
 	if err != nil {
 		return err
 	}
+	snapshot := shown.Snapshot
 	if err := noteOlder(ctx, e, catalog, chosenSnapshot{snapshot, choice}); err != nil {
 		return err
 	}
-	l := &listing{vault: v, catalog: catalog, snapshot: snapshot, topics: topics, now: e.now(), damage: catalog.Damage(), long: o.long, partitions: len(args) > 0}
+	l := &listing{vault: v, catalog: catalog, snapshot: snapshot, topics: shown.Topics, shown: shown, at: choice.At, now: e.now(), damage: slices.Concat(catalog.Damage(), shown.Damage), long: o.long, partitions: len(args) > 0}
 	if err := l.read(ctx); err != nil {
 		return err
 	}
@@ -138,6 +147,8 @@ type listing struct {
 	catalog  *vault.Catalog
 	snapshot *vault.Snapshot
 	topics   []coldstream.Topic
+	shown    *vault.Shown
+	at       time.Time // that was asked for; zero without
 	now      time.Time
 	document lsDocument
 	damage   []*vault.DamageError
@@ -156,7 +167,7 @@ func (l *listing) read(ctx context.Context) error {
 	}
 	l.groupsMissing = missing
 	l.document = lsDocument{
-		header{SchemaVersion: schemaVersion}, newSnapshotIdentity(s, l.now), []topicDocument{}, newMissingGroupsDocuments(missing),
+		header{SchemaVersion: schemaVersion}, newSnapshotIdentity(s, l.now), optionalTime(l.at), []topicDocument{}, newMissingGroupsDocuments(missing),
 	}
 	metadata, err := l.vault.Metadata(ctx, s)
 	if err != nil {
@@ -165,12 +176,8 @@ func (l *listing) read(ctx context.Context) error {
 	for _, damage := range metadata.Damaged {
 		l.damage = append(l.damage, damage)
 	}
-	all, err := s.Views(ctx)
-	if err != nil {
-		return err
-	}
 	views := map[incarnation][]vault.View{}
-	for _, view := range all {
+	for _, view := range l.shown.Views {
 		in := incarnationOf(view)
 		views[in] = append(views[in], view)
 	}
@@ -290,8 +297,12 @@ func (l *listing) rows(now time.Time) []row {
 		records += t.Records
 		size += t.Bytes
 	}
-	return append(rows, row{fmt.Sprintf("%s, %s, %s in snapshot %s of cluster %s, taken %s (%s)",
-		plural(int64(len(l.document.Topics)), "topic"), plural(records, "record"), formatBytes(size),
+	where := "in"
+	if !l.at.IsZero() {
+		where = "at " + timestamp(l.at) + ", behind"
+	}
+	return append(rows, row{fmt.Sprintf("%s, %s, %s %s snapshot %s of cluster %s, taken %s (%s)",
+		plural(int64(len(l.document.Topics)), "topic"), plural(records, "record"), formatBytes(size), where,
 		l.snapshot.ID, l.snapshot.ClusterID, timestamp(l.snapshot.Time), formatAge(now.Sub(l.snapshot.Time)))})
 }
 
@@ -392,9 +403,11 @@ func noteOlder(ctx context.Context, e *env, catalog *vault.Catalog, chosen chose
 	if chosen.by.ID != "" || len(chosen.by.Tags) > 0 {
 		return nil
 	}
-	notice, err := catalog.OlderNotice(ctx, chosen.snapshot, chosen.by.Topics)
-	if notice != "" {
-		e.note("warning: %s", notice)
+	notice, err := catalog.OlderNotice(ctx, chosen.snapshot, chosen.by)
+	for _, notice := range []string{notice, catalog.OrderNotice(chosen.snapshot, chosen.by)} {
+		if notice != "" {
+			e.note("warning: %s", notice)
+		}
 	}
 	return err
 }

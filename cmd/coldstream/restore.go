@@ -44,6 +44,7 @@ type restoreOptions struct {
 	dryRun           bool
 	yes              bool
 	metadata         metadataOptions
+	moment           momentOptions
 	// told says that the plan was shown, and what there is to say of configs with it.
 	told bool
 }
@@ -58,12 +59,22 @@ offsets where that can be had, else an exact translation, which consumer groups 
 plan is checked before anything is written. A topic that is missing is made, with the
 snapshot's partitions and configs; one that holds records is refused.
 
+--at TIME restores what the logs held at a time: all that was backed up by then, and of what the
+next backup brought the batches before the first one that is stamped later. Configs and groups are those of
+the last snapshot before. The plan says for each partition how sharp that is. --archive restores
+all that the vault holds, also what retention had deleted at the cluster.
+
+--since and --until restore a part of each partition: from the first record stamped at SINCE or
+later, up to before the first one stamped at UNTIL or later. Both take a time, or offset:N. A
+bare number below 100000000000 is an offset too; from there on it is milliseconds since 1970.
+
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage, unknown topic or snapshot; 3 done, but a partition
 failed or a group has members; 5 stored data is damaged; 10 no vault; 12 wrong or no key; 13 cluster
 unreachable; 130 interrupted.`,
 		Example: `  coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --dry-run
   coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --map orders=orders-restored --groups
-  coldstream restore -b localhost:9092 --vault /srv/kafka-vault --all-topics --groups --yes`,
+  coldstream restore -b localhost:9092 --vault /srv/kafka-vault --all-topics --groups --yes
+  coldstream restore -b localhost:9092 --vault /srv/kafka-vault -t orders --at '2026-11-22 14:05' --map orders=orders-at-1405`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.again.read(cmd.Flags())
@@ -80,6 +91,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command, e *env) {
 	o.memory.addFlag(cmd)
 	o.vault.addSpoolFlag(cmd)
 	o.metadata.addFlags(cmd)
+	o.moment.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.topics, "topic", "t", nil, "restore these `TOPICS`: name, glob or /regex/, repeatable, with commas between several")
 	f.StringArrayVar(&o.exclude, "exclude", nil, "leave out these `TOPICS`, written likewise")
@@ -113,7 +125,7 @@ func (o *restoreOptions) request(e *env) (restore.Request, error) {
 		Groups: o.groups, GroupNames: o.groupNames, GroupsOnly: o.groupsOnly, RestoreID: o.restoreID, StateFile: o.stateFile,
 		Command: o.again.command, Resume: o.again.resume, Append: o.appendRecords, PutBackRetention: o.putBackRetention, Now: e.now, Configs: restore.ConfigsMode(o.configs),
 	}
-	if err := o.checkGroupsOnly(); err != nil {
+	if err := errors.Join(o.checkGroupsOnly(), o.moment.read(o, e, &req)); err != nil {
 		return req, err
 	}
 	switch {
@@ -378,6 +390,7 @@ func restoreLines(r *restore.Result, verb string) []row {
 		lines = append(lines, row{first.Topic, first.TargetTopic, fmt.Sprint(n), formatCount(records), offsets})
 		total += records
 	}
+	lines = append(lines, cutLines(r)...)
 	lines = append(lines, groupLines(r)...)
 	lines = append(lines, droppedLines(r)...)
 	return append(lines, row{fmt.Sprintf("%s %s from snapshot %s (restore %s)", verb, plural(total, "record"), r.Snapshot, r.Restore)})

@@ -10,6 +10,8 @@ type restoredDocument struct {
 	Restore        string                      `json:"restore"`
 	Snapshot       string                      `json:"snapshot"`
 	TimeDoubts     []string                    `json:"time_doubts"`
+	At             string                      `json:"at,omitempty"`
+	Archive        bool                        `json:"archive,omitempty"`
 	OffsetMapOf    string                      `json:"offset_map_of,omitempty"`
 	Partitions     []restoredPartitionDocument `json:"partitions"`
 	Groups         []restoredGroupDocument     `json:"groups"`
@@ -23,17 +25,21 @@ type restoredDocument struct {
 }
 
 type restoredPartitionDocument struct {
-	Topic            string `json:"topic"`
-	Partition        int32  `json:"partition"`
-	TargetTopic      string `json:"target_topic"`
-	TargetPartition  int32  `json:"target_partition"`
-	Offsets          string `json:"offsets"`
-	Why              string `json:"why,omitempty"`
-	Records          int64  `json:"records"`
-	DroppedAborted   int64  `json:"dropped_aborted"`
-	DroppedUndecided int64  `json:"dropped_undecided"`
-	IsShort          bool   `json:"short,omitempty"`
-	Error            string `json:"error,omitempty"`
+	Topic           string `json:"topic"`
+	Partition       int32  `json:"partition"`
+	TargetTopic     string `json:"target_topic"`
+	TargetPartition int32  `json:"target_partition"`
+	Offsets         string `json:"offsets"`
+	Why             string `json:"why,omitempty"`
+	Records         int64  `json:"records"`
+	// LogStartOffset and NextOffset are offsets at the source: what between them was restored.
+	LogStartOffset   int64        `json:"log_start_offset"`
+	NextOffset       int64        `json:"next_offset"`
+	Cut              *cutDocument `json:"cut,omitempty"`
+	DroppedAborted   int64        `json:"dropped_aborted"`
+	DroppedUndecided int64        `json:"dropped_undecided"`
+	IsShort          bool         `json:"short,omitempty"`
+	Error            string       `json:"error,omitempty"`
 }
 
 type restoredGroupDocument struct {
@@ -92,10 +98,11 @@ type differingConfigDocument struct {
 func newRestoredDocument(r *restore.Result) *restoredDocument {
 	return &restoredDocument{
 		Restore: r.Restore, Snapshot: r.Snapshot, TimeDoubts: r.TimeDoubts, OffsetMapOf: r.OffsetMapOf,
+		At: optionalTime(r.At), Archive: r.Archive,
 		Partitions: each(r.Partitions, func(p restore.PartitionResult) restoredPartitionDocument {
 			return restoredPartitionDocument{
 				p.Topic, p.Partition, p.TargetTopic, p.TargetPartition, p.Offsets, p.Why,
-				p.Records, p.DroppedAborted, p.DroppedUndecided, p.IsShort, p.Error,
+				p.Records, p.LogStartOffset, p.NextOffset, newCutDocument(p.Cut), p.DroppedAborted, p.DroppedUndecided, p.IsShort, p.Error,
 			}
 		}),
 		Groups: each(r.Groups, func(g restore.GroupResult) restoredGroupDocument {

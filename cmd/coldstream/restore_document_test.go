@@ -25,7 +25,7 @@ func TestRestoreDocument(t *testing.T) {
 		{restore.Result{
 			Restore: "r", Snapshot: "s", TimeDoubts: []string{"t"}, OffsetMapOf: "o",
 			Partitions: []restore.PartitionResult{
-				{Topic: "a", TargetTopic: "b", TargetPartition: 1, Offsets: "exact", Records: 2, DroppedAborted: 3, DroppedUndecided: 4},
+				{Topic: "a", TargetTopic: "b", TargetPartition: 1, Offsets: "exact", Records: 2, LogStartOffset: 5, NextOffset: 9, DroppedAborted: 3, DroppedUndecided: 4},
 				{Topic: "a", Partition: 1, Offsets: "translated", Why: "w", IsShort: true, Error: "e"},
 			},
 			Groups: []restore.GroupResult{{
@@ -39,8 +39,8 @@ func TestRestoreDocument(t *testing.T) {
 			ConfigsDiffer:  []restore.DifferingConfig{{Topic: "b", Config: "c", SourceValue: "1", SourceSource: "x", TargetValue: "2", TargetSource: "y", Set: true}},
 			NotChecked:     []string{"n"}, Damage: []string{"d"},
 		}, `{"schema_version":1,"restore":"r","snapshot":"s","time_doubts":["t"],"offset_map_of":"o",` +
-			`"partitions":[{"topic":"a","partition":0,"target_topic":"b","target_partition":1,"offsets":"exact","records":2,"dropped_aborted":3,"dropped_undecided":4},` +
-			`{"topic":"a","partition":1,"target_topic":"","target_partition":0,"offsets":"translated","why":"w","records":0,"dropped_aborted":0,"dropped_undecided":0,"short":true,"error":"e"}],` +
+			`"partitions":[{"topic":"a","partition":0,"target_topic":"b","target_partition":1,"offsets":"exact","records":2,"log_start_offset":5,"next_offset":9,"dropped_aborted":3,"dropped_undecided":4},` +
+			`{"topic":"a","partition":1,"target_topic":"","target_partition":0,"offsets":"translated","why":"w","records":0,"log_start_offset":0,"next_offset":0,"dropped_aborted":0,"dropped_undecided":0,"short":true,"error":"e"}],` +
 			`"groups":[{"group":"g","status":"refused","error":"e","offsets":[{"topic":"b","partition":1,"source_offset":2,"target_offset":3,"metadata":"m"}],` +
 			`"left_out":[{"topic":"c","partition":1,"source_offset":2,"reason":"r"}]}],"groups_missing":[{"coordinator_partition":7,"error":"e"}],` +
 			`"retention_held":[{"topic":"b","config":"c","value":"v","command":"k"}],"configs_left_out":[{"topic":"b","config":"c","value":"v","reason":"r"}],` +

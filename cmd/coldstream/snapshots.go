@@ -18,6 +18,7 @@ type readOptions struct {
 	global    *globalOptions
 	vault     vaultOptions
 	snapshot  string
+	at        string
 	clusterID string
 	tags      tagFilter
 	long      bool
