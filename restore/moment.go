@@ -67,6 +67,34 @@ func (p *Plan) noteMoment(r *holdRecord) (err error) {
 	return err
 }
 
+// takeMoment takes what the restore that is gone on with restored.
+func (p *Plan) takeMoment() (err error) {
+	hold := &p.resumes.hold
+	if hold.At != "" { // a time may be written as a distance from now
+		if p.req.At, err = time.Parse(recordTime, hold.At); err != nil {
+			return fmt.Errorf("restore %s: its time: %w", p.ID, err)
+		}
+	}
+	p.req.Snapshot, err = hold.snapshot()
+	return err
+}
+
+// asBegun gives a view the bounds that it had when the restore began which is gone on with: backups may have
+// added to what the vault holds, and looked at ends anew.
+func (p *Plan) asBegun(t *topicPlan, view vault.View) vault.View {
+	if p.resumes == nil {
+		return view
+	}
+	if recorded, _ := p.resumes.topic(t.target); recorded != nil {
+		for _, log := range recorded.Logs {
+			if log.Partition == view.Stream.Partition {
+				view.LogStartOffset, view.NextOffset = log.First, log.Next
+			}
+		}
+	}
+	return view
+}
+
 // recordedTime is a time in a record; empty for none.
 func recordedTime(t time.Time) string {
 	if t.IsZero() {

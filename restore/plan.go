@@ -369,6 +369,9 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 	if err != nil {
 		return err
 	}
+	for i := range views {
+		views[i] = p.asBegun(owners[i], views[i])
+	}
 	history, err := catalog.OpenHistory(ctx, views, vault.HistoryOptions{
 		CacheBytes: p.req.MemoryBytes / keptShare, SnapshotTime: p.shown.AsOf,
 	})

@@ -106,8 +106,8 @@ func (p *Plan) findUnfinished(ctx context.Context) error {
 			Advice:  Advice{Remedy: RemedyGiveUp, Of: p.givenUpWith(found.id), Text: "or go on with the version that began it"},
 		}
 	}
-	p.resumes, p.ID, p.req.Snapshot = found, found.id, found.hold.Snapshot
-	return nil
+	p.resumes, p.ID = found, found.id
+	return p.takeMoment()
 }
 
 // unfinishedInto finds the last restore of the same command line into a cluster that has no

@@ -24,7 +24,8 @@ type Choice struct {
 	Tags coldstream.TagFilter
 	// At takes the newest snapshot that is not later, and of [Catalog.Show] also what was backed up
 	// behind it and was there by then. It is zero for none. Now is this host's time: a
-	// snapshot whose time is ahead of it says nothing of when it was taken.
+	// snapshot whose time is ahead of it says nothing of when it was taken. With an ID, that snapshot is
+	// the one to go by.
 	At, Now time.Time
 	// Archive shows all that the vault holds of the topics, in place of what the snapshot does.
 	Archive bool
@@ -241,7 +242,7 @@ func candidates(snapshots []Snapshot, choice *Choice) ([]*Snapshot, error) {
 	if choice.ID == "" || choice.ClusterID != "" {
 		ofCluster, err := ofCluster(snapshots, choice.ClusterID)
 		switch {
-		case err == nil && !choice.At.IsZero():
+		case err == nil && choice.ID == "" && !choice.At.IsZero():
 			return upTo(ofCluster, choice)
 		case err != nil || choice.ID == "":
 			return ofCluster, err

@@ -29,9 +29,6 @@ func notLater(snapshots []*Snapshot, choice *Choice) []*Snapshot {
 
 // upTo is the same, and an error where there is none.
 func upTo(snapshots []*Snapshot, choice *Choice) ([]*Snapshot, error) {
-	if choice.ID != "" {
-		return nil, &ChoiceError{Text: "a snapshot and a time exclude each other"}
-	}
 	out := notLater(snapshots, choice)
 	if len(out) == 0 {
 		oldest := snapshots[0]

@@ -346,7 +346,4 @@ func TestChooseAt(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := (&Catalog{snapshots: of(10)}).Choose(t.Context(), &Choice{ID: "aa00", ClusterID: "x", At: minute(20)}); err == nil {
-		t.Error("a snapshot and a time were taken together")
-	}
 }
