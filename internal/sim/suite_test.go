@@ -80,6 +80,12 @@ var withTurns = suite{run: runTurns, enough: 80, kept: []uint64{
 // writers, readers and restores that die, sleep over epochs and have no answers.
 func TestTurnSchedules(t *testing.T) { withTurns.test(t, withTurns.enough) }
 
+var archiving = suite{run: runArchives, enough: 40, states: []string{viewsHeld, viewsRefused, viewsReadToEnds, turnUnderViews, turned}}
+
+// TestArchiveSchedules: restores of all that the vault holds name views that no snapshot keeps, under turns that
+// take away what is not held.
+func TestArchiveSchedules(t *testing.T) { archiving.test(t, archiving.enough) }
+
 var handingOver = suite{run: runOwners, enough: 30, kept: []uint64{
 	102, // a reader missed metadata of a snapshot that was stored again
 	119, // a scan is over when a reader looks for what was released of it

@@ -106,7 +106,7 @@ func (w *world) playTurns(roles string, judge func(blob.Store) error) (*sim.Sche
 	w.turns = true
 	w.store.PageLimit = w.sched.Between(3, 20)
 	bodies := map[string]func(*sim.Proc){
-		"w": w.writes, "r": w.reads, "k": w.keeps, "h": w.restores, "a": w.owner(0), "b": w.owner(1), "s": w.shows,
+		"w": w.writes, "r": w.reads, "k": w.keeps, "h": w.restores, "v": w.archives, "a": w.owner(0), "b": w.owner(1), "s": w.shows,
 	}
 	if err := w.play(bodies, roles); err != nil {
 		return w.sched, err
