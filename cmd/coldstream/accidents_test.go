@@ -2,8 +2,10 @@ package main
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -58,7 +60,7 @@ func TestAccidents(t *testing.T) {
 	good := w.backup("orders").Snapshot
 	_, section, _ := strings.Cut(string(page), "## After an accident")
 	section, _, _ = strings.Cut(section, "\n## ")
-	a := &accidents{world: w, page: section, ran: map[string]bool{}, ids: strings.NewReplacer("62db6e9e", good[:8], "1234", "0")}
+	a := &accidents{world: w, page: section, ran: map[string]bool{}, ids: strings.NewReplacer("62db6e9e", good[:8], "1234", "0", "2026-11-22 14:05", strconv.FormatInt(time.Now().UnixMilli(), 10))}
 	before := w.read("orders")
 
 	// The topic was deleted.
@@ -73,7 +75,7 @@ func TestAccidents(t *testing.T) {
 	w.produce(&kgo.Record{Topic: "orders", Key: []byte("customer-17"), Value: []byte("wrong")})
 	w.backup("orders")
 	contains(t, a.line(exitDone, "coldstream snapshots").stdout, good)
-	a.line(exitDone, "coldstream restore -t orders --map orders=orders-1405 --snapshot 62db6e9e")
+	a.line(exitDone, "coldstream restore -t orders --map orders=orders-1405 --at '2026-11-22 14:05'")
 	sameContent(t, w.read("orders-1405"), before)
 	contains(t, a.line(exitDone, "coldstream diff -t orders --snapshot 62db6e9e").stdout, "no differences")
 
