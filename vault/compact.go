@@ -362,6 +362,9 @@ func (r *compactRound) gather(ctx context.Context) error {
 // move puts the rows of a topic's frames into packs: as many frames at a time as fit into memory, each
 // read once, and of these the rows in the order of streams and offsets.
 func (r *compactRound) move(ctx context.Context, frames []*movedFrame) error {
+	if err := r.vault.mayRemove(); err != nil {
+		return err // before anything is stored that no base could name
+	}
 	slices.SortFunc(frames, func(a, b *movedFrame) int {
 		return cmp.Or(a.place.ID.Compare(b.place.ID), cmp.Compare(a.start, b.start))
 	})

@@ -20,6 +20,13 @@ import (
 func flushed(t *testing.T, flushes int64) *kit {
 	t.Helper()
 	k := newKit(t, mem.New())
+	k.flush(flushes)
+	return k
+}
+
+func (k *kit) flush(flushes int64) {
+	t := k.T
+	t.Helper()
 	w := k.writer()
 	for i := range flushes {
 		c := Changes{}
@@ -40,7 +47,6 @@ func flushed(t *testing.T, flushes int64) *kit {
 		}
 		k.commit(w, c)
 	}
-	return k
 }
 
 func (k *kit) compact() *CompactReport {
@@ -277,5 +283,24 @@ func TestCompactIsSigned(t *testing.T) {
 	base, _, err := k.vault.loadBase(t.Context(), k.catalog().epoch)
 	if err != nil || len(base.Signature) == 0 {
 		t.Errorf("%+v, %v", base, err)
+	}
+}
+
+// TestCompactStoresNothingInVain: where the base could not be signed, no packs are stored for it.
+func TestCompactStoresNothingInVain(t *testing.T) {
+	k := newKitWith(t, keeperAlone())
+	k.flush(20)
+	before := keys(t, k.store, "")
+	host := k.catalogOnly()
+	if _, err := host.vault.Compact(t.Context(), CompactOptions{Now: k.now}); !isWrongKey(err) || !errors.Is(err, errNoKeeper) {
+		t.Errorf("a host: %v", err)
+	}
+	if diff := cmp.Diff(before, keys(t, k.store, "")); diff != "" {
+		t.Errorf("a host stores (-before +after)\n%s", diff)
+	}
+	k.compact()
+	k.mustBeSound()
+	if got := host.compact(); got.Rows != 0 {
+		t.Errorf("nothing is left to move, and a host does so: %+v", got)
 	}
 }

@@ -253,22 +253,33 @@ func TestDamageSeenByAHost(t *testing.T) {
 // that does and that the keeper did not sign is damage, and nothing is built on it.
 func TestRemovalIsSigned(t *testing.T) {
 	t.Run("encrypted", func(t *testing.T) { removalIsSigned(t, testEncryption()) })
-	t.Run("with a keeper's key alone", func(t *testing.T) {
-		removalIsSigned(t, &Encryption{Make: func(id string) (*keyring.Held, []NewKey, error) {
-			held, err := keyring.NewKeeper(id)
-			testKeys.Store(id, held)
-			return held, nil, err
-		}})
-	})
+	t.Run("with a keeper's key alone", func(t *testing.T) { removalIsSigned(t, keeperAlone()) })
 }
 
-func removalIsSigned(t *testing.T, keys *Encryption) {
+// keeperAlone makes a vault with a keeper's key that is not encrypted.
+func keeperAlone() *Encryption {
+	return &Encryption{Make: func(id string) (*keyring.Held, []NewKey, error) {
+		held, err := keyring.NewKeeper(id)
+		testKeys.Store(id, held)
+		return held, nil, err
+	}}
+}
+
+// newKitWith is newKit for a vault with keys.
+func newKitWith(t *testing.T, keys *Encryption) *kit {
+	t.Helper()
 	k := &kit{T: t, store: mem.New()}
 	v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.vault = v
+	return k
+}
+
+func removalIsSigned(t *testing.T, keys *Encryption) {
+	k := newKitWith(t, keys)
+	v := k.vault
 	s := stream("orders", 0)
 	for i := range int64(3) {
 		c := Changes{Data: data(s, piece(t, 3*i, 3*i+3, 1)), Snapshot: snapshotOf(View{Stream: s, LogStartOffset: 3 * i, NextOffset: 3*i + 3, LastEpoch: 1})}

@@ -12,6 +12,14 @@ import (
 // errNoKeeper means that who wants to take something away of a vault with a keeper's key may not.
 var errNoKeeper = errors.New("a removal is signed with the keeper's key, which this key does not have")
 
+// mayRemove is an error where the vault has a keeper's key, and this process has not.
+func (v *Vault) mayRemove() error {
+	if v.signer != nil && v.signer.KeeperKey() == nil {
+		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
+	}
+	return nil
+}
+
 // sign signs a base that takes something away, in a vault with a keeper's key. Others need no signature:
 // a host that makes backups turns epochs, and has no keeper's key.
 func (v *Vault) sign(base *format.Base) error {

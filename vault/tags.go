@@ -174,7 +174,10 @@ func (v *Vault) changeTags(ctx context.Context, id SnapshotID, change func(*cold
 	}
 	at := format.TagsID{Epoch: c.epoch, Snapshot: format.SnapshotID(id)}
 	if earlier := r.changes[id]; len(earlier) > 0 {
-		at.Number = earlier[len(earlier)-1].Number + 1
+		last := earlier[len(earlier)-1]
+		if at.Number = last.Number + 1; at.Number == 0 {
+			return now, &DamageError{Object: last.Key(), Kind: KindAltered, Cause: errors.New("no number is higher, so nothing can be said after it")}
+		}
 	}
 	made := &format.TagsChange{Tags: now}
 	if before.Pinned && !now.Pinned {

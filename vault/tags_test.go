@@ -1,13 +1,15 @@
 package vault
 
 import (
+	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"coldstream"
-	"coldstream/blob/mem"
 	"coldstream/vault/internal/format"
 )
 
@@ -180,14 +182,14 @@ func TestDamagedTagsPin(t *testing.T) {
 	}
 }
 
-// TestUnpinIsSigned: in an encrypted vault, who could not take a snapshot away cannot unpin it.
+// TestUnpinIsSigned: in a vault with a keeper's key, who could not take a snapshot away cannot unpin it.
 func TestUnpinIsSigned(t *testing.T) {
-	k := &kit{T: t, store: mem.New()}
-	v, err := Init(t.Context(), k.store, InitOptions{Now: k.now, Encryption: testEncryption()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	k.vault = v
+	t.Run("encrypted", func(t *testing.T) { unpinIsSigned(t, testEncryption()) })
+	t.Run("with a keeper's key alone", func(t *testing.T) { unpinIsSigned(t, keeperAlone()) })
+}
+
+func unpinIsSigned(t *testing.T, made *Encryption) {
+	k := newKitWith(t, made)
 	s := stream("orders", 0)
 	id := k.commit(k.writer(), Changes{Data: data(s, piece(t, 0, 3, 1)), Scans: begin(s, 0), Snapshot: snapshotOf(View{Stream: s, NextOffset: 3, LastEpoch: 1})}).Snapshot
 	host := k.catalogOnly()
@@ -217,5 +219,23 @@ func TestUnpinIsSigned(t *testing.T) {
 	}
 	if names := keys(t, k.store, format.TagsPrefix); !slices.Equal(names, []string{format.TagsID{Snapshot: format.SnapshotID(id)}.Key(), at.Key()}) {
 		t.Errorf("%v", names)
+	}
+}
+
+// TestTagsWithTheHighestNumber: behind what somebody stored under the highest number nothing can be said.
+// That is an error: what is said must not be lost, nor be tried for ever.
+func TestTagsWithTheHighestNumber(t *testing.T) {
+	k, _, snapshots := rolling(t)
+	id := snapshots[0].ID
+	for _, number := range []uint32{0, math.MaxUint32} {
+		if err := k.vault.storeTags(t.Context(), format.TagsID{Snapshot: format.SnapshotID(id), Number: number}, &format.TagsChange{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	var damage *DamageError
+	if _, err := k.vault.ChangeTags(ctx, id, pin); !errors.As(err, &damage) || damage.Kind != KindAltered {
+		t.Errorf("pinned behind the highest number: %v", err)
 	}
 }
