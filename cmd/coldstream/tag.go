@@ -63,9 +63,9 @@ wherever a snapshot is chosen, with --tag KEY=VALUE. A pinned snapshot stays wha
 is given, until it is unpinned.
 
 Snapshots get their first tags from "coldstream backup --tag KEY=VALUE --pin". To unpin a snapshot of an
-encrypted vault takes the operator's key.
+encrypted vault, or of one made with "coldstream init --keeper", takes the keeper's key.
 
-Exit codes: 0 done; 2 wrong usage or unknown snapshot; 10 no vault; 12 wrong or no key.`,
+Exit codes: 0 done; 2 wrong usage or unknown snapshot; 5 the vault is damaged; 10 no vault; 12 wrong or no key.`,
 		Example: `  coldstream tag 62db6e9e --add release=4.2 --pin --vault /srv/kafka-vault
   coldstream tag 62db6e9e --unpin --vault /srv/kafka-vault`,
 		Args: cobra.ArbitraryArgs,
