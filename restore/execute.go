@@ -48,6 +48,7 @@ type execution struct {
 	large      chan struct{} // its one place is taken while a large batch is decoded
 	rate       *rate.Limiter // of all lanes together
 	pieces     *pieces
+	broke      error // what ended all of it, and not one partition
 }
 
 // partitionProgress belongs to the lane that produces the partition.
@@ -93,6 +94,7 @@ func (p *Plan) Execute(ctx context.Context) (*Result, error) {
 	}
 	x.tellWayBack()
 	err := x.run(ctx)
+	x.broke = err
 	result := x.result()
 	if result.Unfinished = x.isUnfinished(ctx); result.Unfinished {
 		return result, err // it has no end yet, and holds its snapshot
@@ -174,6 +176,7 @@ func (x *execution) run(ctx context.Context) error {
 		return err
 	}
 	if err := x.write(ctx); err != nil {
+		x.broke = err
 		x.breakOff(ctx)
 		return err
 	}

@@ -82,17 +82,34 @@ func (p *Plan) takeMoment() (err error) {
 // asBegun gives a view the bounds that it had when the restore began which is gone on with: backups may have
 // added to what the vault holds, and looked at ends anew.
 func (p *Plan) asBegun(t *topicPlan, view vault.View) vault.View {
-	if p.resumes == nil {
-		return view
-	}
-	if recorded, _ := p.resumes.topic(t.target); recorded != nil {
-		for _, log := range recorded.Logs {
-			if log.Partition == view.Stream.Partition {
-				view.LogStartOffset, view.NextOffset = log.First, log.Next
-			}
-		}
+	if log := p.begunAs(t, view); log != nil {
+		view.LogStartOffset, view.NextOffset = log.First, log.Next
 	}
 	return view
+}
+
+// wholeAsBegun does the same for what a part is restored of.
+func (p *Plan) wholeAsBegun(t *topicPlan, view vault.View) vault.View {
+	if log := p.begunAs(t, view); log != nil && log.Whole != nil {
+		view.LogStartOffset, view.NextOffset = log.Whole.First, log.Whole.Next
+	}
+	return view
+}
+
+// begunAs is what the restore that is gone on with says of a partition; nil if it says nothing, or there is none.
+func (p *Plan) begunAs(t *topicPlan, view vault.View) *resumeLog {
+	if p.resumes == nil {
+		return nil
+	}
+	recorded, _ := p.resumes.topic(t.target)
+	if recorded == nil {
+		return nil
+	}
+	i := slices.IndexFunc(recorded.Logs, func(l resumeLog) bool { return l.Partition == view.Stream.Partition })
+	if i < 0 {
+		return nil
+	}
+	return &recorded.Logs[i]
 }
 
 // recordedTime is a time in a record; empty for none.

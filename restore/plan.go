@@ -365,6 +365,9 @@ func (p *Plan) openHistory(ctx context.Context, catalog *vault.Catalog) error {
 			return &UsageError{Option: OptionPartitions, Text: fmt.Sprintf("%d: none of the topics has partition %d in snapshot %s", id, id, p.Snapshot.ID)}
 		}
 	}
+	for i := range views {
+		views[i] = p.wholeAsBegun(owners[i], views[i])
+	}
 	views, whole, err := p.partViews(ctx, catalog, views)
 	if err != nil {
 		return err

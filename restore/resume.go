@@ -147,10 +147,14 @@ func (l *lane) passOver(ctx context.Context, o *openPartition, out outgoing) err
 func (p *partitionProgress) isLeft() bool { return p.next < p.left }
 
 // isUnfinished says that the restore has not ended, and can be resumed: it was interrupted, or brokers were
-// out of reach for too long.
+// out of reach for too long. One that goes on and broke off as a whole stays as it was: what was restored before is
+// in the target, and only this restore knows it.
 func (x *execution) isUnfinished(ctx context.Context) bool {
 	if len(x.plan.req.Command) == 0 {
 		return false
+	}
+	if errors.Is(x.broke, coldstream.ErrGaveUp) || x.broke != nil && x.plan.resumes != nil {
+		return true
 	}
 	for _, progress := range x.partitions {
 		if errors.Is(progress.err, coldstream.ErrGaveUp) || errors.Is(progress.configsErr, coldstream.ErrGaveUp) {

@@ -68,6 +68,15 @@ type resumeLog struct {
 	Why       string `json:"why,omitempty"`
 	// Runs is a hash of what the vault has of the offsets: batches are cut by that.
 	Runs string `json:"runs"`
+	// Whole is what the offsets are a part of, and decides over transactions; nil if they are all.
+	Whole *resumeWhole `json:"whole,omitempty"`
+}
+
+// resumeWhole is what a partition is a part of, and a hash of what the vault has of it.
+type resumeWhole struct {
+	First int64  `json:"first_offset"`
+	Next  int64  `json:"next_offset"`
+	Runs  string `json:"runs"`
 }
 
 // unfinished is a restore that has no result yet.
@@ -193,10 +202,23 @@ func (t *topicPlan) resumeTopic() resumeTopic {
 
 func (p *partitionPlan) resumeLog() resumeLog {
 	view := p.stream.View
-	return resumeLog{
+	log := resumeLog{
 		Partition: p.target.Partition, First: view.LogStartOffset, Next: view.NextOffset,
 		At: p.at, Filler: p.filler, Exact: p.exact, Why: p.why, Runs: hashOfRuns(p.stream.Runs),
 	}
+	if p.whole != nil {
+		log.Whole = &resumeWhole{p.whole.View.LogStartOffset, p.whole.View.NextOffset, hashOfRuns(p.whole.Runs)}
+	}
+	return log
+}
+
+// is says that a partition comes into its log as another one did.
+func (l resumeLog) is(other resumeLog) bool {
+	if (l.Whole == nil) != (other.Whole == nil) || l.Whole != nil && *l.Whole != *other.Whole {
+		return false
+	}
+	l.Whole, other.Whole = nil, nil
+	return l == other
 }
 
 // hashOfRuns tells whether the vault still has of a view what it had: where batches were fetched
@@ -299,7 +321,7 @@ func (p *Plan) takeUp(t *topicPlan, offsets map[coldstream.TopicPartition]coldst
 		log := recorded.Logs[i]
 		part.at, part.filler, part.exact, part.why = log.At, log.Filler, log.Exact, log.Why
 		switch {
-		case log != part.resumeLog():
+		case !log.is(part.resumeLog()):
 			refuse("%s: what the vault has of it is not what it had when restore %s began, so that batches cannot be cut as they were", part.target, p.ID)
 		case t.isThere && int(part.target.Partition) >= len(t.existing.Partitions):
 			refuse("topic %s has %d partitions, %s is needed", t.target, len(t.existing.Partitions), part.target)
