@@ -50,7 +50,7 @@ func (o *metadataOptions) addFlags(cmd *cobra.Command) {
 func topicFlags() []string {
 	return []string{
 		"topic", "exclude", "all-topics", "map", "partitions", "offsets", "groups", "group", "groups-only", "restore", "state", "append",
-		"put-back-retention", "strict", "configs", "config", "at", "archive", "resume",
+		"put-back-retention", "strict", "configs", "config", "at", "archive", "since", "until", "resume",
 	}
 }
 

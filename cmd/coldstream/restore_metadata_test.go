@@ -127,3 +127,11 @@ func (g *guarded) await(t *testing.T, vars []string) {
 		return d.Same == allSettings
 	})
 }
+
+// Nothing that is said of topics is passed over beside --metadata.
+func TestMetadataWithFlagsOfTopics(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{{"--since", "5"}, {"--until", "5"}, {"--at", "-1m"}, {"--archive"}, {"--resume"}} {
+		command(t, nil, append([]string{"restore", "--metadata", "acls", "--vault", "there", "-b", "there:1", "--yes"}, flags...)...).must(t, exitUsage).says(t, "excludes "+flags[0])
+	}
+}
