@@ -64,6 +64,7 @@ type partitionProgress struct {
 	sent     bool  // something may be in the target
 	proven   bool  // the log has what it shall have
 	err      error
+	notRead  bool // err is of storage that did not answer, and not of what is stored
 	// left is the end that the log had when a restore that was cut off was taken up, and tail the
 	// header of the batch before it, if it could be read.
 	left int64

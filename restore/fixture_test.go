@@ -38,11 +38,15 @@ type breakingStore struct {
 	*mem.Store
 	breaks func(method, key string) error // nil: nothing does
 	reads  func(key string)               // told of each Read, if not nil
+	isAway error                          // what each Read fails with, if not nil
 }
 
 func (s *breakingStore) Read(ctx context.Context, key string, offset, length int64) ([]byte, error) {
 	if s.reads != nil {
 		s.reads(key)
+	}
+	if s.isAway != nil {
+		return nil, s.isAway
 	}
 	return s.Store.Read(ctx, key, offset, length)
 }

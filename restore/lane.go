@@ -169,6 +169,7 @@ func (l *lane) read(ctx context.Context, o *openPartition) error {
 	}()
 	for batch, err := range o.feed.stream(ctx) {
 		if err != nil {
+			o.progress.notRead = mayBeReadLater(err)
 			return err
 		}
 		if passing {

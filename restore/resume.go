@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"coldstream"
@@ -146,8 +147,8 @@ func (l *lane) passOver(ctx context.Context, o *openPartition, out outgoing) err
 // isLeft says that a batch may be in the target's log.
 func (p *partitionProgress) isLeft() bool { return p.next < p.left }
 
-// isUnfinished says that the restore has not ended, and can be resumed: it was interrupted, or brokers were
-// out of reach for too long. One that goes on and broke off as a whole stays as it was: what was restored before is
+// isUnfinished says that the restore has not ended, and can be resumed: it was interrupted, or brokers or
+// storage were out of reach for too long. One that goes on and broke off as a whole stays as it was: what was restored before is
 // in the target, and only this restore knows it.
 func (x *execution) isUnfinished(ctx context.Context) bool {
 	if len(x.plan.req.Command) == 0 {
@@ -157,9 +158,19 @@ func (x *execution) isUnfinished(ctx context.Context) bool {
 		return true
 	}
 	for _, progress := range x.partitions {
-		if errors.Is(progress.err, coldstream.ErrGaveUp) || errors.Is(progress.configsErr, coldstream.ErrGaveUp) {
+		if progress.notRead || errors.Is(progress.err, coldstream.ErrGaveUp) || errors.Is(progress.configsErr, coldstream.ErrGaveUp) {
 			return true
 		}
 	}
 	return ctx.Err() != nil
+}
+
+// mayBeReadLater tells storage that does not answer from what it holds: damage is there the next time too.
+func mayBeReadLater(err error) bool {
+	for _, stays := range []error{coldstream.ErrCorrupt, coldstream.ErrForgotten, coldstream.ErrUnsupported, fs.ErrNotExist} {
+		if errors.Is(err, stays) {
+			return false
+		}
+	}
+	return true
 }

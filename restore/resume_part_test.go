@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -109,6 +110,26 @@ func TestRestoreThatGivesUpGoesOn(t *testing.T) {
 		t.Fatalf("%v, unfinished: %v", err, r.Unfinished)
 	}
 	if r, err = w.plan(t, req).Execute(t.Context()); err != nil || len(errorsOf(r)) > 0 {
+		t.Fatalf("%v, %q", err, errorsOf(r))
+	}
+	if got := len(w.read(t, "orders")); got != 8 {
+		t.Errorf("%d records, want 8", got)
+	}
+}
+
+// Storage that does not answer for a while does not end a restore: who types the same line again, with --append too,
+// gets each record once.
+func TestRestoreFromStorageThatWasAwayGoesOn(t *testing.T) {
+	w := growingWorld(t)
+	req := Request{Append: true, Resume: true, Command: []string{"-t", "orders", "--append"}}
+	p := w.plan(t, req)
+	w.store.isAway = errors.New("storage is away")
+	r, err := p.Execute(t.Context())
+	w.store.isAway = nil
+	if err != nil || !r.Incomplete() || !r.Unfinished {
+		t.Fatalf("%v, %q, unfinished: %v", err, errorsOf(r), r.Unfinished)
+	}
+	if r, err = w.plan(t, req).Execute(t.Context()); err != nil || len(errorsOf(r)) > 0 || r.Restore != p.ID.String() {
 		t.Fatalf("%v, %q", err, errorsOf(r))
 	}
 	if got := len(w.read(t, "orders")); got != 8 {
