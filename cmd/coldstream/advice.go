@@ -204,7 +204,7 @@ func needText(n keyring.Need) string {
 	case keyring.NeedKeeper:
 		return "name the file that coldstream init --keeper wrote, or none"
 	case keyring.NeedOperator:
-		return "use the operator's key, with --key-file"
+		return "use the keeper's key, in the file that coldstream init wrote, with --key-file"
 	}
 	return ""
 }
