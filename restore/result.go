@@ -17,9 +17,11 @@ type Result struct {
 	Snapshot string
 	// TimeDoubts say why the snapshot's time cannot be right.
 	TimeDoubts []string
-	// At is the time that was asked for, Archive says that all that the vault holds was.
+	// At is the time that was asked for, Archive says that all that the vault holds was, Part that
+	// of each partition only a part was.
 	At      time.Time
 	Archive bool
+	Part    bool
 	// OffsetMapOf is the restore through whose offset map groups were restored, without records.
 	OffsetMapOf    string
 	Partitions     []PartitionResult
@@ -176,7 +178,7 @@ func (p *Plan) DryRun() *Result {
 func (x *execution) result() *Result {
 	r := &Result{
 		Restore: x.plan.ID.String(), Snapshot: x.plan.Snapshot.ID.String(), TimeDoubts: append([]string{}, x.plan.Snapshot.TimeDoubts(x.plan.req.Now())...),
-		At: x.plan.req.At, Archive: x.plan.req.Archive,
+		At: x.plan.req.At, Archive: x.plan.req.Archive, Part: x.plan.req.Since != nil || x.plan.req.Until != nil,
 		Partitions: []PartitionResult{}, Groups: []GroupResult{}, GroupsMissing: x.plan.groupsMissing, RetentionHeld: []HeldConfig{}, ConfigsLeftOut: []LeftOutConfig{},
 		ConfigsDiffer: []DifferingConfig{}, NotChecked: append([]string{}, x.plan.NotChecked...),
 	}

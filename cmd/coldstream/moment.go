@@ -153,16 +153,23 @@ func cutText(c *vault.Cut) string {
 	return text + ": no timestamp in it is later"
 }
 
-// cutLines are a line for each partition that is cut at a time.
+// cutLines are a line for each partition that is cut at a time, or of which a part is restored.
 func cutLines(r *restore.Result) []row {
-	if r.At.IsZero() {
+	if r.At.IsZero() && !r.Part {
 		return nil
 	}
-	lines := []row{{"partition", "from", "to", "cut at " + timestamp(r.At)}}
+	lines := []row{{"partition", "from", "to"}}
+	if !r.At.IsZero() {
+		lines[0] = append(lines[0], "cut at "+timestamp(r.At))
+	}
 	for i := range r.Partitions {
 		p := &r.Partitions[i]
+		line := row{fmt.Sprintf("%s-%d", p.Topic, p.Partition), fmt.Sprint(p.LogStartOffset), fmt.Sprint(p.NextOffset)}
 		if p.Cut != nil {
-			lines = append(lines, row{fmt.Sprintf("%s-%d", p.Topic, p.Partition), fmt.Sprint(p.LogStartOffset), fmt.Sprint(p.NextOffset), cutText(p.Cut)})
+			line = append(line, cutText(p.Cut))
+		}
+		if p.Cut != nil || r.Part {
+			lines = append(lines, line)
 		}
 	}
 	return lines

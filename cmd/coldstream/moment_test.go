@@ -223,6 +223,8 @@ func TestRestoreArchiveAndParts(t *testing.T) {
 			t.Errorf("%v: the log is %v", c.args, log)
 		}
 	}
+	plan := command(t, nil, "restore", "-t", "kept", "--map", "kept=planned", "--since", "8", "--until", "12", "--dry-run", "-b", w.bootstrap, "--vault", w.vault).must(t, exitDone)
+	mustMatch(t, plan.stdout, `kept-0 +8 +12$`)
 }
 
 func TestReadBound(t *testing.T) {
