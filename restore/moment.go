@@ -80,10 +80,10 @@ func (p *Plan) takeMoment() (err error) {
 }
 
 // asBegun gives a view the bounds that it had when the restore began which is gone on with: backups may have
-// added to what the vault holds, and looked at ends anew.
+// added to what the vault holds, looked at ends anew, and read logs again from their start.
 func (p *Plan) asBegun(t *topicPlan, view vault.View) vault.View {
 	if log := p.begunAs(t, view); log != nil {
-		view.LogStartOffset, view.NextOffset = log.First, log.Next
+		view.LogStartOffset, view.NextOffset, view.Scan, view.LastEpoch = log.First, log.Next, log.Scan, log.LastEpoch
 	}
 	return view
 }
@@ -91,7 +91,7 @@ func (p *Plan) asBegun(t *topicPlan, view vault.View) vault.View {
 // wholeAsBegun does the same for what a part is restored of.
 func (p *Plan) wholeAsBegun(t *topicPlan, view vault.View) vault.View {
 	if log := p.begunAs(t, view); log != nil && log.Whole != nil {
-		view.LogStartOffset, view.NextOffset = log.Whole.First, log.Whole.Next
+		view.LogStartOffset, view.NextOffset, view.Scan, view.LastEpoch = log.Whole.First, log.Whole.Next, log.Scan, log.LastEpoch
 	}
 	return view
 }

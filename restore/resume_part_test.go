@@ -33,9 +33,15 @@ func growingWorld(t *testing.T) *world {
 func (w *world) grow(t *testing.T) {
 	t.Helper()
 	stampMs := testNow.Add(-7 * time.Minute).UnixMilli()
-	var batches []byte
-	for _, b := range []batch{{firstOffset: 10, kind: commitMarker, producer: 7, timestampMs: stampMs}, {firstOffset: 11, count: 1, timestampMs: stampMs}} {
-		batches = append(batches, b.encode()...)
+	w.add(t, 0, batch{firstOffset: 10, kind: commitMarker, producer: 7, timestampMs: stampMs}, batch{firstOffset: 11, count: 1, timestampMs: stampMs})
+}
+
+// add commits batches of a reading of the log, without a snapshot.
+func (w *world) add(t *testing.T, scan uint32, of ...batch) {
+	t.Helper()
+	piece := vault.Piece{FirstOffset: of[0].firstOffset, NextOffset: of[len(of)-1].nextOffset()}
+	for _, b := range of {
+		piece.Batches = append(piece.Batches, b.encode()...)
 	}
 	topic := topicOf("orders", nil)
 	stream := coldstream.Stream{Incarnation: coldstream.Incarnation{ClusterID: "source", Topic: topic.Name, TopicID: topic.ID}}
@@ -43,7 +49,10 @@ func (w *world) grow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changes := vault.Changes{Data: []vault.StreamData{{Stream: stream, Pieces: []vault.Piece{{FirstOffset: 10, NextOffset: 12, Batches: batches}}}}}
+	changes := vault.Changes{Data: []vault.StreamData{{Stream: stream, Scan: scan, Pieces: []vault.Piece{piece}}}}
+	if scan > 0 {
+		changes.Scans = []vault.ScanStart{{Stream: stream, Scan: scan, FirstOffset: piece.FirstOffset, Started: testNow}}
+	}
 	if _, err := writer.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +139,22 @@ func TestRestoreFromStorageThatWasAwayGoesOn(t *testing.T) {
 		t.Fatalf("%v, %q, unfinished: %v", err, errorsOf(r), r.Unfinished)
 	}
 	if r, err = w.plan(t, req).Execute(t.Context()); err != nil || len(errorsOf(r)) > 0 || r.Restore != p.ID.String() {
+		t.Fatalf("%v, %q", err, errorsOf(r))
+	}
+	if got := len(w.read(t, "orders")); got != 8 {
+		t.Errorf("%d records, want 8", got)
+	}
+}
+
+// A log that was read again from its start since is restored from the reading that the restore began with.
+func TestRestoreOfAnEarlierReadingGoesOn(t *testing.T) {
+	w := growingWorld(t)
+	req := Request{Archive: true, Command: []string{"-t", "orders", "--archive"}}
+	w.interrupted(t, req)
+	w.add(t, 1, batch{firstOffset: 0, count: 4, valueBytes: 7000}, batch{firstOffset: 6, count: 7, valueBytes: 5000})
+	req.Resume = true
+	r, err := w.plan(t, req).Execute(t.Context())
+	if err != nil || len(errorsOf(r)) > 0 {
 		t.Fatalf("%v, %q", err, errorsOf(r))
 	}
 	if got := len(w.read(t, "orders")); got != 8 {

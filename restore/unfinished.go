@@ -62,6 +62,8 @@ type resumeLog struct {
 	Partition int32  `json:"partition"`
 	First     int64  `json:"first_offset"`
 	Next      int64  `json:"next_offset"`
+	Scan      uint32 `json:"scan"`
+	LastEpoch int32  `json:"last_epoch"`
 	At        int64  `json:"at"` // the log's end before the restore
 	Filler    int64  `json:"filler"`
 	Exact     bool   `json:"exact"`
@@ -203,7 +205,7 @@ func (t *topicPlan) resumeTopic() resumeTopic {
 func (p *partitionPlan) resumeLog() resumeLog {
 	view := p.stream.View
 	log := resumeLog{
-		Partition: p.target.Partition, First: view.LogStartOffset, Next: view.NextOffset,
+		Partition: p.target.Partition, First: view.LogStartOffset, Next: view.NextOffset, Scan: view.Scan, LastEpoch: view.LastEpoch,
 		At: p.at, Filler: p.filler, Exact: p.exact, Why: p.why, Runs: hashOfRuns(p.stream.Runs),
 	}
 	if p.whole != nil {
