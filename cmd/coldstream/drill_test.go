@@ -186,7 +186,7 @@ func (b bucket) ransomed(t *testing.T) {
 	d.run("doctor", "-b", d.bootstrap).must(t, exitDone)
 	d.vault += "&versions=first"
 	d.verifyCatalog()
-	d.run("backup", "-b", d.bootstrap, "-t", d.source).must(t, exitFailed).says(t, "first versions are only read", "coldstream copy")
+	d.run("backup", "-b", d.bootstrap, "-t", d.source).must(t, exitFailed).says(t, "first versions are only read", "copy what is there into a new vault")
 	before := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	d.vault += "&before=" + before
 	d.run("snapshots").must(t, exitNoVault)

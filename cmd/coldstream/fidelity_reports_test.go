@@ -202,10 +202,12 @@ var promised = map[string][]string{
 		"groups[].offsets[].metadata", "retention_held[].topic", "retention_held[].config", "retention_held[].value",
 		"retention_held[].command", "configs_left_out[]", "configs_differ[]", "not_checked[]", "groups_missing[]", "time_doubts[]",
 		"partitions[].why", // why offsets are translated
+		"partitions[].log_start_offset", "partitions[].next_offset",
 	},
 	"snapshots": {
 		"schema_version", "snapshots[].id", "snapshots[].time", "snapshots[].cluster_id", "snapshots[].topic_count",
 		"snapshots[].partition_count", "snapshots[].bytes", "snapshots[].groups_missing[]", "snapshots[].time_doubts[]",
+		"snapshots[].pinned", "snapshots[].restore_tests[]",
 	},
 	"verify": {
 		"schema_version", "ok", "problems[]", "accepted[]", "bytes_checked", "snapshot_count", "pack_count", "partition_count",
@@ -216,6 +218,7 @@ var promised = map[string][]string{
 		"topics[].partitions[].leader_epoch", "groups_missing[]", "time_doubts[]",
 		"cluster_id", "time", "topics[].bytes", "topics[].configs[].name", "topics[].configs[].value", "topics[].groups[]", "topics[].newest_record",
 		"topics[].partitions[].bytes", "topics[].partitions[].gaps[]", "topics[].partitions[].newest_record", "topics[].partitions[].records", "topics[].records",
+		"topics[].partitions[].forks[]", "topics[].partitions[].rescans",
 	},
 }
 

@@ -47,6 +47,7 @@ func TestSoak(t *testing.T) {
 	if *soakFlag >= 10*time.Minute {
 		s.hold, every = 30*time.Second, time.Minute
 	}
+	defer s.tell()
 	s.goesOn(*soakFlag, every)
 	s.ends()
 	s.mustBeFlat()
@@ -91,6 +92,17 @@ func (s *soak) goesOn(long, every time.Duration) {
 		s.wait(every - time.Since(began))
 	}
 	stop()
+}
+
+// tell logs what a soak that failed knew of its backup.
+func (s *soak) tell() {
+	s.Helper()
+	if !s.Failed() || s.process == nil {
+		return
+	}
+	_, body := s.get(s.at + "/api/v1/status")
+	log := s.stderr.String()
+	s.Logf("the backup's status:\n%s\nand the end of its log:\n%s", body, log[max(0, len(log)-8000):])
 }
 
 // ends lets all be saved, ends the backup as a service manager does, and judges.

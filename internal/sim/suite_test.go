@@ -72,7 +72,8 @@ var inEpoch0 = suite{run: runVault, enough: 200, states: []string{
 func TestVaultSchedules(t *testing.T) { inEpoch0.test(t, inEpoch0.enough) }
 
 var withTurns = suite{run: runTurns, enough: 80, kept: []uint64{
-	81,   // a snapshot's view is released while it is made
+	87,   // a snapshot's view is released while it is made
+	365,  // the same
 	1287, // a scan is over when a reader looks for what was released of it
 }, states: rareInTurns}
 
