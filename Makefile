@@ -64,7 +64,7 @@ torture: ## N rounds of killed backups (docs/reliability.md)
 
 soak: H := 2
 soak: ## H hours of a continuous backup with a fault a minute (docs/reliability.md)
-	go test -count=1 -timeout $$(($(H) + 1))h -run '^TestSoak$$' -v ./cmd/coldstream -soak $(H)h $(SOAK_FLAGS)
+	go test -tags long -count=1 -timeout $$(($(H) + 1))h -run '^TestSoak$$' -v ./cmd/coldstream -soak $(H)h $(SOAK_FLAGS)
 
 bench: ## what backup and restore cost, against the least they could (docs/benchmarks.md)
 	go build -o bin/bench ./bench

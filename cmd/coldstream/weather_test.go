@@ -107,12 +107,26 @@ func (w *weather) failing(calls, how string) (stop func()) {
 		if tracer.hasEnded() && !of.hasEnded() {
 			w.Fatalf("strace ended with %d: %s", tracer.code, tracer.stderr.String())
 		}
-		_ = tracer.Process.Signal(syscall.SIGINT) // it may have ended with the backup
+		tracer.letsGo(of)
+	}
+}
+
+// letsGo ends a tracer. It now and then sleeps through a signal, so it is told again. One that has to be
+// killed may leave what it traced stopped.
+func (p *process) letsGo(of *process) {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for over := time.After(10 * time.Second); ; {
+		_ = p.Process.Signal(syscall.SIGINT) // it may have ended with the other
 		select {
-		case <-tracer.ended:
-		case <-time.After(3 * time.Second): // it now and then sleeps through the signal
-			_ = tracer.Process.Kill() // which lets go of the backup too
-			<-tracer.ended
+		case <-p.ended:
+			return
+		case <-again.C:
+		case <-over:
+			_ = p.Process.Kill()
+			<-p.ended
+			_ = of.Process.Signal(syscall.SIGCONT)
+			return
 		}
 	}
 }
