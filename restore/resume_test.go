@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"coldstream"
+	"coldstream/blob/faultblob"
 	"coldstream/kafka"
 	"coldstream/kafka/kafkatest"
 	"coldstream/vault"
@@ -316,6 +318,25 @@ func TestRestoreThatCannotGoOn(t *testing.T) {
 	if result := r.world.restore(t, r.req); len(errorsOf(result)) > 0 {
 		t.Errorf("after it was given up: %q", errorsOf(result))
 	}
+}
+
+// TestAppendBesideAnUnreadableRestore: one whose record is damaged may be the one to go on with.
+func TestAppendBesideAnUnreadableRestore(t *testing.T) {
+	r := resumableWorld(t)
+	defer r.runs.Wait()
+	r.begin(t)
+	if r.killed(t, r.requests*2/3) != nil {
+		t.Fatal("it was not killed")
+	}
+	for _, key := range r.keys(t) {
+		if strings.HasPrefix(key, "restores/") && path.Base(key) == fmt.Sprintf("%010d", recordPlan) {
+			if err := faultblob.FlipBit(t.Context(), r.store, key, 8*60); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.req.Append = true
+	r.refusesToResume(t, "set out to do cannot be read")
 }
 
 // An interrupted restore goes on from a state file too, and the vault stays as it was.

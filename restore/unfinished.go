@@ -141,6 +141,13 @@ func (p *Plan) unfinishedInto(ctx context.Context, clusterID string) (*unfinishe
 		if err == nil {
 			err = readRecord(ctx, p.trail, r.ID, recordHold, &found.hold)
 		}
+		if err != nil && p.req.Resume && p.req.Append {
+			// It may be the one to go on with: beginning anew would append its records once more.
+			return nil, &RefusedError{
+				Reasons: []string{fmt.Sprintf("what restore %s set out to do cannot be read: %v", r.ID, err)},
+				Advice:  Advice{Remedy: RemedyGiveUp, Of: p.givenUpWith(r.ID)},
+			}
+		}
 		if err != nil {
 			p.warn("what restore %s set out to do cannot be read: %v", r.ID, err)
 			continue
