@@ -57,15 +57,20 @@ func (p *Part) Rows() int { return len(p.Blocks) }
 // Encode makes data, one entry per stream in the order of [coldstream.Stream.Compare],
 // ready to be put into a pack. Nothing is stored.
 func (e *Encoder) Encode(ctx context.Context, data []Data) (*Part, error) {
-	p := &Part{}
+	var blocks []*Block
 	for i := range data {
-		blocks, err := buildBlocks(data[i])
+		built, err := buildBlocks(data[i])
 		if err != nil {
 			return nil, err
 		}
-		p.Blocks = append(p.Blocks, blocks...)
+		blocks = append(blocks, built...)
 	}
-	p.frames = planFrames(p.Blocks)
+	return e.encodeBlocks(ctx, blocks)
+}
+
+// encodeBlocks makes a part of blocks, which keep nothing of their pieces then.
+func (e *Encoder) encodeBlocks(ctx context.Context, blocks []*Block) (*Part, error) {
+	p := &Part{Blocks: blocks, frames: planFrames(blocks)}
 	e.making.Lock()
 	defer e.making.Unlock()
 	if err := e.encodeInto(ctx, e.openBody(), p); err != nil {

@@ -19,7 +19,7 @@ type Moved struct {
 // Move makes rows, sorted by stream and offset, ready to be put into another pack. What they hold is
 // checked against what they say. Each becomes one block, in their order.
 func (e *Encoder) Move(ctx context.Context, rows []Moved) (*Part, error) {
-	p := &Part{}
+	var blocks []*Block
 	for i := range rows {
 		m := &rows[i]
 		if err := CheckRow(m.Batches, &m.Row); err != nil {
@@ -36,16 +36,7 @@ func (e *Encoder) Move(ctx context.Context, rows []Moved) (*Part, error) {
 			}
 			rest = after
 		}
-		p.Blocks = append(p.Blocks, b)
+		blocks = append(blocks, b)
 	}
-	p.frames = planFrames(p.Blocks)
-	e.making.Lock()
-	defer e.making.Unlock()
-	if err := e.encodeInto(ctx, e.openBody(), p); err != nil {
-		return nil, err
-	}
-	for _, b := range p.Blocks {
-		b.parts = nil
-	}
-	return p, nil
+	return e.encodeBlocks(ctx, blocks)
 }
