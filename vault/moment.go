@@ -84,8 +84,12 @@ func (c *Catalog) show(ctx context.Context, choice *Choice) (*Shown, error) {
 	if err != nil {
 		return nil, err
 	}
+	chosen := map[topicIdentity]bool{}
+	for _, t := range topics {
+		chosen[topicIdentity{t.Name, t.ID}] = true
+	}
 	for _, view := range views {
-		if shown.isOf(view.Stream) {
+		if chosen[topicIdentity{view.Stream.Topic, view.Stream.TopicID}] {
 			shown.Views = append(shown.Views, view)
 			shown.ofSnapshot[view.Stream] = view
 		}
@@ -101,9 +105,10 @@ func (c *Catalog) show(ctx context.Context, choice *Choice) (*Shown, error) {
 	return shown, nil
 }
 
-// isOf says that a stream is one of the topics'.
-func (s *Shown) isOf(stream coldstream.Stream) bool {
-	return slices.ContainsFunc(s.Topics, func(t coldstream.Topic) bool { return t.Name == stream.Topic && t.ID == stream.TopicID })
+// topicIdentity tells a topic from another of its name.
+type topicIdentity struct {
+	name string
+	id   coldstream.TopicID
 }
 
 // streamsOf are the streams of the topics: those of the snapshot, and others that the vault holds.
@@ -176,13 +181,18 @@ func (c *Catalog) showAll(ctx context.Context, shown *Shown) error {
 	if err != nil {
 		return err
 	}
+	readings := rows.readings()
 	shown.Views = nil
 	for _, s := range streams {
 		view, found := c.committedBy(rows, shown, s, math.MaxInt64)
 		if !found {
 			continue
 		}
-		if rows.hasOther(s, view.Scan) {
+		others := readings[s]
+		if set := rows.wanted[scanOf{s, view.Scan}]; set != nil && len(set.Rows) > 0 {
+			others--
+		}
+		if others > 0 {
 			shown.ReadBefore = append(shown.ReadBefore, s)
 		}
 		if set := rows.wanted[scanOf{s, view.Scan}]; set != nil {
@@ -204,14 +214,15 @@ func (s *Shown) add(view View) {
 	}
 }
 
-// hasOther says that there are rows of another scan.
-func (c *rowCollector) hasOther(stream coldstream.Stream, scan uint32) bool {
+// readings counts the scans of each stream that there are rows of.
+func (c *rowCollector) readings() map[coldstream.Stream]int {
+	out := map[coldstream.Stream]int{}
 	for of, set := range c.wanted {
-		if of.stream == stream && of.scan != scan && len(set.Rows) > 0 {
-			return true
+		if len(set.Rows) > 0 {
+			out[of.stream]++
 		}
 	}
-	return false
+	return out
 }
 
 // cutAt is where the end of a stream's view is being looked for.
