@@ -11,8 +11,6 @@ import (
 	"io/fs"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"coldstream"
 	"coldstream/blob"
 	"coldstream/internal/keyring"
@@ -177,15 +175,7 @@ func (v *Vault) each(ctx context.Context, n int, do func(ctx context.Context, i 
 		}
 		return nil
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(farAtOnce)
-	for i := 0; i < n && groupCtx.Err() == nil; i++ {
-		group.Go(func() error { return do(groupCtx, i) })
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return ctx.Err() // then not all were begun
+	return object.EachAtOnce(ctx, n, farAtOnce, do)
 }
 
 // with is the same vault with other objects.

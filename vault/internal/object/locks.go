@@ -87,7 +87,8 @@ func (l *Locks) Sweep(ctx context.Context, prefix string, doomed func(key string
 		}
 	}
 	var mu sync.Mutex
-	err = eachAtOnce(ctx, old, func(ctx context.Context, versions []blob.Version) error {
+	err = EachAtOnce(ctx, len(old), locksAtOnce, func(ctx context.Context, i int) error {
+		versions := old[i]
 		gone, err := l.delete(ctx, versions)
 		if err == nil && !gone && !versions[0].Hides {
 			mu.Lock()
@@ -137,7 +138,8 @@ func (l *Locks) Keep(ctx context.Context, prefix string, needed func(key string)
 		}
 	}
 	var mu sync.Mutex
-	err = eachAtOnce(ctx, aging, func(ctx context.Context, v blob.Version) error {
+	err = EachAtOnce(ctx, len(aging), locksAtOnce, func(ctx context.Context, i int) error {
+		v := aging[i]
 		until, err := l.versions.LockedUntil(ctx, v.Key, v.ID)
 		if err == nil && until.At.Before(soon) {
 			err = l.versions.Lock(ctx, v.Key, v.ID, end)
@@ -186,15 +188,15 @@ func (l *Locks) byKey(ctx context.Context, prefix string) func(yield func([]blob
 	}
 }
 
-// eachAtOnce calls do for each of all, several at once, until one fails.
-func eachAtOnce[T any](ctx context.Context, all []T, do func(ctx context.Context, of T) error) error {
+// EachAtOnce calls do with 0 to n-1, so many at once, until one fails.
+func EachAtOnce(ctx context.Context, n, atOnce int, do func(ctx context.Context, i int) error) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(locksAtOnce)
-	for i := 0; i < len(all) && groupCtx.Err() == nil; i++ {
-		group.Go(func() error { return do(groupCtx, all[i]) })
+	group.SetLimit(atOnce)
+	for i := 0; i < n && groupCtx.Err() == nil; i++ {
+		group.Go(func() error { return do(groupCtx, i) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return ctx.Err()
+	return ctx.Err() // then not all were begun
 }
