@@ -468,7 +468,7 @@ func (r *compactRound) addPart(ctx context.Context, rows []movedRow) error {
 		return err
 	}
 	r.parts, r.bytes = append(r.parts, part), r.bytes+part.StoredBytes()
-	if r.bytes >= int64(cmp.Or(r.opts.PackBytes, 48<<20)) {
+	if r.bytes >= int64(cmp.Or(r.opts.PackBytes, defaultPackBytes)) {
 		return r.storePack(ctx)
 	}
 	return nil

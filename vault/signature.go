@@ -27,14 +27,26 @@ func (v *Vault) sign(base *format.Base) error {
 		return nil
 	}
 	message, err := base.ToSign(v.info.ID)
-	if err != nil {
-		return err
+	if err == nil {
+		base.Signature, base.SignatureKey, err = v.signMessage(message)
 	}
-	signature, name, ok := v.signer.Sign(message)
+	return err
+}
+
+// signMessage signs with the keeper's key, which this process must have.
+func (v *Vault) signMessage(message []byte) (signature []byte, key [8]byte, err error) {
+	signature, key, ok := v.signer.Sign(message)
 	if !ok {
-		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
+		return nil, key, keyring.Lacking(keyring.NeedOperator, errNoKeeper)
 	}
-	base.Signature, base.SignatureKey = signature, name
+	return signature, key, nil
+}
+
+// proveSigned is an error if a message of an object is not signed with one of the keeper's keys.
+func (v *Vault) proveSigned(object string, message, signature []byte, key [8]byte) error {
+	if v.signer == nil || !v.signer.IsSigned(message, signature, key) {
+		return &DamageError{Object: object, Kind: KindAltered, Cause: errors.New("its signature is not one of the keeper's key")}
+	}
 	return nil
 }
 
@@ -54,8 +66,5 @@ func (v *Vault) checkSignature(key string, base *format.Base) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", key, err)
 	}
-	if !v.signer.IsSigned(message, base.Signature, base.SignatureKey) {
-		return &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its signature is not one of the keeper's key")}
-	}
-	return nil
+	return v.proveSigned(key, message, base.Signature, base.SignatureKey)
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"coldstream"
-	"coldstream/internal/keyring"
 	"coldstream/vault/internal/format"
 	"coldstream/vault/internal/object"
 )
@@ -120,8 +119,8 @@ func (v *Vault) loadTags(ctx context.Context, id format.TagsID) (*format.TagsCha
 		if err != nil {
 			return nil, err
 		}
-		if v.signer == nil || !v.signer.IsSigned(message, change.Signature, change.SignatureKey) {
-			return nil, &DamageError{Object: key, Kind: KindAltered, Cause: errors.New("its signature is not one of the keeper's key")}
+		if err := v.proveSigned(key, message, change.Signature, change.SignatureKey); err != nil {
+			return nil, err
 		}
 	}
 	return change, nil
@@ -201,15 +200,10 @@ func (v *Vault) signTags(change *format.TagsChange, at format.TagsID) error {
 		return nil
 	}
 	message, err := change.ToSign(v.info.ID, at)
-	if err != nil {
-		return err
+	if err == nil {
+		change.Signature, change.SignatureKey, err = v.signMessage(message)
 	}
-	signature, name, ok := v.signer.Sign(message)
-	if !ok {
-		return keyring.Lacking(keyring.NeedOperator, errNoKeeper)
-	}
-	change.Signature, change.SignatureKey = signature, name
-	return nil
+	return err
 }
 
 func (v *Vault) storeTags(ctx context.Context, at format.TagsID, change *format.TagsChange) error {

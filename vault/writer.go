@@ -27,9 +27,11 @@ type WriterOptions struct {
 	PackBytes int
 }
 
+const defaultPackBytes = 48 << 20
+
 // encoding is what of it concerns packs.
 func (o *WriterOptions) encoding() pack.Options {
-	return pack.Options{NoReadBack: o.NoReadBack, PackBytes: cmp.Or(o.PackBytes, 48<<20)}
+	return pack.Options{NoReadBack: o.NoReadBack, PackBytes: cmp.Or(o.PackBytes, defaultPackBytes)}
 }
 
 // Writer adds commits to a vault. Any number of writers, in any number of processes, may
