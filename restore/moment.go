@@ -105,11 +105,7 @@ func (p *Plan) begunAs(t *topicPlan, view vault.View) *resumeLog {
 	if recorded == nil {
 		return nil
 	}
-	i := slices.IndexFunc(recorded.Logs, func(l resumeLog) bool { return l.Partition == view.Stream.Partition })
-	if i < 0 {
-		return nil
-	}
-	return &recorded.Logs[i]
+	return recorded.log(view.Stream.Partition)
 }
 
 // recordedTime is a time in a record; empty for none.

@@ -26,11 +26,10 @@ type past struct {
 
 // makeGroupsPlan is [MakePlan] for groups alone.
 func (p *Plan) makeGroupsPlan(ctx context.Context, catalog *vault.Catalog) error {
-	cluster, err := p.target.Metadata(ctx, []string{})
+	err := p.findTarget(ctx)
 	if err != nil {
-		return fmt.Errorf("read the target's metadata: %w", err)
+		return err
 	}
-	p.TargetClusterID = cluster.ID
 	if p.past, err = p.findPast(ctx); err != nil {
 		return err
 	}

@@ -145,6 +145,16 @@ func MakePlan(ctx context.Context, v *vault.Vault, target coldstream.Target, req
 	return p, p.planGroups(ctx, metadata)
 }
 
+// findTarget asks which cluster is restored into, and nothing else.
+func (p *Plan) findTarget(ctx context.Context) error {
+	cluster, err := p.target.Metadata(ctx, []string{})
+	if err != nil {
+		return fmt.Errorf("read the target's metadata: %w", err)
+	}
+	p.TargetClusterID = cluster.ID
+	return nil
+}
+
 // IntoItself names the topics that are restored, under their own names, into the cluster
 // that the snapshot is of.
 func (p *Plan) IntoItself() []string {

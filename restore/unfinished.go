@@ -96,11 +96,10 @@ func (p *Plan) findUnfinished(ctx context.Context) error {
 	if len(p.req.Command) == 0 || p.req.GroupsOnly {
 		return nil
 	}
-	cluster, err := p.target.Metadata(ctx, []string{})
-	if err != nil {
-		return fmt.Errorf("read the target's metadata: %w", err)
+	if err := p.findTarget(ctx); err != nil {
+		return err
 	}
-	found, err := p.unfinishedInto(ctx, cluster.ID)
+	found, err := p.unfinishedInto(ctx, p.TargetClusterID)
 	switch {
 	case err != nil:
 		return err
@@ -275,6 +274,16 @@ func (u *unfinished) topic(name string) (*resumeTopic, *changedTopic) {
 	return &r.Topics[i], &u.plan.Changed[j]
 }
 
+// log is what the record says of a partition of the topic; nil if it says nothing.
+func (t *resumeTopic) log(partition int32) *resumeLog {
+	for i := range t.Logs {
+		if t.Logs[i].Partition == partition {
+			return &t.Logs[i]
+		}
+	}
+	return nil
+}
+
 // configs are those of the plan that was made before anything was changed: the topic's own may be
 // overlaid now.
 func (u *unfinished) configs(r *resumeTopic, made bool) *configPlan {
@@ -322,12 +331,11 @@ func (p *Plan) takeUp(t *topicPlan, offsets map[coldstream.TopicPartition]coldst
 		return
 	}
 	for _, part := range t.partitions {
-		i := slices.IndexFunc(recorded.Logs, func(l resumeLog) bool { return l.Partition == part.target.Partition })
-		if i < 0 {
+		log := recorded.log(part.target.Partition)
+		if log == nil {
 			refuse("restore %s has no partition %s", p.ID, part.target)
 			continue
 		}
-		log := recorded.Logs[i]
 		part.at, part.filler, part.exact, part.why = log.At, log.Filler, log.Exact, log.Why
 		switch {
 		case !log.is(part.resumeLog()):
